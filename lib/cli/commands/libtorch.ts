@@ -1,0 +1,190 @@
+// localformer libtorch install | where | list | remove: prints what lib/libtorch does.
+import type { CommandModule } from 'yargs'
+import { formatBytes } from '../../format.js'
+import {
+  type InstalledLibtorch,
+  type InstallProgress,
+  installLibtorch,
+  listLibtorch,
+  removeLibtorch,
+} from '../../libtorch/install.js'
+import { libtorchCache, locateLibtorch } from '../../libtorch/locate.js'
+import { downloadBytes, FLAVORS, type Flavor, MANIFEST } from '../../libtorch/manifest.js'
+import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { commandProgress } from '../progress.js'
+
+const FLAVOR_OPTION = {
+  choices: FLAVORS,
+  describe: 'cpu: what a CPU run needs; cuda: with the CUDA 13 libraries',
+} as const
+
+interface InstallArguments {
+  flavor: Flavor | undefined
+  from: string | undefined
+  force: boolean
+}
+
+const install: Command<InstallArguments> = {
+  command: 'install',
+  describe: `Install LibTorch ${MANIFEST.version} into the cache`,
+  builder: (yargs) =>
+    yargs
+      .option('flavor', {
+        ...FLAVOR_OPTION,
+        describe: `${FLAVOR_OPTION.describe} [default: cpu, or what --from holds]`,
+      })
+      .option('from', {
+        type: 'string',
+        describe:
+          'A torch wheel, an official LibTorch zip, an unpacked folder (also site-packages/torch) ' +
+          'or a URL of a wheel or zip [default: the pip client]',
+      })
+      .option('force', {
+        type: 'boolean',
+        default: false,
+        describe: 'Replace one that is installed',
+      })
+      .example('$0 libtorch install', `Download ${formatBytes(downloadBytes('cpu'))} with pip`)
+      .example('$0 libtorch install --from torch-2.11.0-....whl', 'Unpack a wheel that is there'),
+  async handler(options) {
+    const progress = commandProgress(options)
+    const interruption = interruptible()
+    try {
+      const result = await installLibtorch({
+        flavor: options.flavor,
+        from: options.from,
+        force: options.force,
+        signal: interruption.signal,
+        onProgress: (step) => progress.update(toUpdate(step)),
+        onNote: (text) => {
+          progress.finish()
+          note(options, text)
+        },
+      })
+      progress.finish()
+      if (options.json) return printJson({ schema: 1, ...result })
+      const state = result.alreadyInstalled ? 'is already installed' : 'is installed'
+      printLine(`LibTorch ${result.version} (${result.flavor}) ${state}: ${result.root}`)
+      if (result.alreadyInstalled) note(options, '--force replaces it.')
+    } catch (error) {
+      progress.finish()
+      if (!interruption.signal.aborted) throw error
+      process.stderr.write('localformer: interrupted; nothing was installed\n')
+      process.exitCode = 130
+    } finally {
+      interruption.release()
+    }
+  },
+}
+
+interface WhereArguments {
+  path: string | undefined
+  python: boolean
+  flavor: Flavor | undefined
+}
+
+const where: Command<WhereArguments> = {
+  command: 'where',
+  describe: 'Say which LibTorch is used, and by which rule',
+  builder: (yargs) =>
+    yargs
+      .option('path', { type: 'string', describe: 'Look there and nowhere else' })
+      .option('python', {
+        type: 'boolean',
+        default: false,
+        describe: "After every other place, take the torch of the active Python's packages",
+      })
+      .option('flavor', { ...FLAVOR_OPTION, describe: 'Which one of the cache' })
+      .epilogue(
+        'Looked at in this order: --path, LOCALFORMER_LIBTORCH, LIBTORCH, the cache, and with ' +
+          '--python the active Python. The first that is set decides.',
+      ),
+  handler(options) {
+    const { path, python, flavor } = options
+    const location = locateLibtorch({ path, python, flavor })
+    if (options.json) return printJson({ schema: 1, ...location })
+    printLine(`LibTorch ${location.version} (${location.flavor}), found by: ${location.source}`)
+    printLine(location.root)
+  },
+}
+
+const list: Command<unknown> = {
+  command: 'list',
+  describe: 'List what is installed and what can be',
+  handler(options) {
+    const installed = listLibtorch()
+    const available = FLAVORS.map((flavor) => ({
+      flavor,
+      version: MANIFEST.version,
+      downloadBytes: downloadBytes(flavor),
+      installedBytes: MANIFEST.installedBytes[flavor],
+    }))
+    if (options.json) {
+      return printJson({ schema: 1, cache: libtorchCache(), installed, available })
+    }
+    printLine(`Installed in ${libtorchCache()}:`)
+    for (const entry of installed) printLine(`  ${describeInstalled(entry)}`)
+    if (installed.length === 0) printLine('  nothing')
+    printLine('Can be installed:')
+    for (const { version, flavor, ...bytes } of available) {
+      const download = formatBytes(bytes.downloadBytes)
+      const disk = formatBytes(bytes.installedBytes)
+      printLine(`  ${version} ${flavor.padEnd(4)}  ${download} to download, ${disk} on disk`)
+    }
+  },
+}
+
+const remove: Command<{ flavor: Flavor | undefined }> = {
+  command: 'remove',
+  describe: 'Remove what is installed in the cache',
+  builder: (yargs) =>
+    yargs.option('flavor', { ...FLAVOR_OPTION, describe: 'Only this one [default: all]' }),
+  async handler(options) {
+    const removed = await removeLibtorch({ flavor: options.flavor })
+    if (options.json) return printJson({ schema: 1, removed })
+    for (const entry of removed) printLine(`Removed ${describeInstalled(entry)}`)
+    if (removed.length === 0) printLine(`Nothing is installed in ${libtorchCache()}`)
+  },
+}
+
+export const libtorchCommand: CommandModule<GlobalOptions, GlobalOptions> = {
+  command: 'libtorch',
+  describe: 'Install and find LibTorch, which the package does not contain',
+  builder: (yargs) =>
+    yargs
+      .command(install)
+      .command(where)
+      .command(list)
+      .command(remove)
+      .demandCommand(1, 'Expected install, where, list or remove after `libtorch`.'),
+  handler() {},
+}
+
+const PHASES: Readonly<Record<InstallProgress['phase'], string>> = {
+  download: 'Downloading',
+  verify: 'Verifying',
+  extract: 'Unpacking',
+}
+
+function toUpdate({ phase, item, doneBytes, totalBytes }: InstallProgress) {
+  return { label: `${PHASES[phase]} ${item}`, done: doneBytes, total: totalBytes, unit: 'bytes' }
+}
+
+function describeInstalled({ version, flavor, sizeBytes, source, directory }: InstalledLibtorch) {
+  return `${version} ${flavor.padEnd(4)}  ${formatBytes(sizeBytes)}  from ${source}  ${directory}`
+}
+
+/** An AbortSignal for SIGINT and SIGTERM; the library itself installs no signal handlers. */
+function interruptible() {
+  const controller = new AbortController()
+  const abort = () => controller.abort()
+  process.on('SIGINT', abort)
+  process.on('SIGTERM', abort)
+  return {
+    signal: controller.signal,
+    release() {
+      process.off('SIGINT', abort)
+      process.off('SIGTERM', abort)
+    },
+  }
+}

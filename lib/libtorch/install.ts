@@ -1,0 +1,486 @@
+// Installs LibTorch into the cache: pip, a wheel, an official zip, a URL or a folder -> a staging
+// folder in the cache -> checked -> renamed into place. Lists and removes what is installed.
+// Pins: manifest.ts. Where it is looked for afterwards: locate.ts.
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expected, LocalformerError } from '../errors.js'
+import { formatBytes } from '../format.js'
+import { publish, requireSpace, retire, withLockedCache, withStaging } from './cache.js'
+import { downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
+import { readSharedLibrary, X86_64 } from './elf.js'
+import {
+  checkFlavor,
+  findRoot,
+  inspectLibtorch,
+  installationName,
+  isPinnedVersion,
+  libtorchCache,
+  RECEIPT,
+} from './locate.js'
+import {
+  downloadBytes,
+  type Flavor,
+  type LibtorchManifest,
+  MANIFEST,
+  type WheelSpec,
+  wheelsOf,
+} from './manifest.js'
+import {
+  type Contents,
+  flush,
+  hashFile,
+  type Member,
+  openArchive,
+  openCompanion,
+  openFolder,
+  verifyWheel,
+  writeMembers,
+} from './unpack.js'
+
+/** How far an install is. `totalBytes` is 0 while a server does not say. */
+export interface InstallProgress {
+  readonly phase: 'download' | 'verify' | 'extract'
+  /** What is worked on, e.g. `torch 2.11.0`. */
+  readonly item: string
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+export interface InstallOptions {
+  /** Default: `cpu`; for a zip or a folder, what it holds. */
+  readonly flavor?: Flavor | undefined
+  /** A wheel, an official LibTorch zip, an unpacked folder or a URL. Default: the pip client. */
+  readonly from?: string | undefined
+  /** Replace one that is installed. Default: false. */
+  readonly force?: boolean | undefined
+  readonly onProgress?: ((progress: InstallProgress) => void) | undefined
+  /** A sentence worth saying: waiting for another install, or a file that could not be checked. */
+  readonly onNote?: ((note: string) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+  /** The cache of the package. Default: `cacheDirectory()`. */
+  readonly cache?: string | undefined
+  /** What is pinned. Default: `MANIFEST`. */
+  readonly manifest?: LibtorchManifest | undefined
+}
+
+export interface CacheOptions {
+  readonly flavor?: Flavor | undefined
+  readonly cache?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** What came from where, as it is written into the installation. */
+interface Receipt {
+  readonly schema: 1
+  readonly version: string
+  readonly flavor: Flavor
+  readonly source: 'pip' | 'wheel' | 'archive' | 'folder'
+  /** The path or URL given, null for pip. */
+  readonly from: string | null
+  /** Whether every file that was unpacked had a sha256 to be checked against. */
+  readonly verified: boolean
+  readonly sizeBytes: number
+  /** ISO 8601, UTC. */
+  readonly installedAt: string
+}
+
+export interface InstalledLibtorch extends Omit<Receipt, 'schema'> {
+  /** The folder with `lib/` and `include/`. */
+  readonly root: string
+  /** The folder of the installation, which holds `root`. */
+  readonly directory: string
+}
+
+export interface InstallResult extends InstalledLibtorch {
+  /** True when it was there before and nothing was done. */
+  readonly alreadyInstalled: boolean
+}
+
+/**
+ * Installs the pinned LibTorch into the cache. A failed, aborted or killed install leaves nothing
+ * that looks complete; an install that runs in another process is waited for.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for a wrong option, a source that is no LibTorch, or a
+ *   cache that cannot be written or is full; `ERR_LIBTORCH_NOT_FOUND` when the source cannot be
+ *   fetched or lacks a library; `ERR_LIBTORCH_VERSION`; `ERR_CHECKSUM`.
+ * @throws The signal's reason when it is aborted.
+ */
+export async function installLibtorch(options: InstallOptions = {}): Promise<InstallResult> {
+  checkFlavor(options.flavor)
+  const source = parseSource(options.from)
+  const folder = libtorchCache(options.cache)
+  const onWait = (owner: string) =>
+    options.onNote?.(`Waiting for another install (process ${owner.split(':')[1]}) to end`)
+  return withLockedCache(folder, { onWait, signal: options.signal }, async () => {
+    // A zip or a folder has to be opened first to know its flavor.
+    const flavor = options.flavor ?? (source.kind === 'pip' ? 'cpu' : undefined)
+    const present = flavor && findInstalled(flavor, options)
+    if (present) return present
+    return withStaging(folder, (staging) => new Installation(options, source, staging).run())
+  })
+}
+
+/** Every LibTorch in the cache, other versions than the pinned one too. */
+export function listLibtorch(options: CacheOptions = {}): readonly InstalledLibtorch[] {
+  checkFlavor(options.flavor)
+  const folder = libtorchCache(options.cache)
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) return []
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith('.'))
+    .sort()
+    .map((name) => readInstalled(path.join(folder, name)))
+    .filter((found) => found !== undefined)
+    .filter(({ flavor }) => options.flavor === undefined || flavor === options.flavor)
+}
+
+/**
+ * Removes what is installed, of one flavor or all, and returns what was removed.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for a wrong flavor or a cache that cannot be written.
+ */
+export async function removeLibtorch(
+  options: CacheOptions = {},
+): Promise<readonly InstalledLibtorch[]> {
+  const installed = listLibtorch(options)
+  if (installed.length === 0) return []
+  return withLockedCache(libtorchCache(options.cache), { signal: options.signal }, async () => {
+    for (const { directory } of installed) await retire(directory)
+    return installed
+  })
+}
+
+type Source =
+  | { readonly kind: 'pip' }
+  | { readonly kind: 'url'; readonly url: URL; readonly given: string }
+  | { readonly kind: 'path'; readonly path: string; readonly given: string }
+
+// Room for what is not in the sizes: folders and the rounding of small files to blocks.
+const SPACE_MARGIN = 1.1
+
+/** The steps of one install; all it writes is in `staging`. */
+class Installation {
+  readonly #options: InstallOptions
+  readonly #manifest: LibtorchManifest
+  readonly #source: Source
+  readonly #staging: string
+  #verified = true
+  #hasCheckedSpace = false
+  #pipCommand: Promise<readonly string[]> | undefined
+
+  constructor(options: InstallOptions, source: Source, staging: string) {
+    this.#options = options
+    this.#manifest = options.manifest ?? MANIFEST
+    this.#source = source
+    this.#staging = staging
+  }
+
+  async run(): Promise<InstallResult> {
+    await mkdir(this.#downloads)
+    await mkdir(this.#unpacked)
+    const contents = await this.#openSource()
+    try {
+      const flavor = this.#chooseFlavor(contents)
+      const present = findInstalled(flavor, this.#options)
+      if (present) return present
+      const companions = await this.#fetchCompanions(contents, flavor)
+      const sizeBytes = await this.#extract(contents, companions, flavor)
+      return await this.#finish(contents, flavor, sizeBytes)
+    } finally {
+      contents.close()
+    }
+  }
+
+  get #downloads() {
+    return path.join(this.#staging, 'downloads')
+  }
+
+  get #unpacked() {
+    return path.join(this.#staging, 'unpacked')
+  }
+
+  async #openSource(): Promise<Contents> {
+    const source = this.#source
+    if (source.kind === 'pip') {
+      requirePlatform(this.#manifest)
+      const [torch] = this.#manifest.wheels
+      if (!torch) throw new LocalformerError('ERR_CONFIG', 'The manifest has no wheels')
+      return openArchive(await this.#fetchWheel(torch))
+    }
+    if (source.kind === 'url') {
+      const item = source.url.pathname.split('/').at(-1) ?? source.url.href
+      const report = this.#reporter('download', item)
+      const signal = this.#options.signal
+      const file = await downloadUrl(source.url, this.#downloads, report, signal)
+      return this.#openFile(file, source.given)
+    }
+    if (!statSync(source.path).isDirectory()) return this.#openFile(source.path, source.given)
+    const root = findRoot(source.path)
+    if (!root) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        `Expected a folder with lib/libtorch_cpu.so for \`--from\`, but ${source.given} has none`,
+      )
+    }
+    this.#verified = false
+    this.#say(`${source.given} is a folder, whose files have no sha256 to be checked against`)
+    return this.#checkVersion(await openFolder(root), source.given)
+  }
+
+  async #openFile(file: string, given: string): Promise<Contents> {
+    const name = path.basename(file)
+    const wheel = this.#manifest.wheels.find((known) => known.file === name)
+    if (wheel) await this.#verify(file, wheel)
+    else await this.#lookUpHash(file, given)
+    return this.#checkVersion(await openArchive(file), given)
+  }
+
+  /** A known wheel under another name is known by its sha256. */
+  async #lookUpHash(file: string, given: string): Promise<void> {
+    const count = this.#counter('verify', path.basename(file), statSync(file).size)
+    const sha256 = await hashFile(file, count, this.#options.signal)
+    if (this.#manifest.wheels.some((known) => known.sha256 === sha256)) return
+    this.#verified = false
+    this.#say(`${given} is none of the pinned wheels, so its sha256 (${sha256}) was not checked`)
+  }
+
+  #checkVersion(contents: Contents, given: string): Contents {
+    const { version, cuda } = contents
+    const wrong = !isPinnedVersion(version, this.#manifest)
+      ? `LibTorch ${version}, but this package needs ${this.#manifest.version}`
+      : cuda && cuda !== this.#manifest.cudaVersion
+        ? `built for CUDA ${cuda}, but the pinned libraries are of ${this.#manifest.cudaVersion}`
+        : undefined
+    if (!wrong) return contents
+    contents.close()
+    throw new LocalformerError('ERR_LIBTORCH_VERSION', `${given} is ${wrong}`, {
+      hint: `\`localformer libtorch install\` without --from fetches ${this.#manifest.version}.`,
+    })
+  }
+
+  #chooseFlavor(contents: Contents): Flavor {
+    const held = contents.hasCuda ? 'cuda' : 'cpu'
+    const flavor = this.#options.flavor ?? (contents.kind === 'wheel' ? 'cpu' : held)
+    if (flavor === 'cuda' && !contents.hasCuda) {
+      const given = this.#source.kind === 'pip' ? 'The torch wheel' : this.#source.given
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        `Expected a LibTorch with CUDA for \`--flavor cuda\`, but ${given} has no libtorch_cuda.so`,
+      )
+    }
+    return flavor
+  }
+
+  /** The nvidia wheels that a torch wheel built with CUDA needs; other sources bring theirs. */
+  async #fetchCompanions(contents: Contents, flavor: Flavor): Promise<readonly string[]> {
+    if (contents.kind !== 'wheel' || contents.cuda === null) return []
+    const [, ...companions] = wheelsOf(flavor, this.#manifest)
+    const files: string[] = []
+    for (const wheel of companions) files.push(await this.#fetchWheel(wheel))
+    return files
+  }
+
+  /** A wheel that lies beside the one given with `--from`, else from pip; verified. */
+  async #fetchWheel(wheel: WheelSpec): Promise<string> {
+    const beside =
+      this.#source.kind === 'path'
+        ? path.join(path.dirname(this.#source.path), wheel.file)
+        : undefined
+    if (beside && existsSync(beside)) {
+      await this.#verify(beside, wheel)
+      return beside
+    }
+    requireNetwork(`${wheel.project} ${wheel.version}`)
+    await this.#prepareDownloads()
+    const file = await downloadWheel(
+      await this.#pip(),
+      wheel,
+      this.#manifest,
+      this.#downloads,
+      this.#reporter('download', `${wheel.project} ${wheel.version}`),
+      this.#options.signal,
+    )
+    await this.#verify(file, wheel)
+    return file
+  }
+
+  #pip() {
+    this.#pipCommand ??= findPip(this.#options.signal)
+    return this.#pipCommand
+  }
+
+  async #prepareDownloads() {
+    if (this.#hasCheckedSpace || this.#source.kind !== 'pip') return
+    this.#hasCheckedSpace = true
+    const flavor = this.#options.flavor ?? 'cpu'
+    const bytes = downloadBytes(flavor, this.#manifest) + this.#manifest.installedBytes[flavor]
+    await requireSpace(this.#staging, bytes * SPACE_MARGIN)
+  }
+
+  async #verify(file: string, wheel: WheelSpec): Promise<void> {
+    const item = `${wheel.project} ${wheel.version}`
+    const count = this.#counter('verify', item, statSync(file).size)
+    await verifyWheel(file, wheel, count, this.#options.signal)
+  }
+
+  async #extract(
+    contents: Contents,
+    companions: readonly string[],
+    flavor: Flavor,
+  ): Promise<number> {
+    const archives = []
+    try {
+      const members: Member[] = [...contents.members(flavor)]
+      for (const file of companions) {
+        const archive = await openCompanion(file, flavor)
+        archives.push(archive)
+        members.push(...archive.members)
+      }
+      const sizeBytes = members.reduce((sum, member) => sum + member.sizeBytes, 0)
+      await requireSpace(this.#staging, sizeBytes * SPACE_MARGIN)
+      const item = `LibTorch ${contents.version} (${flavor})`
+      const count = this.#counter('extract', item, sizeBytes)
+      await writeMembers(members, this.#unpacked, count, this.#options.signal)
+      return sizeBytes
+    } finally {
+      for (const archive of archives) archive.close()
+    }
+  }
+
+  async #finish(contents: Contents, flavor: Flavor, sizeBytes: number): Promise<InstallResult> {
+    const root = path.join(this.#unpacked, 'torch')
+    const { status, reason } = inspectLibtorch(root, 'cache', this.#manifest)
+    if (status !== 'ok') {
+      throw new LocalformerError('ERR_LIBTORCH_NOT_FOUND', `The unpacked LibTorch ${reason}`)
+    }
+    checkLibraries(root, flavor)
+    const source = this.#source
+    const receipt: Receipt = {
+      schema: 1,
+      version: contents.version,
+      flavor,
+      source: source.kind === 'pip' ? 'pip' : contents.kind,
+      from: source.kind === 'pip' ? null : source.kind === 'url' ? source.url.href : source.path,
+      verified: this.#verified,
+      sizeBytes,
+      installedAt: new Date().toISOString(),
+    }
+    const file = path.join(this.#unpacked, RECEIPT)
+    await writeFile(file, `${JSON.stringify(receipt, null, 2)}\n`)
+    await flush(file)
+    this.#options.signal?.throwIfAborted()
+    const cache = libtorchCache(this.#options.cache)
+    const directory = path.join(cache, installationName(this.#manifest.version, flavor))
+    await publish(this.#unpacked, directory)
+    const { schema, ...facts } = receipt
+    return { ...facts, root: path.join(directory, 'torch'), directory, alreadyInstalled: false }
+  }
+
+  #say(note: string) {
+    this.#options.onNote?.(note)
+  }
+
+  #reporter(phase: InstallProgress['phase'], item: string) {
+    const { onProgress } = this.#options
+    return (doneBytes: number, totalBytes: number) =>
+      onProgress?.({ phase, item, doneBytes, totalBytes })
+  }
+
+  #counter(phase: InstallProgress['phase'], item: string, totalBytes: number) {
+    const report = this.#reporter(phase, item)
+    let doneBytes = 0
+    return (bytes: number) => {
+      doneBytes += bytes
+      report(doneBytes, totalBytes)
+    }
+  }
+}
+
+function requirePlatform({ version }: LibtorchManifest): void {
+  if (process.platform === 'linux' && process.arch === 'x64') return
+  throw new LocalformerError(
+    'ERR_LIBTORCH_NOT_FOUND',
+    `There is no pinned LibTorch ${version} for ${process.platform} on ${process.arch}`,
+    { hint: 'This package runs on Linux x64.' },
+  )
+}
+
+function parseSource(from: string | undefined): Source {
+  if (from === undefined) return { kind: 'pip' }
+  if (typeof from !== 'string' || from === '') {
+    throw new LocalformerError('ERR_CONFIG', expected('a path or a URL', 'from', from))
+  }
+  let file = from
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(from)) {
+    const url = URL.canParse(from) ? new URL(from) : undefined
+    if (url && /^https?:$/.test(url.protocol)) return { kind: 'url', url, given: from }
+    if (url?.protocol !== 'file:') {
+      const what = 'a path or an http, https or file URL'
+      throw new LocalformerError('ERR_CONFIG', expected(what, 'from', from))
+    }
+    file = fileURLToPath(url)
+  }
+  const resolved = path.resolve(file)
+  if (!existsSync(resolved)) {
+    const message = `${expected('a wheel, a LibTorch zip, a folder or a URL', 'from', from)}`
+    throw new LocalformerError('ERR_CONFIG', `${message}: ${resolved} does not exist`)
+  }
+  return { kind: 'path', path: resolved, given: from }
+}
+
+/** Nothing is to be done where that flavor is there, unless `force` is set. */
+function findInstalled(flavor: Flavor, options: InstallOptions): InstallResult | undefined {
+  if (options.force) return undefined
+  const { version } = options.manifest ?? MANIFEST
+  const folder = libtorchCache(options.cache)
+  const found = readInstalled(path.join(folder, installationName(version, flavor)))
+  return found && { ...found, alreadyInstalled: true }
+}
+
+function readInstalled(directory: string): InstalledLibtorch | undefined {
+  try {
+    const text = readFileSync(path.join(directory, RECEIPT), 'utf8')
+    const { schema, ...facts } = JSON.parse(text) as Receipt
+    return { ...facts, root: path.join(directory, 'torch'), directory }
+  } catch {
+    return undefined
+  }
+}
+
+// What every Linux with a C++ runtime has, and what comes with the NVIDIA driver.
+const SYSTEM_LIBRARY =
+  /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|util|stdc\+\+|gcc_s|z|cuda|nvidia-ml))\.so/
+
+/** Follows DT_NEEDED from what is loaded, so that a missing library is named now and not later. */
+function checkLibraries(root: string, flavor: Flavor): void {
+  const folders = [path.join(root, 'lib'), ...nvidiaFolders(path.join(root, '..', 'nvidia'))]
+  const roots = flavor === 'cuda' ? ['libtorch_cpu.so', 'libtorch_cuda.so'] : ['libtorch_cpu.so']
+  const queue = roots.map((name) => ({ name, neededBy: 'LibTorch' }))
+  const seen = new Set<string>()
+  for (const { name, neededBy } of queue) {
+    if (seen.has(name) || SYSTEM_LIBRARY.test(name)) continue
+    seen.add(name)
+    const file = folders.map((folder) => path.join(folder, name)).find(existsSync)
+    if (!file) {
+      throw new LocalformerError(
+        'ERR_LIBTORCH_NOT_FOUND',
+        `${neededBy} needs ${name}, which the source does not contain`,
+        { hint: 'Install without --from, or from a source that brings its CUDA libraries.' },
+      )
+    }
+    const library = readSharedLibrary(file)
+    if (library?.machine !== X86_64) {
+      throw new LocalformerError(
+        'ERR_LIBTORCH_NOT_FOUND',
+        `${name} is not a shared library for x86-64 (${formatBytes(statSync(file).size)})`,
+      )
+    }
+    queue.push(...library.needed.map((needed) => ({ name: needed, neededBy: name })))
+  }
+}
+
+function nvidiaFolders(nvidia: string): string[] {
+  if (!existsSync(nvidia)) return []
+  return readdirSync(nvidia).map((name) => path.join(nvidia, name, 'lib'))
+}
