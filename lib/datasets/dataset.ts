@@ -1,0 +1,269 @@
+// What a data set is to the rest of the package: two splits of uint8 images in memory with labels,
+// and the order in which batches are drawn from them. Nothing here knows a file format.
+import { expected, LocalformerError } from '../errors.js'
+import { shuffledIndices } from './shuffle.js'
+
+/** Red, green and blue, in this order. */
+export type Rgb = readonly [number, number, number]
+
+/** Class numbers, 0 to `classes.length - 1`; `Uint16Array` where there are more than 256 classes. */
+export type Labels = Uint8Array | Uint16Array
+
+/** Images of one size with their labels. */
+export interface ImageSplit {
+  /** `train`, `test`, ... */
+  readonly name: string
+  /** Number of images. */
+  readonly count: number
+  /** Pixels. */
+  readonly height: number
+  /** Pixels. */
+  readonly width: number
+  readonly channels: 3
+  /** `count x 3 x height x width` values 0 to 255: planar RGB, each plane row by row. */
+  readonly images: Uint8Array
+  /** `count` class numbers. */
+  readonly labels: Labels
+  /** Mean of each channel over the train split, pixels scaled to 0..1. */
+  readonly mean: Rgb
+  /** Standard deviation of each channel over the train split, pixels scaled to 0..1. */
+  readonly std: Rgb
+}
+
+/** A named pair of splits with what a model needs to know of them. */
+export interface Dataset {
+  readonly name: string
+  /** Class names; a label is an index into them. */
+  readonly classes: readonly string[]
+  /** Mean of each channel over the train split, pixels scaled to 0..1. */
+  readonly mean: Rgb
+  /** Standard deviation of each channel over the train split, pixels scaled to 0..1. */
+  readonly std: Rgb
+  readonly train: ImageSplit
+  readonly test: ImageSplit
+}
+
+/** What {@link defineDataset} makes a `Dataset` of. */
+export interface DatasetDefinition {
+  readonly name: string
+  readonly classes: readonly string[]
+  readonly train: SplitDefinition
+  readonly test: SplitDefinition
+  /** Default: measured over the train split. */
+  readonly mean?: Rgb
+  /** Default: measured over the train split. */
+  readonly std?: Rgb
+}
+
+/** Images and labels of a split; `count` follows from the number of labels. */
+export interface SplitDefinition {
+  readonly images: Uint8Array
+  readonly labels: Labels
+  /** Pixels. */
+  readonly height: number
+  /** Pixels. */
+  readonly width: number
+}
+
+/**
+ * Makes a `Dataset` of arrays in memory (which it keeps, without a copy) and checks it.
+ *
+ * ```ts
+ * const mine = defineDataset({
+ *   name: 'mine',
+ *   classes: ['cat', 'dog'],
+ *   train: { images: trainPixels, labels: trainLabels, height: 64, width: 64 },
+ *   test: { images: testPixels, labels: testLabels, height: 64, width: 64 },
+ * })
+ * ```
+ *
+ * @throws {LocalformerError} `ERR_DATASET` when sizes do not agree, a split is empty or a label is out
+ *   of range.
+ */
+export function defineDataset(definition: DatasetDefinition): Dataset {
+  const { name, classes } = definition
+  if (classes.length === 0) {
+    throw new LocalformerError('ERR_DATASET', `Data set ${name} names no classes`)
+  }
+  const train = defineSplit(name, 'train', definition.train, classes.length)
+  const test = defineSplit(name, 'test', definition.test, classes.length)
+  if (train.height !== test.height || train.width !== test.width) {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `Data set ${name}: images of train are ${train.height}x${train.width} pixels, those of test ` +
+        `${test.height}x${test.width}`,
+    )
+  }
+  const measured = definition.mean && definition.std ? undefined : channelStatistics(train)
+  const mean = definition.mean ?? (measured as ChannelStatistics).mean
+  const std = definition.std ?? (measured as ChannelStatistics).std
+  return {
+    name,
+    classes,
+    mean,
+    std,
+    train: { ...train, mean, std },
+    test: { ...test, mean, std },
+  }
+}
+
+function defineSplit(
+  dataset: string,
+  name: string,
+  { images, labels, height, width }: SplitDefinition,
+  classCount: number,
+): Omit<ImageSplit, 'mean' | 'std'> {
+  const count = labels.length
+  if (count === 0) {
+    throw new LocalformerError('ERR_DATASET', `Data set ${dataset}: split ${name} has no images`)
+  }
+  const bytes = count * 3 * height * width
+  if (images.length !== bytes) {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `Data set ${dataset}: split ${name} has ${count} labels, so its images should be ${count} x 3 x ` +
+        `${height} x ${width} = ${bytes} bytes, but they are ${images.length}`,
+    )
+  }
+  const wrong = labels.findIndex((label) => label >= classCount)
+  if (wrong >= 0) {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `Data set ${dataset}: label ${labels[wrong]} of record ${wrong} in split ${name} is not in 0..` +
+        `${classCount - 1}`,
+    )
+  }
+  return { name, count, height, width, channels: 3, images, labels }
+}
+
+/** Which images a batch holds. */
+export interface BatchOptions {
+  /** Images in a batch, at least 1. */
+  readonly batchSize: number
+  /** A whole number from 0 to 2^53 - 1; default 0. */
+  readonly seed?: number
+  /** Each epoch has an order of its own; a whole number from 0 to 2^53 - 1; default 0. */
+  readonly epoch?: number
+  /** Draw in an order given by `seed` and `epoch` alone, or as stored; default false. */
+  readonly shuffle?: boolean
+  /** Leave out a last batch that is not full; default false. */
+  readonly dropLast?: boolean
+}
+
+/** Some images of a split, copied: the arrays belong to whoever takes the batch. */
+export interface Batch {
+  /** `n x 3 x height x width` values 0 to 255, planar RGB. */
+  readonly images: Uint8Array
+  /** `n` class numbers, of the type that the split has. */
+  readonly labels: Labels
+  /** The `n` places in the split that the images come from. */
+  readonly indices: Uint32Array
+}
+
+/** How many batches {@link batches} gives. */
+export function batchCount(split: ImageSplit, options: BatchOptions): number {
+  const whole = split.count / options.batchSize
+  return options.dropLast ? Math.floor(whole) : Math.ceil(whole)
+}
+
+/**
+ * One pass over a split in batches.
+ *
+ * The shuffled order is the same on every machine and in every version of the package: a
+ * Fisher-Yates shuffle driven by sfc32 (see shuffle.ts), seeded with `seed` and `epoch`. It does not
+ * depend on the batch size.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for an option out of range, when called and not at the first batch.
+ */
+export function batches(split: ImageSplit, options: BatchOptions): IterableIterator<Batch> {
+  const { batchSize, seed = 0, epoch = 0, shuffle = false } = options
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected('a whole number of at least 1', 'batchSize', batchSize),
+    )
+  }
+  for (const [name, value] of Object.entries({ seed, epoch })) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('a whole number from 0 to 2^53 - 1', name, value),
+      )
+    }
+  }
+  const order = shuffle
+    ? shuffledIndices(split.count, seed, epoch)
+    : Uint32Array.from({ length: split.count }, (_, index) => index)
+  return drawBatches(split, order, batchSize, batchCount(split, options))
+}
+
+function* drawBatches(
+  split: ImageSplit,
+  order: Uint32Array,
+  batchSize: number,
+  total: number,
+): IterableIterator<Batch> {
+  for (let number = 0; number < total; number++) {
+    yield takeImages(split, order.slice(number * batchSize, (number + 1) * batchSize))
+  }
+}
+
+/** Copies the images at `indices` (each below `split.count`) into a batch. */
+export function takeImages(split: ImageSplit, indices: Uint32Array): Batch {
+  const imageBytes = split.channels * split.height * split.width
+  const images = new Uint8Array(indices.length * imageBytes)
+  const labels =
+    split.labels instanceof Uint8Array
+      ? new Uint8Array(indices.length)
+      : new Uint16Array(indices.length)
+  indices.forEach((index, position) => {
+    const start = index * imageBytes
+    images.set(split.images.subarray(start, start + imageBytes), position * imageBytes)
+    labels[position] = split.labels[index] as number
+  })
+  return { images, labels, indices }
+}
+
+export interface ChannelStatistics {
+  readonly mean: Rgb
+  readonly std: Rgb
+}
+
+/** Mean and (population) standard deviation of each channel, pixels scaled to 0..1. */
+export function channelStatistics(split: Omit<ImageSplit, 'mean' | 'std'>): ChannelStatistics {
+  const plane = split.height * split.width
+  // Counting values and summing the 256 bins afterwards is exact and one addition per pixel.
+  const histograms = [0, 1, 2].map(() => new Float64Array(256))
+  for (let image = 0; image < split.count; image++) {
+    for (const [channel, histogram] of histograms.entries()) {
+      const start = (image * 3 + channel) * plane
+      for (let pixel = start; pixel < start + plane; pixel++) {
+        const value = split.images[pixel] as number
+        histogram[value] = (histogram[value] as number) + 1
+      }
+    }
+  }
+  const moments = histograms.map((histogram) => momentsOf(histogram, split.count * plane))
+  return {
+    mean: moments.map(({ mean }) => mean) as unknown as Rgb,
+    std: moments.map(({ std }) => std) as unknown as Rgb,
+  }
+}
+
+function momentsOf(histogram: Float64Array, total: number): { mean: number; std: number } {
+  let sum = 0
+  let squares = 0
+  histogram.forEach((times, value) => {
+    sum += times * value
+    squares += times * value * value
+  })
+  const mean = sum / total
+  return { mean: mean / 255, std: Math.sqrt(squares / total - mean * mean) / 255 }
+}
+
+/** Number of images of each class. */
+export function classHistogram(split: ImageSplit, classCount: number): number[] {
+  const counts = new Array<number>(classCount).fill(0)
+  for (const label of split.labels) counts[label] = (counts[label] as number) + 1
+  return counts
+}
