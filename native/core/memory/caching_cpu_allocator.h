@@ -1,0 +1,137 @@
+// A caching CPU allocator with PyTorch's allocator statistics, so that memory on the CPU is
+// measured by the interface that CUDA's allocator has (c10::DeviceAllocator). In: requests of
+// LibTorch, from any thread. Out: 64-byte aligned memory, reused instead of being given back to the
+// system. How blocks are placed stands in block_arena.h.
+#pragma once
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "block_arena.h"
+
+namespace localformer {
+
+// What was asked for, and what stood in the way, when an allocation failed. All in bytes.
+struct OutOfMemoryInfo {
+  int64_t requestedBytes = 0;
+  int64_t allocatedBytes = 0;
+  int64_t reservedBytes = 0;
+  int64_t limitBytes = 0;  // the limit set, else the machine's memory; 0 if that is not known
+};
+
+// The calling thread's last failed allocation in this allocator, if it had one.
+std::optional<OutOfMemoryInfo> LastOutOfMemory();
+void ClearLastOutOfMemory();
+
+// Safe to call from any thread. One lock guards all state: an allocation takes well under a
+// microsecond, and what it saves are page faults of the system, a thousand times that.
+//
+// Words, as in PyTorch: *requested* is what the caller asked for, *allocated* the sum of the blocks
+// handed out (requests rounded up), *reserved* the pages taken from the system. Reserved is held
+// below kReservedOverPeak times the highest allocated since the cache was last emptied, plus
+// kSmallChunkBytes: what does not fit the cache makes the cache give back as much as that takes,
+// which counts as a retry.
+class CachingCpuAllocator final : public c10::DeviceAllocator {
+ public:
+  static constexpr double kReservedOverPeak = 1.2;
+  // Requests up to this size are PyTorch's "small_pool": kept apart from large ones, so that they
+  // do not cut up the memory that these reuse, and rounded up to 512 bytes, as on CUDA.
+  static constexpr size_t kSmallRequestBytes = size_t{1} << 20;
+  static constexpr size_t kSmallGranularity = 512;
+  static constexpr size_t kSmallChunkBytes = size_t{256} << 10;  // taken from the system at once
+
+  // Reserves addresses (no memory). Throws c10::OutOfMemoryError if not even 256 MiB can be had.
+  CachingCpuAllocator();
+  // Every block must have been freed. The process-wide allocator is never destroyed.
+  ~CachingCpuAllocator() override;
+  CachingCpuAllocator(const CachingCpuAllocator&) = delete;
+  CachingCpuAllocator& operator=(const CachingCpuAllocator&) = delete;
+
+  // c10::Allocator. Zero bytes give a null pointer. Throws c10::OutOfMemoryError; a failed
+  // allocation changes no statistic but num_ooms (and, if the system refused, gives back the
+  // cache).
+  c10::DataPtr allocate(size_t bytes) override;
+  // Frees blocks of the process-wide allocator (see InstallCachingCpuAllocator) only.
+  c10::DeleterFnPtr raw_deleter() const override;
+  void copy_data(void* destination, const void* source, size_t bytes) const override;
+
+  // c10::DeviceAllocator. The device index is ignored: there is one CPU.
+  bool initialized() override { return true; }
+  void emptyCache(c10::MempoolId_t pool = {0, 0}) override;
+  void recordStream(const c10::DataPtr&, c10::Stream) override {}  // the CPU has no streams
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device = 0) override;
+  void resetAccumulatedStats(c10::DeviceIndex device = 0) override;
+  void resetPeakStats(c10::DeviceIndex device = 0) override;
+  // Bytes free and in all; within the limit where one is set.
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device = 0) override;
+
+  // An allocation that would bring allocated above `bytes`, or reserved even with an empty cache,
+  // throws. 0 = no limit but the machine's memory. Gives cached memory above it back at once; if
+  // more than that is allocated already, only later allocations fail.
+  void SetLimit(int64_t bytes);
+  int64_t Limit() const;
+
+  // Runs of reserved memory in address order, with their blocks.
+  std::vector<c10::CachingDeviceAllocator::SegmentInfo> Snapshot() const;
+
+  // What allocate() and its deleter do, on this object: `bytes` > 0; `pointer` from Allocate.
+  void* Allocate(size_t bytes);
+  void Free(void* pointer);
+
+  // Peaks over a stretch of time, independent of resetPeakStats and of each other.
+  // Used by PeakWindow; every opened window must be closed.
+  struct Window {
+    int64_t peakAllocatedBytes = 0;
+    int64_t peakReservedBytes = 0;
+  };
+  using WindowHandle = std::list<Window>::iterator;
+  WindowHandle OpenWindow();
+  Window ReadWindow(WindowHandle window) const;
+  void CloseWindow(WindowHandle window);
+
+ private:
+  using DeviceStats = c10::CachingDeviceAllocator::DeviceStats;
+  using StatArray = c10::CachingAllocator::StatArray;
+  using StatType = c10::CachingAllocator::StatType;
+  struct Pool {
+    BlockArena arena;
+    StatType type;
+  };
+
+  // All below need mutex_ held.
+  std::optional<uintptr_t> Place(Pool& pool, size_t blockBytes, size_t requestedBytes);
+  bool FitsLimit(size_t blockBytes, size_t commitBytes) const;
+  bool TrimTo(int64_t reservedBytes);
+  size_t ReleaseCached(size_t bytes);
+  void CountBlock(const Pool& pool, const BlockArena::Block& block, bool added);
+  void SyncReserved();
+  void UpdateWindows();
+  int64_t Allocated() const;
+  int64_t Reserved() const;
+  int64_t EffectiveLimit() const;
+  OutOfMemoryInfo DescribeFailure(size_t requestedBytes) const;
+
+  mutable std::mutex mutex_;
+  const int64_t systemBytes_;  // memory and swap of the machine
+  AddressRange range_;
+  Pool small_;
+  Pool large_;
+  DeviceStats stats_;
+  int64_t boundPeak_ = 0;  // highest allocated since the cache was last emptied
+  int64_t limit_ = 0;
+  std::list<Window> windows_;
+};
+
+// Makes the process-wide allocator LibTorch's CPU allocator, once; later calls return the same.
+// Call it before tensors are made: earlier ones keep the deleter they were made with. It is never
+// destroyed, since threads may still free memory while the process exits.
+CachingCpuAllocator* InstallCachingCpuAllocator();
+
+}  // namespace localformer
