@@ -21,10 +21,11 @@ import { DATASETS, findDataset, openDataset } from '../../datasets/open.js'
 import { expected, LocalformerError } from '../../errors.js'
 import { formatBytes } from '../../format.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { untilInterrupted } from '../interrupt.js'
 import { commandProgress, type Progress } from '../progress.js'
 
 export const datasetCommand: CommandModule<GlobalOptions, GlobalOptions> = {
-  command: 'dataset <command>',
+  command: 'dataset',
   describe: 'Fetch data sets and show what is in them',
   builder: (yargs) =>
     yargs
@@ -70,7 +71,7 @@ const fetchCommand: Command<FetchArguments> = {
       } finally {
         progress.finish()
       }
-    })
+    }, 'interrupted; a partial download is kept for the next fetch')
   },
 }
 
@@ -182,24 +183,6 @@ function printInfo(options: GlobalOptions, dataset: Dataset): void {
 
 function rgb(values: readonly number[]): string {
   return values.map((value) => value.toFixed(4)).join(' ')
-}
-
-/** Runs `work` with a signal that Ctrl-C aborts; it then cleans up and the exit code is 130. */
-async function untilInterrupted(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const controller = new AbortController()
-  const interrupt = () => controller.abort()
-  process.on('SIGINT', interrupt)
-  process.on('SIGTERM', interrupt)
-  try {
-    await work(controller.signal)
-  } catch (error) {
-    if (!controller.signal.aborted) throw error
-    process.stderr.write('localformer: interrupted; nothing half-done is in the cache\n')
-    process.exitCode = 130
-  } finally {
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
-  }
 }
 
 const PHASES: Readonly<Record<(FetchEvent & { type: 'progress' })['phase'], string>> = {

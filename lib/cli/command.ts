@@ -1,0 +1,35 @@
+// What a command module is, and the helpers that every command shares: parse -> one library call
+// -> print. A command writes its result to standard output and all else to standard error.
+import type { CommandModule } from 'yargs'
+import { LocalformerError } from '../errors.js'
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  json: boolean
+  quiet: boolean
+}
+
+export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>
+
+/** Prints the one JSON document of a command. */
+export function printJson(document: unknown): void {
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+}
+
+/** Prints a line of a result meant for people. */
+export function printLine(line = ''): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Says something beside the result (progress, what is being done), unless `--quiet`. */
+export function note(options: GlobalOptions, line: string): void {
+  if (!options.quiet) process.stderr.write(`${line}\n`)
+}
+
+/** Exit code of an error: 2 for bad usage or configuration, 1 for everything else. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof LocalformerError &&
+    (error.code === 'ERR_USAGE' || error.code === 'ERR_CONFIG')
+    ? 2
+    : 1
+}

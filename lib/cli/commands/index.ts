@@ -1,0 +1,20 @@
+// Every command, in the order in which `--help` lists them.
+import type { CommandModule } from 'yargs'
+import type { GlobalOptions } from '../command.js'
+import { compareCommand } from './compare.js'
+import { datasetCommand } from './dataset.js'
+import { doctorCommand } from './doctor.js'
+import { evaluateCommand } from './evaluate.js'
+import { libtorchCommand } from './libtorch.js'
+import { summaryCommand } from './summary.js'
+import { trainCommand } from './train.js'
+
+export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = [
+  trainCommand as never,
+  evaluateCommand as never,
+  compareCommand as never,
+  summaryCommand as never,
+  datasetCommand,
+  libtorchCommand,
+  doctorCommand,
+]

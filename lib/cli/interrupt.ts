@@ -1,0 +1,30 @@
+// Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
+// itself installs no signal handlers.
+import process from 'node:process'
+
+/**
+ * Runs `work` with a signal that SIGINT and SIGTERM abort. Work that ends because of it makes the
+ * command exit with 130.
+ */
+export async function untilInterrupted(
+  work: (signal: AbortSignal) => Promise<void>,
+  message = 'interrupted',
+): Promise<void> {
+  const controller = new AbortController()
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130)
+    controller.abort()
+  }
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  try {
+    await work(controller.signal)
+  } catch (error) {
+    if (!controller.signal.aborted) throw error
+    process.stderr.write(`localformer: ${message}\n`)
+    process.exitCode = 130
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}

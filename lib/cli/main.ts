@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+// The command line's root: a strict list of command modules, one place that prints errors.
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import yargs from 'yargs'
+import { isDebug } from '../environment.js'
+import { LocalformerError } from '../errors.js'
+import { exitCodeOf, printJson } from './command.js'
+import { commands } from './commands/index.js'
+import { usageError } from './usage.js'
+
+export async function main(argv: readonly string[]): Promise<number> {
+  const { version } = JSON.parse(
+    readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string }
+  let parser = yargs([...argv])
+    .scriptName('localformer')
+    .usage('$0 <command> [options]\n\nTrains Swin Transformers by local learning on LibTorch.')
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      global: true,
+      describe: 'Print one JSON document on standard output, all else on standard error',
+    })
+    .option('quiet', {
+      type: 'boolean',
+      default: false,
+      global: true,
+      describe: 'No progress on standard error',
+    })
+  for (const command of commands) parser = parser.command(command) as typeof parser
+  parser = parser
+    .demandCommand(1, 'Expected a command; `localformer --help` lists them.')
+    .strict()
+    .strictCommands()
+    .recommendCommands()
+    .parserConfiguration({ 'duplicate-arguments-array': true, 'strip-aliased': true })
+    .version(version)
+    .help()
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .fail((message, error, scope) => {
+      throw usageError(message, error, scope)
+    })
+  try {
+    await parser.parseAsync()
+    return typeof process.exitCode === 'number' ? process.exitCode : 0
+  } catch (error) {
+    reportError(error, argv.includes('--json'))
+    return exitCodeOf(error)
+  }
+}
+
+function reportError(error: unknown, json: boolean): void {
+  if (error instanceof LocalformerError) {
+    process.stderr.write(`localformer: ${error.message} [${error.code}]\n`)
+    if (error.hint) process.stderr.write(`${error.hint}\n`)
+    if (isDebug() && error.stack) process.stderr.write(`${error.stack}\n`)
+    if (json) {
+      const { code, message, hint } = error
+      printJson({
+        schema: 1,
+        error: { ...error, code, message, hint: hint ?? null, name: undefined },
+      })
+    }
+    return
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`localformer: unexpected error\n${text}\n`)
+}
+
+process.exitCode = await main(process.argv.slice(2))

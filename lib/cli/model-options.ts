@@ -1,0 +1,84 @@
+// The options that describe a network, shared by every command that builds one.
+// in: `yargs.options(modelOptions)` -> out: SwinOptions; what is wrong is told by the facade.
+import type { Options } from 'yargs'
+import { checkDeviceName } from '../device.js'
+import { type SwinOptions, VARIANTS, type Variant } from '../swin-transformer.js'
+
+const group = 'Network:'
+
+export const modelOptions = {
+  variant: {
+    choices: Object.keys(VARIANTS) as Variant[],
+    default: 'tiny',
+    describe: 'Sizes of the network',
+    group,
+  },
+  'image-size': {
+    type: 'number',
+    default: 224,
+    requiresArg: true,
+    describe: "Side of the network's input in pixels, a multiple of the patch size",
+    group,
+  },
+  'patch-size': {
+    type: 'number',
+    default: 4,
+    requiresArg: true,
+    describe: 'Side of a patch in pixels',
+    group,
+  },
+  'window-size': {
+    type: 'number',
+    requiresArg: true,
+    defaultDescription: 'the largest of 7, 6, 5, 4, 3, 2 that fits',
+    describe: "Side of an attention window in tokens; divides every stage's map",
+    group,
+  },
+  classes: {
+    type: 'number',
+    default: 10,
+    requiresArg: true,
+    describe: 'Number of classes',
+    group,
+  },
+  device: {
+    type: 'string',
+    default: 'auto',
+    requiresArg: true,
+    describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
+    group,
+  },
+  seed: {
+    type: 'number',
+    default: 0,
+    requiresArg: true,
+    describe: 'Of the initial weights',
+    group,
+  },
+} as const satisfies Readonly<Record<string, Options>>
+
+/** What a handler finds of {@link modelOptions}. */
+export interface ModelArguments {
+  variant: Variant
+  imageSize: number
+  patchSize: number
+  windowSize: number | undefined
+  classes: number
+  device: string
+  seed: number
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for a word that is no device; sizes are checked later. */
+export function swinOptionsOf(argv: ModelArguments): SwinOptions {
+  const { variant, imageSize, patchSize, windowSize, classes, device, seed } = argv
+  checkDeviceName(device)
+  return {
+    variant,
+    imageSize,
+    patchSize,
+    ...(windowSize === undefined ? {} : { windowSize }),
+    classes,
+    device,
+    seed,
+  }
+}

@@ -1,0 +1,16 @@
+// Features on their way from one module to the next: an opaque handle of native memory.
+import { Handle } from './handle.js'
+import type { NativeFeatures } from './native/contract.js'
+
+export class Features extends Handle<NativeFeatures> {
+  /** `[batch, height, width, channels]`; images are `[batch, 3, height, width]`, logits `[batch, classes]`. */
+  readonly shape: readonly number[]
+  readonly byteLength: number
+
+  /** @internal */
+  constructor(native: NativeFeatures) {
+    super('features', native)
+    this.shape = this.look((features) => features.shape())
+    this.byteLength = this.look((features) => features.byteLength())
+  }
+}

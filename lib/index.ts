@@ -1,0 +1,48 @@
+// The package's public surface. Importing it loads neither the addon nor LibTorch.
+export type { Augmentation, ImageBatch } from './batch.js'
+export * as cuda from './cuda.js'
+export {
+  type Batch,
+  batchCount,
+  batches,
+  type Dataset,
+  type DatasetDefinition,
+  defineDataset,
+  type ImageSplit,
+} from './datasets/dataset.js'
+export { openDataset } from './datasets/open.js'
+export type { DeviceName } from './device.js'
+export { ERROR_CODES, type ErrorCode, LocalformerError } from './errors.js'
+export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.js'
+export type { Features } from './features.js'
+export * as memory from './memory.js'
+export {
+  DECODERS,
+  type DecoderKind,
+  type LocalOptions,
+  METHODS,
+  type Method,
+  type OptimizationOptions,
+} from './methods.js'
+export type { ModuleStep, ModuleTrainer } from './module-trainer.js'
+export { type LoadOptions, load } from './native/load.js'
+export type { Split } from './splits.js'
+export {
+  type Parameter,
+  type SwinConfig,
+  type SwinOptions,
+  SwinTransformer,
+  type Tensors,
+  type Unit,
+  VARIANTS,
+  type Variant,
+} from './swin-transformer.js'
+export { getThreads, setThreads } from './threads.js'
+export { type ModuleProgress, type TrainEvent, type TrainOptions, train } from './train.js'
+export {
+  BackpropTrainer,
+  LocalTrainer,
+  type StepOptions,
+  type Trainer,
+  type TrainStep,
+} from './trainers.js'

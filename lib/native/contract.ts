@@ -1,0 +1,205 @@
+// The whole native surface, typed: what native/bindings/addon.cc registers. Nothing else in the
+// package names a native function, and nothing but load.ts requires a .node file.
+
+/** Sizes of a Swin Transformer; validated by the facade, checked for divisibility by the core. */
+export interface NativeModelOptions {
+  readonly imageSize: number
+  readonly patchSize: number
+  readonly windowSize: number
+  readonly embedDim: number
+  readonly depths: readonly number[]
+  readonly heads: readonly number[]
+  readonly mlpRatio: number
+  readonly dropPath: number
+  readonly classes: number
+  readonly seed: number
+}
+
+export interface NativeTrainerOptions {
+  /** Index behind the last unit of each module; the last one is the number of units. */
+  readonly ends: readonly number[]
+  readonly seed: number
+  readonly reconstruct: boolean
+  readonly decoder: string
+  readonly decoderHidden: number
+  readonly labelWeight: number
+  readonly reconstructionWeight: number
+  readonly labelSmoothing: number
+  /** Samples a chunk of the auxiliary losses; 0: an eighth of the batch. */
+  readonly chunkSize: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly eps: number
+  readonly weightDecay: number
+}
+
+export interface NativeBatch {
+  readonly count: number
+  readonly height: number
+  readonly width: number
+  /** Side of the network's input; uint8 images are resized to it. */
+  readonly imageSize: number
+  /** `count * 3 * height * width`: bytes to normalise, or floats that are normalised already. */
+  readonly images: Uint8Array | Float32Array
+  readonly labels?: Int32Array
+  readonly mean: readonly number[]
+  readonly std: readonly number[]
+  readonly cropPadding: number
+  readonly flip: boolean
+  readonly augmentSeed: number
+}
+
+export interface NativeTensor {
+  readonly shape: readonly number[]
+  readonly data: Float32Array
+}
+
+export type NativeTensors = Readonly<Record<string, NativeTensor>>
+
+export interface NativeParameter {
+  readonly name: string
+  readonly shape: readonly number[]
+}
+
+export interface NativeUnit {
+  readonly name: string
+  readonly parameterCount: number
+  /** Without the batch: [height, width, channels], or [classes] of the classifier. */
+  readonly outputShape: readonly number[]
+}
+
+export interface NativeModule {
+  readonly name: string
+  readonly units: readonly string[]
+  readonly parameterCount: number
+  readonly auxiliaryParameterCount: number
+  readonly reconstructs: boolean
+}
+
+export interface NativeModuleStep {
+  readonly labelLoss: number
+  readonly reconstructionLoss: number
+  readonly correct: number
+  readonly peakAllocatedBytes: number
+  readonly allocatedBytesAfter: number
+  readonly featureBytes: number
+  readonly seconds: number
+  /** Modules that held any gradient when this one's backward pass was done. */
+  readonly modulesWithGradients: readonly number[]
+}
+
+export interface NativeStep {
+  readonly modules: readonly NativeModuleStep[]
+  readonly peakAllocatedBytes: number
+  readonly peakReservedBytes: number
+  readonly seconds: number
+}
+
+export interface NativeEvaluation {
+  readonly lossSum: number
+  readonly correct: number
+}
+
+export interface NativeFeatures {
+  shape(): number[]
+  byteLength(): number
+  dispose(): void
+}
+
+export interface NativeModel {
+  units(): NativeUnit[]
+  parameters(): NativeParameter[]
+  readParameters(): Promise<NativeTensors>
+  writeParameters(values: NativeTensors): Promise<void>
+  predict(batch: NativeBatch): Promise<NativeTensor>
+  gradients(
+    batch: NativeBatch,
+  ): Promise<{ logits: NativeTensor; loss: number; gradients: NativeTensors }>
+  dispose(): void
+}
+
+export interface NativeTrainer {
+  modules(): NativeModule[]
+  auxiliaryParameters(): NativeParameter[]
+  readAuxiliary(): Promise<NativeTensors>
+  writeAuxiliary(values: NativeTensors): Promise<void>
+  step(batch: NativeBatch, learningRate: number): Promise<NativeStep>
+  evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
+  features(batch: NativeBatch): Promise<NativeFeatures>
+  stepModule(
+    index: number,
+    features: NativeFeatures,
+    labels: Int32Array,
+    learningRate: number,
+  ): Promise<NativeModuleStep & { features: NativeFeatures }>
+  forwardModule(index: number, features: NativeFeatures): Promise<NativeFeatures>
+  dispose(): void
+}
+
+export interface NativeSegment {
+  readonly address: number
+  readonly totalSize: number
+  readonly allocatedSize: number
+  readonly segmentType: 'large' | 'small'
+  readonly blocks: readonly {
+    readonly size: number
+    readonly requestedSize: number
+    readonly state: 'active_allocated' | 'inactive'
+  }[]
+}
+
+/** Exports of liblocalformer_torch.so. */
+export interface NativeTorch {
+  createModel(options: NativeModelOptions, device: string): Promise<NativeModel>
+  createTrainer(model: NativeModel, options: NativeTrainerOptions): Promise<NativeTrainer>
+  /** PyTorch's flat keys. */
+  memoryStats(device: string): Record<string, number>
+  emptyCache(device: string): void
+  resetPeakMemoryStats(device: string): void
+  resetAccumulatedMemoryStats(device: string): void
+  memoryInfo(device: string): { freeBytes: number; totalBytes: number }
+  /** 0: no limit. */
+  setCpuMemoryLimit(bytes: number): void
+  cpuMemorySnapshot(): NativeSegment[]
+  cudaDeviceCount(): number
+  threads(): number
+  setThreads(count: number): void
+  versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
+}
+
+/** Every function of {@link NativeTorch}, to check a loaded addon against this file. */
+export const NATIVE_EXPORTS = [
+  'createModel',
+  'createTrainer',
+  'memoryStats',
+  'emptyCache',
+  'resetPeakMemoryStats',
+  'resetAccumulatedMemoryStats',
+  'memoryInfo',
+  'setCpuMemoryLimit',
+  'cpuMemorySnapshot',
+  'cudaDeviceCount',
+  'threads',
+  'setThreads',
+  'versions',
+] as const satisfies readonly (keyof NativeTorch)[]
+
+/** Exports of localformer.node. */
+export interface NativeLoader {
+  /** Opens the libraries in this order, then the addon, all by absolute path. */
+  open(libraries: readonly string[], addon: string): NativeTorch | NativeCuda
+}
+
+/** Exports of liblocalformer_cuda.so; `device` is an index. */
+export interface NativeCuda {
+  deviceProperties(device: number): {
+    name: string
+    major: number
+    minor: number
+    totalMemoryBytes: number
+    multiProcessorCount: number
+  }
+  synchronize(device: number): void
+  setMemoryFraction(fraction: number, device: number): void
+  memorySnapshot(device: number): NativeSegment[]
+}

@@ -1,0 +1,145 @@
+// Finds and loads the addon and LibTorch, once in each thread, when first needed.
+// in: the package's prebuilt or freshly built libraries -> out: NativeTorch (contract.ts).
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ERROR_CODES, type ErrorCode, LocalformerError } from '../errors.js'
+import { type LibtorchLocation, locateLibtorch } from '../libtorch/locate.js'
+import { NATIVE_EXPORTS, type NativeCuda, type NativeLoader, type NativeTorch } from './contract.js'
+
+export interface LoadOptions {
+  /** A folder with LibTorch; default: the lookup order of `localformer libtorch where`. */
+  readonly libtorch?: string
+}
+
+interface Loaded {
+  readonly torch: NativeTorch
+  readonly location: LibtorchLocation
+  /** Folder of the addon's two libraries. */
+  readonly addon: string
+}
+
+let loaded: Loaded | undefined
+
+/**
+ * Loads LibTorch and the addon now rather than at the first use; later calls return at once.
+ *
+ * @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND`, `ERR_LIBTORCH_VERSION`, `ERR_ADDON_LOAD`.
+ */
+export function load(options: LoadOptions = {}): void {
+  loadTorch(options)
+}
+
+/** The loaded addon. */
+export function loadTorch(options: LoadOptions = {}): NativeTorch {
+  return loadAll(options).torch
+}
+
+/** The loaded addon with where it and LibTorch came from. */
+export function loadAll(options: LoadOptions = {}): Loaded {
+  if (loaded) return loaded
+  const location = locateLibtorch({ path: options.libtorch })
+  const addon = findAddon()
+  const torch = open(addon, location)
+  const missing = NATIVE_EXPORTS.filter((name) => typeof torch[name] !== 'function')
+  if (missing.length > 0) {
+    throw new LocalformerError(
+      'ERR_ADDON_LOAD',
+      `The addon in ${addon} lacks ${missing.join(', ')}: it was built from another version`,
+      { hint: 'Build it again with `npm run native`, or install the package again.' },
+    )
+  }
+  loaded = { torch, location, addon }
+  return loaded
+}
+
+/** A device node of the NVIDIA driver, or undefined where this machine has none. */
+export function nvidiaDevice(): string | undefined {
+  return NVIDIA_NODES.find((node) => existsSync(node))
+}
+
+/** What {@link nvidiaDevice} looks for: the driver's control node, and WSL's. */
+export const NVIDIA_NODES = ['/dev/nvidiactl', '/dev/dxg'] as const
+
+const packageRoot = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..')
+const require = createRequire(import.meta.url)
+
+/** Folder of localformer.node: build/Release in a checkout, prebuilds/<platform> when installed. */
+export function findAddon(): string {
+  const nodeGypBuild = require('node-gyp-build') as { resolve(root: string): string }
+  try {
+    return path.dirname(nodeGypBuild.resolve(packageRoot))
+  } catch (cause) {
+    throw new LocalformerError(
+      'ERR_ADDON_LOAD',
+      `No addon for ${process.platform}-${process.arch} was found in ${packageRoot}`,
+      {
+        cause,
+        hint: 'Prebuilt binaries exist for linux-x64 (glibc). In a checkout, run `npm run native`.',
+      },
+    )
+  }
+}
+
+function open(addon: string, location: LibtorchLocation): NativeTorch {
+  const { c10, torchCpu, torchCuda } = location.libraries
+  // Without a driver the CUDA libraries are of no use, and cost seconds to open.
+  const cuda = torchCuda !== undefined && nvidiaDevice() !== undefined ? [torchCuda] : []
+  return openAddon(addon, [c10, torchCpu, ...cuda], 'liblocalformer_torch.so') as NativeTorch
+}
+
+let cuda: NativeCuda | undefined
+
+/** What needs CUDA's own headers; to be asked for only where there is a CUDA device. */
+export function loadCuda(): NativeCuda {
+  const { addon } = loadAll()
+  cuda ??= openAddon(addon, [], 'liblocalformer_cuda.so') as NativeCuda
+  return cuda
+}
+
+function openAddon(
+  addon: string,
+  libraries: readonly string[],
+  name: string,
+): NativeTorch | NativeCuda {
+  try {
+    const loader = require(path.join(addon, 'localformer.node')) as NativeLoader
+    return loader.open(libraries, path.join(addon, name))
+  } catch (cause) {
+    throw new LocalformerError(
+      'ERR_ADDON_LOAD',
+      `The addon could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause, hint: 'Run `npx localformer doctor`.' },
+    )
+  }
+}
+
+/** Runs a native call; what it throws becomes a {@link LocalformerError}. */
+export function callNative<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+/** The same for a call that returns a promise. */
+export async function awaitNative<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw fromNative(error)
+  }
+}
+
+function fromNative(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof LocalformerError) return error
+  const { code, hint, ...details } = error as Error & { code?: string; hint?: string }
+  if (!ERROR_CODES.includes(code as ErrorCode)) return error
+  return new LocalformerError(code as ErrorCode, error.message, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+    details,
+  })
+}

@@ -1,0 +1,223 @@
+// SwinTransformer: the network as scripts see it. It knows nothing of how it is trained.
+import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
+import { checkDeviceName, type DeviceName, resolveDevice } from './device.js'
+import { Handle } from './handle.js'
+import type { NativeModel, NativeParameter, NativeTensors, NativeUnit } from './native/contract.js'
+import { awaitNative, loadTorch } from './native/load.js'
+import { checkTensors, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
+
+/**
+ * Published sizes (Liu et al., arXiv 2103.14030, section 3.3); `micro` is ours, for trying things
+ * out in seconds.
+ */
+export const VARIANTS = {
+  tiny: { embedDim: 96, depths: [2, 2, 6, 2], heads: [3, 6, 12, 24] },
+  small: { embedDim: 96, depths: [2, 2, 18, 2], heads: [3, 6, 12, 24] },
+  base: { embedDim: 128, depths: [2, 2, 18, 2], heads: [4, 8, 16, 32] },
+  micro: { embedDim: 32, depths: [1, 1, 2, 1], heads: [1, 2, 4, 8] },
+} as const
+
+export type Variant = keyof typeof VARIANTS
+
+export interface SwinOptions {
+  /** Sizes to start from; default `tiny`. */
+  readonly variant?: Variant
+  /** Side of the square input in pixels, a multiple of the patch size; default 224. */
+  readonly imageSize?: number
+  /** Side of a patch in pixels; default 4. */
+  readonly patchSize?: number
+  /**
+   * Side of an attention window in tokens; it must divide every stage's map, and shrinks to maps
+   * that are smaller. Default: 7, or the largest of 7, 6, 5, 4, 3, 2 that divides (32 px: 4, 96 px: 6).
+   */
+  readonly windowSize?: number
+  /** Width of the first stage; doubles with every stage. Default: the variant's. */
+  readonly embedDim?: number
+  /** Blocks in each stage. Default: the variant's. */
+  readonly depths?: readonly number[]
+  /** Attention heads in each stage. Default: the variant's. */
+  readonly heads?: readonly number[]
+  /** Hidden width of the MLP over its input's width; default 4. */
+  readonly mlpRatio?: number
+  /** Stochastic depth of the last block, growing linearly from 0; in [0, 1), default 0. */
+  readonly dropPath?: number
+  /** Number of classes; default 10. */
+  readonly classes?: number
+  /** Default `auto`. */
+  readonly device?: DeviceName
+  /** Of the initial weights; default 0. */
+  readonly seed?: number
+}
+
+/** Sizes of a network with every default filled in. */
+export interface SwinConfig {
+  readonly imageSize: number
+  readonly patchSize: number
+  readonly windowSize: number
+  readonly embedDim: number
+  readonly depths: readonly number[]
+  readonly heads: readonly number[]
+  readonly mlpRatio: number
+  readonly dropPath: number
+  readonly classes: number
+  readonly seed: number
+}
+
+/** A piece of the network between which it can be cut. */
+export type Unit = NativeUnit
+
+/** Name and shape of a parameter. */
+export type Parameter = NativeParameter
+
+/** Parameter values by timm's names. */
+export type Tensors = NativeTensors
+
+const perStage = () =>
+  zod()
+    .array(integer(1, 1024), { error: 'a list of whole numbers, one a stage' })
+    .min(1, { error: 'at least one stage' })
+    .max(8, { error: 'at most 8 stages' })
+
+const schema = lazy(() =>
+  zod().object({
+    variant: oneOf(Object.keys(VARIANTS) as [Variant, ...Variant[]]).default('tiny'),
+    imageSize: integer(1, 4096).default(224),
+    patchSize: integer(1, 64).default(4),
+    windowSize: integer(1, 64).optional(),
+    embedDim: integer(1, 4096).optional(),
+    depths: perStage().optional(),
+    heads: perStage().optional(),
+    mlpRatio: number(0.25, { max: 16 }).default(4),
+    dropPath: number(0, { below: 1 }).default(0),
+    classes: integer(1, 100_000).default(10),
+    device: zod().string({ error: 'cpu, cuda, cuda:N or auto' }).default('auto'),
+    seed: integer(0).default(0),
+  }),
+)
+
+/**
+ * Sizes with every default filled in.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function resolveSwinConfig(options: SwinOptions = {}): SwinConfig & { device: DeviceName } {
+  const { variant, device, ...o } = parseOptions(schema(), options)
+  checkDeviceName(device)
+  const sizes = VARIANTS[variant]
+  const depths = o.depths ?? sizes.depths
+  return {
+    ...o,
+    device,
+    embedDim: o.embedDim ?? sizes.embedDim,
+    depths,
+    heads: o.heads ?? sizes.heads,
+    windowSize: o.windowSize ?? defaultWindow(o.imageSize / o.patchSize, depths.length),
+  }
+}
+
+// The largest usual window that divides the map of every stage that is larger than it.
+function defaultWindow(grid: number, stages: number): number {
+  const maps = Array.from({ length: stages }, (_, stage) => grid / 2 ** stage)
+  const fits = (window: number) => maps.every((map) => map <= window || map % window === 0)
+  return [7, 6, 5, 4, 3, 2].find(fits) ?? 7
+}
+
+/**
+ * A Swin Transformer (Liu et al., arXiv 2103.14030) with timm's parameter names and numerics.
+ *
+ * ```ts
+ * await using model = await SwinTransformer.create({ imageSize: 32, classes: 10, seed: 0 })
+ * ```
+ */
+export class SwinTransformer extends Handle<NativeModel> {
+  readonly config: SwinConfig
+  /** `cpu` or `cuda:N`. */
+  readonly device: string
+  /** Why this device was taken. */
+  readonly deviceReason: string
+  /** In order; the network can be cut between any two. */
+  readonly units: readonly Unit[]
+  readonly #children = new Set<Handle<{ dispose(): void }>>()
+
+  private constructor(
+    native: NativeModel,
+    config: SwinConfig,
+    device: { name: string; reason: string },
+  ) {
+    super('model', native)
+    this.config = config
+    this.device = device.name
+    this.deviceReason = device.reason
+    this.units = this.look((model) => model.units())
+  }
+
+  /**
+   * Builds a network with random weights drawn from `seed`.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG` for sizes that do not divide, `ERR_DEVICE_UNAVAILABLE`,
+   *   `ERR_OUT_OF_MEMORY`, and what {@link load} throws.
+   */
+  static async create(options: SwinOptions = {}): Promise<SwinTransformer> {
+    const { device: wanted, ...config } = resolveSwinConfig(options)
+    const device = resolveDevice(wanted)
+    const native = await awaitNative(async () => loadTorch().createModel(config, device.name))
+    return new SwinTransformer(native, config, device)
+  }
+
+  /** Number of learned values, auxiliary parts not included. */
+  get parameterCount(): number {
+    return this.units.reduce((sum, unit) => sum + unit.parameterCount, 0)
+  }
+
+  /** Names (timm's) and shapes of all parameters. */
+  parameters(): readonly Parameter[] {
+    return this.look((model) => model.parameters())
+  }
+
+  /** A copy of all parameters. */
+  async readParameters(): Promise<Tensors> {
+    return this.exclusive((model) => model.readParameters())
+  }
+
+  /**
+   * Replaces the parameters that are named; all or none.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` that lists unknown names and wrong shapes.
+   */
+  async writeParameters(values: Tensors): Promise<void> {
+    checkTensors(values)
+    return this.exclusive((model) => model.writeParameters(values))
+  }
+
+  /** Class logits `[count, classes]`, in evaluation mode. */
+  async predict(batch: ImageBatch): Promise<{ shape: readonly number[]; data: Float32Array }> {
+    const input = toNativeBatch(batch, this.config)
+    return this.exclusive((model) => model.predict(input))
+  }
+
+  /**
+   * Logits, mean cross-entropy and its gradient for every parameter, without an update and without
+   * stochastic depth. For comparing the network with another implementation.
+   */
+  async gradients(batch: ImageBatch): Promise<{
+    logits: { shape: readonly number[]; data: Float32Array }
+    loss: number
+    gradients: Tensors
+  }> {
+    const input = toNativeBatch(labelled(batch), this.config)
+    return this.exclusive((model) => model.gradients(input))
+  }
+
+  /** Frees the network and every trainer made of it. */
+  override dispose(): void {
+    for (const child of this.#children) child.dispose()
+    this.#children.clear()
+    super.dispose()
+  }
+
+  /** @internal */
+  adopt(child: Handle<{ dispose(): void }>): void {
+    for (const one of this.#children) if (one.disposed) this.#children.delete(one)
+    this.#children.add(child)
+  }
+}

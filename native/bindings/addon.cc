@@ -1,0 +1,37 @@
+// The addon's table of contents: what JavaScript can call, and what an environment holds.
+#include <napi.h>
+
+#include "addon_data.h"
+#include "features_wrap.h"
+#include "memory/caching_cpu_allocator.h"
+#include "memory_functions.h"
+#include "model_wrap.h"
+#include "trainer_wrap.h"
+
+namespace localformer {
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  InstallCachingCpuAllocator();
+  auto* data = new AddonData(env);
+  env.SetInstanceData<AddonData>(data);
+  // Runs before the environment takes its handles down, while the thread may still use them.
+  env.AddCleanupHook([](Executor* executor) { executor->Stop(); }, &data->executor);
+
+  data->model = Napi::Persistent(ModelWrap::Define(env));
+  data->trainer = Napi::Persistent(TrainerWrap::Define(env));
+  data->features = Napi::Persistent(FeaturesWrap::Define(env));
+  exports.Set("createModel", Napi::Function::New(env, ModelWrap::Create, "createModel"));
+  exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::Create, "createTrainer"));
+  DefineMemoryFunctions(env, exports);
+  return exports;
+}
+
+}  // namespace
+}  // namespace localformer
+
+// What the loader calls for every environment that requires the package.
+extern "C" __attribute__((visibility("default"))) napi_value localformer_init(napi_env env,
+                                                                              napi_value exports) {
+  return Napi::RegisterModule(env, exports, localformer::Init);
+}

@@ -1,0 +1,58 @@
+// See errors.h.
+#include "errors.h"
+
+#include <c10/util/Exception.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "coded_error.h"
+#include "memory/memory_stats.h"
+#include "swin/unit.h"
+#include "train/out_of_memory.h"
+
+namespace localformer {
+namespace {
+
+Napi::Object Plain(Napi::Env env, const std::string& code, const std::string& message) {
+  Napi::Object error = Napi::Error::New(env, message).Value();
+  error.Set("code", code);
+  return error;
+}
+
+Napi::Object FromCoded(Napi::Env env, const CodedError& error) {
+  Napi::Object object = Plain(env, error.code, error.what());
+  if (!error.hint.empty()) object.Set("hint", error.hint);
+  for (const auto& [key, value] : error.text) object.Set(key, value);
+  for (const auto& [key, value] : error.numbers) object.Set(key, static_cast<double>(value));
+  return object;
+}
+
+// The backtrace that LibTorch appends is for the package's developers.
+std::string TorchMessage(const c10::Error& error) {
+  const char* debug = std::getenv("LOCALFORMER_DEBUG");
+  return debug != nullptr && std::string(debug) == "1" ? error.what()
+                                                       : error.what_without_backtrace();
+}
+
+}  // namespace
+
+Napi::Value ToJsError(Napi::Env env, std::exception_ptr exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const CodedError& error) {
+    return FromCoded(env, error);
+  } catch (const Cancelled& error) {
+    return Plain(env, "ERR_DISPOSED", error.what());
+  } catch (const c10::OutOfMemoryError&) {
+    return FromCoded(env, OutOfMemory(c10::Device(c10::kCPU), "", ""));
+  } catch (const c10::Error& error) {
+    return Plain(env, "ERR_TORCH", TorchMessage(error));
+  } catch (const std::exception& error) {
+    return Plain(env, "ERR_TORCH", error.what());
+  } catch (...) {
+    return Plain(env, "ERR_TORCH", "an exception of an unknown type");
+  }
+}
+
+}  // namespace localformer

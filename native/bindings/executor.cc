@@ -1,0 +1,120 @@
+// See executor.h.
+#include "executor.h"
+
+#include <c10/util/Exception.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "coded_error.h"
+#include "train/out_of_memory.h"
+
+namespace localformer {
+namespace {
+
+// Executors whose thread may still run. Process exit runs static destructors of LibTorch without
+// tearing environments down, so the threads must be gone by then.
+std::mutex& LiveMutex() {
+  static auto* mutex = new std::mutex;
+  return *mutex;
+}
+std::set<Executor*>& Live() {
+  static auto* live = new std::set<Executor*>;
+  return *live;
+}
+
+void StopAll() {
+  std::set<Executor*> live;
+  {
+    const std::lock_guard<std::mutex> lock(LiveMutex());
+    live = Live();
+  }
+  for (Executor* executor : live) executor->Stop();
+}
+
+}  // namespace
+
+Executor::Executor(Napi::Env env) : completion_(Completion::New(env, "localformer", 0, 1, this)) {
+  completion_.Unref(env);
+  thread_ = std::thread([this] { Loop(); });
+  // Registered after LibTorch's static destructors, hence run before them.
+  static const int registered = std::atexit(StopAll);
+  static_cast<void>(registered);
+  const std::lock_guard<std::mutex> lock(LiveMutex());
+  Live().insert(this);
+}
+
+Executor::~Executor() {
+  Stop();
+  const std::lock_guard<std::mutex> lock(LiveMutex());
+  Live().erase(this);
+}
+
+void Executor::Stop() {
+  cancelled_.store(true);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    // Their promises are never settled: nobody is left to hear.
+    queue_.clear();
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Executor::Enqueue(Napi::Env env, std::unique_ptr<Job> job) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) throw Napi::Error::New(env, "the environment is going away");
+  queue_.push_back(std::move(job));
+  if (pending_++ == 0) completion_.Ref(env);
+  wake_.notify_one();
+}
+
+void Executor::Loop() {
+  for (;;) {
+    std::unique_ptr<Job> job;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (stopping_) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    try {
+      job->Work();
+    } catch (const c10::OutOfMemoryError&) {
+      // Told here, since what was asked for is known to the thread that asked alone.
+      job->exception = std::make_exception_ptr(OutOfMemory(c10::Device(c10::kCPU), "", ""));
+    } catch (...) {
+      job->exception = std::current_exception();
+    }
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (stopping_) return;
+    }
+    Job* raw = job.release();
+    if (completion_.NonBlockingCall(raw) != napi_ok) delete raw;
+  }
+}
+
+void Executor::Settle(Napi::Env env, Napi::Function, Executor* self, Job* raw) {
+  const std::unique_ptr<Job> job(raw);
+  // Without an environment the call only asks to clean up.
+  if (static_cast<napi_env>(env) == nullptr) return;
+  const Napi::HandleScope scope(env);
+  if (--self->pending_ == 0) self->completion_.Unref(env);
+  if (!job->exception) {
+    try {
+      job->deferred.Resolve(job->Build(env));
+      return;
+    } catch (const Napi::Error& error) {
+      job->deferred.Reject(error.Value());
+      return;
+    } catch (...) {
+      job->exception = std::current_exception();
+    }
+  }
+  job->deferred.Reject(ToJsError(env, job->exception));
+}
+
+}  // namespace localformer

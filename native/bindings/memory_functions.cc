@@ -1,0 +1,126 @@
+// See memory_functions.h.
+#include "memory_functions.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include "errors.h"
+#include "memory/caching_cpu_allocator.h"
+#include "memory/memory_stats.h"
+#include "options.h"
+
+namespace localformer {
+namespace {
+
+Napi::Value Stats(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Object object = Napi::Object::New(info.Env());
+    for (const auto& [key, value] : FlatStats(ReadStats(ReadDevice(info[0])))) {
+      object.Set(key, static_cast<double>(value));
+    }
+    return object;
+  });
+}
+
+template <void (*Function)(c10::Device)>
+Napi::Value OnDevice(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    Function(ReadDevice(info[0]));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value MemoryInfo(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const c10::Device device = ReadDevice(info[0]);
+    const auto [free, total] = AllocatorFor(device)->getMemoryInfo(device.index());
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("freeBytes", static_cast<double>(free));
+    object.Set("totalBytes", static_cast<double>(total));
+    return object;
+  });
+}
+
+Napi::Value SetCpuLimit(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    InstallCachingCpuAllocator()->SetLimit(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Object ToJs(Napi::Env env, const c10::CachingDeviceAllocator::SegmentInfo& segment) {
+  Napi::Array blocks = Napi::Array::New(env, segment.blocks.size());
+  for (uint32_t i = 0; i < segment.blocks.size(); ++i) {
+    Napi::Object block = Napi::Object::New(env);
+    block.Set("size", static_cast<double>(segment.blocks[i].size));
+    block.Set("requestedSize", static_cast<double>(segment.blocks[i].requested_size));
+    block.Set("state", segment.blocks[i].allocated ? "active_allocated" : "inactive");
+    blocks.Set(i, block);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("address", static_cast<double>(segment.address));
+  object.Set("totalSize", static_cast<double>(segment.total_size));
+  object.Set("allocatedSize", static_cast<double>(segment.allocated_size));
+  object.Set("segmentType", segment.is_large ? "large" : "small");
+  object.Set("blocks", blocks);
+  return object;
+}
+
+Napi::Value CpuSnapshot(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Array array = Napi::Array::New(info.Env());
+    for (const auto& segment : InstallCachingCpuAllocator()->Snapshot()) {
+      array.Set(array.Length(), ToJs(info.Env(), segment));
+    }
+    return array;
+  });
+}
+
+Napi::Value CudaDeviceCount(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const bool cuda = at::globalContext().hasCUDA();
+    return Napi::Number::New(info.Env(), cuda ? at::detail::getCUDAHooks().deviceCount() : 0);
+  });
+}
+
+Napi::Value GetThreads(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), at::get_num_threads());
+}
+
+Napi::Value SetThreads(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value Versions(const Napi::CallbackInfo& info) {
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("libtorch", TORCH_VERSION);
+  object.Set("cpuCapability", at::get_cpu_capability());
+  object.Set("cuda", at::globalContext().hasCUDA());
+  return object;
+}
+
+}  // namespace
+
+void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
+  const auto define = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  define("memoryStats", Stats);
+  define("emptyCache", OnDevice<EmptyCache>);
+  define("resetPeakMemoryStats", OnDevice<ResetPeakStats>);
+  define("resetAccumulatedMemoryStats", OnDevice<ResetAccumulatedStats>);
+  define("memoryInfo", MemoryInfo);
+  define("setCpuMemoryLimit", SetCpuLimit);
+  define("cpuMemorySnapshot", CpuSnapshot);
+  define("cudaDeviceCount", CudaDeviceCount);
+  define("threads", GetThreads);
+  define("setThreads", SetThreads);
+  define("versions", Versions);
+}
+
+}  // namespace localformer

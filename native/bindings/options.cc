@@ -1,0 +1,147 @@
+// See options.h.
+#include "options.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+
+#include "coded_error.h"
+
+namespace localformer {
+namespace {
+
+int64_t Integer(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Number>().Int64Value();
+}
+
+double Number(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Number>().DoubleValue();
+}
+
+bool Boolean(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::Boolean>().Value();
+}
+
+std::vector<int64_t> Integers(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<int64_t> list;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    list.push_back(array.Get(i).As<Napi::Number>().Int64Value());
+  }
+  return list;
+}
+
+std::array<double, 3> Triple(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::array<double, 3> triple{};
+  for (uint32_t i = 0; i < 3; ++i) triple[i] = array.Get(i).As<Napi::Number>().DoubleValue();
+  return triple;
+}
+
+void CheckSize(size_t received, int64_t expected, const char* what) {
+  if (static_cast<int64_t>(received) == expected) return;
+  throw CodedError("ERR_SHAPE", std::string("Expected ") + std::to_string(expected) +
+                                    " values for `" + what + "` but received " +
+                                    std::to_string(received));
+}
+
+}  // namespace
+
+SwinOptions ReadSwinOptions(const Napi::Object& object) {
+  SwinOptions o;
+  o.image_size = Integer(object, "imageSize");
+  o.patch_size = Integer(object, "patchSize");
+  o.window_size = Integer(object, "windowSize");
+  o.embed_dim = Integer(object, "embedDim");
+  o.depths = Integers(object.Get("depths"));
+  o.heads = Integers(object.Get("heads"));
+  o.mlp_ratio = Number(object, "mlpRatio");
+  o.drop_path_rate = Number(object, "dropPath");
+  o.classes = Integer(object, "classes");
+  o.seed = static_cast<uint64_t>(Integer(object, "seed"));
+  return o;
+}
+
+ModuleOptions ReadModuleOptions(const Napi::Object& object) {
+  ModuleOptions o;
+  o.reconstruct = Boolean(object, "reconstruct");
+  o.decoder.kind = object.Get("decoder").As<Napi::String>().Utf8Value();
+  o.decoder.hidden = Integer(object, "decoderHidden");
+  o.label_weight = Number(object, "labelWeight");
+  o.reconstruction_weight = Number(object, "reconstructionWeight");
+  o.label_smoothing = Number(object, "labelSmoothing");
+  o.chunk = Integer(object, "chunkSize");
+  o.optimizer.beta1 = Number(object, "beta1");
+  o.optimizer.beta2 = Number(object, "beta2");
+  o.optimizer.eps = Number(object, "eps");
+  o.optimizer.weight_decay = Number(object, "weightDecay");
+  return o;
+}
+
+std::vector<int64_t> ReadLabels(const Napi::Value& value) {
+  const Napi::Int32Array array = value.As<Napi::Int32Array>();
+  return std::vector<int64_t>(array.Data(), array.Data() + array.ElementLength());
+}
+
+BatchInput ReadBatch(const Napi::Object& object) {
+  BatchInput batch;
+  batch.count = Integer(object, "count");
+  batch.height = Integer(object, "height");
+  batch.width = Integer(object, "width");
+  batch.options.image_size = Integer(object, "imageSize");
+  if (object.Get("labels").IsTypedArray()) {
+    batch.labels = ReadLabels(object.Get("labels"));
+    CheckSize(batch.labels.size(), batch.count, "labels");
+  }
+  const int64_t size = batch.count * 3 * batch.height * batch.width;
+  const Napi::TypedArray images = object.Get("images").As<Napi::TypedArray>();
+  CheckSize(images.ElementLength(), size, "images");
+  if (images.TypedArrayType() == napi_float32_array) {
+    const float* data = images.As<Napi::Float32Array>().Data();
+    batch.images.assign(data, data + size);
+    return batch;
+  }
+  const uint8_t* data = images.As<Napi::Uint8Array>().Data();
+  batch.pixels.assign(data, data + size);
+  batch.options.mean = Triple(object.Get("mean"));
+  batch.options.std = Triple(object.Get("std"));
+  batch.options.crop_padding = Integer(object, "cropPadding");
+  batch.options.flip = Boolean(object, "flip");
+  batch.options.seed = static_cast<uint64_t>(Integer(object, "augmentSeed"));
+  return batch;
+}
+
+at::Tensor BatchInput::Images(c10::Device device) const {
+  if (!pixels.empty()) {
+    return PrepareImages(pixels.data(), count, height, width, options).to(device);
+  }
+  return at::from_blob(const_cast<float*>(images.data()), {count, 3, height, width},
+                       at::TensorOptions().dtype(at::kFloat))
+      .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+}
+
+at::Tensor BatchInput::Labels(c10::Device device) const { return LabelTensor(labels, device); }
+
+at::Tensor LabelTensor(const std::vector<int64_t>& labels, c10::Device device) {
+  return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device);
+}
+
+c10::Device ReadDevice(const Napi::Value& value) {
+  const std::string text = value.As<Napi::String>().Utf8Value();
+  const c10::Device device(text);
+  if (device.is_cpu()) return device;
+  const int64_t count =
+      at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+  const int64_t index = device.has_index() ? device.index() : 0;
+  if (index >= count) {
+    throw CodedError(
+        "ERR_DEVICE_UNAVAILABLE",
+        "Device " + text + " is not available: this LibTorch " +
+            (at::globalContext().hasCUDA() ? "sees " + std::to_string(count) + " CUDA device(s)"
+                                           : "has no CUDA support loaded"),
+        "Use --device cpu, or install the cuda flavor: localformer libtorch install "
+        "--flavor cuda");
+  }
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+}  // namespace localformer

@@ -1,0 +1,41 @@
+// JS options -> plain structs. Values were validated in TypeScript; what is wrong here is a defect
+// of the facade, and still an error rather than a crash.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "data/batch.h"
+#include "local/module_trainer.h"
+#include "swin/model.h"
+
+namespace localformer {
+
+SwinOptions ReadSwinOptions(const Napi::Object& object);
+ModuleOptions ReadModuleOptions(const Napi::Object& object);
+
+// A batch copied out of JS memory, so that the native thread may read it.
+struct BatchInput {
+  std::vector<uint8_t> pixels;  // count * 3 * height * width, or empty
+  std::vector<float> images;    // count * 3 * S * S normalised floats, or empty
+  std::vector<int64_t> labels;  // count, may be empty
+  int64_t count = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+  BatchOptions options;
+
+  // Float [count, 3, S, S] and int64 [count] on the device. Native thread.
+  at::Tensor Images(c10::Device device) const;
+  at::Tensor Labels(c10::Device device) const;
+};
+
+BatchInput ReadBatch(const Napi::Object& object);
+std::vector<int64_t> ReadLabels(const Napi::Value& value);
+at::Tensor LabelTensor(const std::vector<int64_t>& labels, c10::Device device);
+
+// "cpu", "cuda", "cuda:1". Throws CodedError ERR_DEVICE_UNAVAILABLE where there is no such device.
+c10::Device ReadDevice(const Napi::Value& value);
+
+}  // namespace localformer

@@ -1,0 +1,33 @@
+// Named parameters to and from JavaScript: { name: { shape, data: Float32Array } }.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "swin/parameters.h"
+
+namespace localformer {
+
+// Values copied to plain memory, so that they can cross threads.
+struct PlainTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::vector<float> data;  // empty where a gradient is none
+};
+
+PlainTensor CopyOut(const std::string& name, const at::Tensor& tensor);
+std::vector<PlainTensor> CopyOut(const ParameterList& parameters);
+// Writes values of the same names and shapes into the parameters, all or none. Throws CodedError
+// ERR_CHECKPOINT that lists unknown and misshapen names.
+void CopyIn(const std::vector<PlainTensor>& values, const ParameterList& parameters);
+
+Napi::Object ToJs(Napi::Env env, const PlainTensor& tensor);
+Napi::Object ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors);
+std::vector<PlainTensor> ReadTensors(const Napi::Object& object);
+// [{ name, shape }] without values.
+Napi::Array Describe(Napi::Env env, const ParameterList& parameters);
+Napi::Array ToJs(Napi::Env env, const std::vector<int64_t>& values);
+
+}  // namespace localformer

@@ -1,0 +1,321 @@
+// See trainer_wrap.h. Every asynchronous method copies what it needs, then works on the native
+// thread.
+#include "trainer_wrap.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "addon_data.h"
+#include "coded_error.h"
+#include "features_wrap.h"
+#include "options.h"
+#include "tensors.h"
+
+namespace localformer {
+namespace {
+
+// Counts over one batch of what one module's classifier says.
+struct EvaluationResult {
+  double loss_sum = 0.0;
+  int64_t correct = 0;
+};
+
+struct ModuleStepOutcome {
+  ModuleStepResult result;
+  at::Tensor output;
+};
+
+std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const BatchInput& batch,
+                                            const std::atomic<bool>* cancelled) {
+  c10::NoGradGuard no_grad;
+  ForwardContext context;
+  context.cancelled = cancelled;
+  at::Tensor x = batch.Images(state.model->device);
+  const at::Tensor labels = batch.Labels(state.model->device);
+  std::vector<EvaluationResult> results;
+  for (const auto& module : state.strategy->modules()) {
+    x = module->Forward(x, context);
+    const at::Tensor logits = module->Classify(x);
+    EvaluationResult result;
+    result.loss_sum = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
+    result.correct = logits.argmax(1).eq(labels).sum().item<int64_t>();
+    results.push_back(result);
+  }
+  return results;
+}
+
+Napi::Object ModuleResult(Napi::Env env, const ModuleStepResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* key, double value) { object.Set(key, value); };
+  set("labelLoss", result.label_loss);
+  set("reconstructionLoss", result.reconstruction_loss);
+  set("correct", static_cast<double>(result.correct));
+  set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
+  set("allocatedBytesAfter", static_cast<double>(result.allocated_bytes_after));
+  set("featureBytes", static_cast<double>(result.feature_bytes));
+  set("seconds", result.seconds);
+  object.Set("modulesWithGradients", ToJs(env, result.modules_with_gradients));
+  return object;
+}
+
+Napi::Object WholeResult(Napi::Env env, const StepResult& result) {
+  Napi::Array modules = Napi::Array::New(env, result.modules.size());
+  for (uint32_t i = 0; i < result.modules.size(); ++i)
+    modules.Set(i, ModuleResult(env, result.modules[i]));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("modules", modules);
+  object.Set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
+  object.Set("peakReservedBytes", static_cast<double>(result.peak_reserved_bytes));
+  object.Set("seconds", result.seconds);
+  return object;
+}
+
+Napi::Object DescribeModule(Napi::Env env, const ModuleTrainer& module) {
+  Napi::Array units = Napi::Array::New(env);
+  for (const Unit* unit : module.segment()) units.Set(units.Length(), unit->name());
+  const auto count = [](const ParameterList& list) {
+    int64_t sum = 0;
+    for (const auto& parameter : list) sum += parameter.second.numel();
+    return static_cast<double>(sum);
+  };
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", module.name());
+  object.Set("units", units);
+  object.Set("parameterCount", count(module.segment_parameters()));
+  object.Set("auxiliaryParameterCount", count(module.auxiliary_parameters()));
+  object.Set("reconstructs", module.reconstructs());
+  return object;
+}
+
+std::vector<size_t> ReadEnds(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<size_t> ends;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    ends.push_back(array.Get(i).As<Napi::Number>().Uint32Value());
+  }
+  return ends;
+}
+
+std::unique_ptr<Strategy> MakeStrategy(const ModelState& state, const std::vector<size_t>& ends,
+                                       const ModuleOptions& options, uint64_t seed) {
+  if (ends.size() == 1) return std::make_unique<BackpropStrategy>(state.model, options, seed);
+  return std::make_unique<LocalStrategy>(state.model, ends, options, seed);
+}
+
+size_t ModuleIndex(const Napi::Value& value, const TrainerState& state) {
+  const int64_t index = value.As<Napi::Number>().Int64Value();
+  const int64_t count = static_cast<int64_t>(state.strategy->modules().size());
+  if (index >= 0 && index < count) return static_cast<size_t>(index);
+  throw CodedError("ERR_CONFIG", "Expected a module index below " + std::to_string(count) +
+                                     " for `index` but received " + std::to_string(index));
+}
+
+// Features must have the shape that the module's first unit takes.
+void CheckFeatures(const at::Tensor& features, const ModuleTrainer& module) {
+  const FeatureShape& want = module.segment().front()->input();
+  const std::vector<int64_t> shape =
+      module.segment().front()->name() == "patch_embed"
+          ? std::vector<int64_t>{features.size(0), want.channels, want.height, want.width}
+          : std::vector<int64_t>{features.size(0), want.height, want.width, want.channels};
+  if (features.sizes() == at::IntArrayRef(shape)) return;
+  throw CodedError("ERR_SHAPE", "Expected features of shape " + c10::str(at::IntArrayRef(shape)) +
+                                    " for " + module.name() + " but received " +
+                                    c10::str(features.sizes()));
+}
+
+}  // namespace
+
+Napi::Function TrainerWrap::Define(Napi::Env env) {
+  return DefineClass(env, "NativeTrainer",
+                     {
+                         InstanceMethod<&TrainerWrap::Modules>("modules"),
+                         InstanceMethod<&TrainerWrap::AuxiliaryParameters>("auxiliaryParameters"),
+                         InstanceMethod<&TrainerWrap::ReadAuxiliary>("readAuxiliary"),
+                         InstanceMethod<&TrainerWrap::WriteAuxiliary>("writeAuxiliary"),
+                         InstanceMethod<&TrainerWrap::Step>("step"),
+                         InstanceMethod<&TrainerWrap::Evaluate>("evaluate"),
+                         InstanceMethod<&TrainerWrap::Features>("features"),
+                         InstanceMethod<&TrainerWrap::StepModule>("stepModule"),
+                         InstanceMethod<&TrainerWrap::ForwardModule>("forwardModule"),
+                         InstanceMethod<&TrainerWrap::Dispose>("dispose"),
+                     });
+}
+
+// Called by Create with the state; scripts cannot construct handles.
+TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerWrap>(info) {
+  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor");
+  state_ = *info[0].As<Napi::External<std::shared_ptr<TrainerState>>>().Data();
+}
+
+Napi::Value TrainerWrap::Create(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    const Napi::Object object = info[1].As<Napi::Object>();
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [model = ModelWrap::From(info[0])->state(), ends = ReadEnds(object.Get("ends")),
+             options = ReadModuleOptions(object),
+             seed = object.Get("seed").As<Napi::Number>().Int64Value()] {
+              auto state = std::make_shared<TrainerState>();
+              state->model = model;
+              state->strategy = MakeStrategy(*model, ends, options, static_cast<uint64_t>(seed));
+              return state;
+            },
+            [](Napi::Env env, std::shared_ptr<TrainerState>& state) -> Napi::Value {
+              return DataOf(env).trainer.New(
+                  {Napi::External<std::shared_ptr<TrainerState>>::New(env, &state)});
+            });
+  });
+}
+
+std::shared_ptr<TrainerState> TrainerWrap::state() const {
+  if (!state_) throw CodedError("ERR_DISPOSED", "The trainer was disposed");
+  return state_;
+}
+
+Napi::Value TrainerWrap::Modules(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    Napi::Array array = Napi::Array::New(info.Env());
+    for (const auto& module : state()->strategy->modules()) {
+      array.Set(array.Length(), DescribeModule(info.Env(), *module));
+    }
+    return array;
+  });
+}
+
+Napi::Value TrainerWrap::AuxiliaryParameters(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return Describe(info.Env(), state()->strategy->AuxiliaryParameters());
+  });
+}
+
+Napi::Value TrainerWrap::ReadAuxiliary(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state()] { return CopyOut(state->strategy->AuxiliaryParameters()); },
+            [](Napi::Env env, std::vector<PlainTensor>& list) -> Napi::Value {
+              return ToJs(env, list);
+            });
+  });
+}
+
+Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
+              CopyIn(values, state->strategy->AuxiliaryParameters());
+              return true;
+            },
+            [](Napi::Env env, bool&) { return env.Undefined(); });
+  });
+}
+
+Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(),
+        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+         learning_rate = info[1].As<Napi::Number>().DoubleValue(),
+         cancelled = data.executor.cancelled()] {
+          const c10::Device device = state->model->device;
+          return state->strategy->Step(batch.Images(device), batch.Labels(device), learning_rate,
+                                       cancelled);
+        },
+        [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });
+  });
+}
+
+Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(),
+        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+         cancelled = data.executor.cancelled()] { return EvaluateBatch(*state, batch, cancelled); },
+        [](Napi::Env env, std::vector<EvaluationResult>& results) -> Napi::Value {
+          Napi::Array array = Napi::Array::New(env);
+          for (const EvaluationResult& result : results) {
+            Napi::Object object = Napi::Object::New(env);
+            object.Set("lossSum", result.loss_sum);
+            object.Set("correct", static_cast<double>(result.correct));
+            array.Set(array.Length(), object);
+          }
+          return array;
+        });
+  });
+}
+
+Napi::Value TrainerWrap::Features(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state(), batch = ReadBatch(info[0].As<Napi::Object>())] {
+              return batch.Images(state->model->device);
+            },
+            [](Napi::Env env, at::Tensor& images) -> Napi::Value {
+              return FeaturesWrap::New(env, std::move(images));
+            });
+  });
+}
+
+Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    const std::shared_ptr<TrainerState> trainer = state();
+    const size_t index = ModuleIndex(info[0], *trainer);
+    const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
+    CheckFeatures(features, *trainer->strategy->modules()[index]);
+    std::vector<int64_t> labels = ReadLabels(info[2]);
+    if (static_cast<int64_t>(labels.size()) != features.size(0)) {
+      throw CodedError("ERR_SHAPE",
+                       "Expected one label a sample, " + std::to_string(features.size(0)) +
+                           ", for `labels` but received " + std::to_string(labels.size()));
+    }
+    return data.executor.Run(
+        info.Env(),
+        [trainer, index, features, labels = std::move(labels),
+         learning_rate = info[3].As<Napi::Number>().DoubleValue(),
+         cancelled = data.executor.cancelled()] {
+          ModuleStepOutcome outcome;
+          outcome.result =
+              trainer->strategy->StepModule(index, features, LabelTensor(labels, features.device()),
+                                            learning_rate, cancelled, &outcome.output);
+          return outcome;
+        },
+        [](Napi::Env env, ModuleStepOutcome& outcome) -> Napi::Value {
+          Napi::Object object = ModuleResult(env, outcome.result);
+          object.Set("features", FeaturesWrap::New(env, std::move(outcome.output)));
+          return object;
+        });
+  });
+}
+
+Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    const std::shared_ptr<TrainerState> trainer = state();
+    const size_t index = ModuleIndex(info[0], *trainer);
+    const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
+    CheckFeatures(features, *trainer->strategy->modules()[index]);
+    return data.executor.Run(
+        info.Env(),
+        [trainer, index, features, cancelled = data.executor.cancelled()] {
+          ForwardContext context;
+          context.cancelled = cancelled;
+          return trainer->strategy->modules()[index]->Forward(features, context);
+        },
+        [](Napi::Env env, at::Tensor& output) -> Napi::Value {
+          return FeaturesWrap::New(env, std::move(output));
+        });
+  });
+}
+
+void TrainerWrap::Dispose(const Napi::CallbackInfo&) { state_.reset(); }
+
+}  // namespace localformer

@@ -1,0 +1,42 @@
+// The Swin block: x + drop_path(attention(norm(x))), then x + drop_path(mlp(norm(x))).
+#pragma once
+
+#include "swin/attention.h"
+#include "swin/unit.h"
+
+namespace localformer {
+
+struct BlockOptions {
+  int64_t heads = 1;
+  int64_t window = 7;    // Side of a window; shrinks to the map where the map is smaller.
+  bool shifted = false;  // Ignored where one window covers the map.
+  double mlp_ratio = 4.0;
+  double drop_path = 0.0;  // Probability that a sample skips a residual branch, in [0, 1).
+};
+
+class SwinBlock : public Unit {
+ public:
+  SwinBlock(std::string name, FeatureShape shape, const BlockOptions& options,
+            at::Generator& generator);
+
+  at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const override;
+  ParameterList Parameters() const override;
+  void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
+
+ private:
+  at::Tensor Attend(const at::Tensor& x) const;
+  at::Tensor Mlp(const at::Tensor& x) const;
+  at::Tensor AddResidual(const at::Tensor& x, const at::Tensor& branch,
+                         const ForwardContext& context) const;
+
+  int64_t window_;
+  int64_t shift_;
+  double drop_path_;
+  LayerNorm norm1_;
+  WindowAttention attention_;
+  LayerNorm norm2_;
+  Linear fc1_;
+  Linear fc2_;
+};
+
+}  // namespace localformer

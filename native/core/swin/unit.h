@@ -1,0 +1,74 @@
+// A unit: the smallest piece of the network between which it can be cut (patch embedding, a block,
+// a patch merging, the classifier). Features between units are [B, H, W, C].
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "swin/parameters.h"
+
+namespace localformer {
+
+// Shape of the features between two units, without the batch.
+struct FeatureShape {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 0;
+};
+
+// What a forward pass needs beside its input.
+struct ForwardContext {
+  // Stochastic depth is on only while training, and draws from this generator.
+  bool training = false;
+  at::Generator* generator = nullptr;
+  // Set from another thread to abandon the work at the next unit; may be null.
+  const std::atomic<bool>* cancelled = nullptr;
+
+  void ThrowIfCancelled() const;
+};
+
+// Thrown where a unit of work was abandoned because its environment is going away.
+struct Cancelled : std::runtime_error {
+  Cancelled() : std::runtime_error("the work was cancelled") {}
+};
+
+class Unit {
+ public:
+  Unit(std::string name, FeatureShape input, FeatureShape output)
+      : name_(std::move(name)), input_(input), output_(output) {}
+  virtual ~Unit() = default;
+  Unit(const Unit&) = delete;
+  Unit& operator=(const Unit&) = delete;
+
+  virtual at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const = 0;
+
+  // Parameters with timm's full names, in timm's order.
+  virtual ParameterList Parameters() const = 0;
+
+  // Moves what is no parameter (indices, masks) to a device.
+  virtual void MoveBuffers(c10::Device) {}
+
+  const std::string& name() const { return name_; }
+  const FeatureShape& input() const { return input_; }
+  // The classifier's output is [B, classes]: height and width are then 0.
+  const FeatureShape& output() const { return output_; }
+
+ private:
+  std::string name_;
+  FeatureShape input_;
+  FeatureShape output_;
+};
+
+using Segment = std::vector<const Unit*>;
+
+// Runs the units of a segment one after the other. Where gradients are recorded, cancellation is
+// looked at between the units of the backward pass too.
+at::Tensor ForwardSegment(const Segment& segment, at::Tensor x, const ForwardContext& context);
+
+}  // namespace localformer

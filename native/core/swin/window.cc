@@ -1,0 +1,47 @@
+// See window.h.
+#include "swin/window.h"
+
+#include <ATen/ATen.h>
+
+namespace localformer {
+
+at::Tensor WindowPartition(const at::Tensor& x, int64_t window) {
+  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
+  return x.view({b, h / window, window, w / window, window, c})
+      .permute({0, 1, 3, 2, 4, 5})
+      .reshape({-1, window * window, c});
+}
+
+at::Tensor WindowReverse(const at::Tensor& windows, int64_t window, int64_t height, int64_t width) {
+  const int64_t c = windows.size(-1);
+  return windows.view({-1, height / window, width / window, window, window, c})
+      .permute({0, 1, 3, 2, 4, 5})
+      .reshape({-1, height, width, c});
+}
+
+at::Tensor RelativePositionIndex(int64_t window) {
+  const at::Tensor axis = at::arange(window, at::kLong);
+  // Row and column of each token of the window, in row-major order.
+  const at::Tensor row = axis.repeat_interleave(window);
+  const at::Tensor column = axis.repeat({window});
+  const at::Tensor d_row = row.unsqueeze(1) - row.unsqueeze(0) + (window - 1);
+  const at::Tensor d_column = column.unsqueeze(1) - column.unsqueeze(0) + (window - 1);
+  return (d_row * (2 * window - 1) + d_column).flatten();
+}
+
+at::Tensor ShiftedWindowMask(int64_t height, int64_t width, int64_t window, int64_t shift) {
+  // Along one axis the shifted map has three regions: untouched, the last window's own part, and
+  // what was wrapped around.
+  const auto regions = [&](int64_t size) {
+    at::Tensor region = at::zeros({size});
+    region.slice(0, size - window, size - shift).fill_(1);
+    region.slice(0, size - shift, size).fill_(2);
+    return region;
+  };
+  const at::Tensor region = regions(height).unsqueeze(1) * 3 + regions(width).unsqueeze(0);
+  const at::Tensor windows = WindowPartition(region.view({1, height, width, 1}), window).squeeze(2);
+  const at::Tensor apart = windows.unsqueeze(1) != windows.unsqueeze(2);
+  return apart.to(at::kFloat) * -100.0;
+}
+
+}  // namespace localformer
