@@ -1,0 +1,137 @@
+// `localformer compare`: run specs against each other, each in a fresh process.
+import type { Argv } from 'yargs'
+import { formatBytes } from '../../format.js'
+import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
+import { parseRunSpec } from '../../methods.js'
+import { writeFileAtomically } from '../../runs/run-folder.js'
+import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { untilInterrupted } from '../interrupt.js'
+import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
+import { commandProgress } from '../progress.js'
+import { formatTable } from '../table.js'
+
+interface CompareArguments extends ModelArguments, DataArguments {
+  run: string[]
+  batchSize: number
+  steps: number
+  warmup: number
+  rounds: number
+  memoryLimit: number | undefined
+  output: string | undefined
+}
+
+export const compareCommand: Command<CompareArguments> = {
+  command: 'compare',
+  describe: 'Measure memory and step time of run specs against each other',
+  builder: (yargs) =>
+    yargs
+      .options(dataOptions)
+      .options(modelOptions)
+      .option('run', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        demandOption: true,
+        describe:
+          'A run spec, METHOD[:K][,key=value...]; the first is what the others are set against',
+      })
+      .option('batch-size', { type: 'number', default: 32, describe: 'Images in a batch' })
+      .option('steps', { type: 'number', default: 3, describe: 'Measured steps of each process' })
+      .option('warmup', { type: 'number', default: 1, describe: 'Steps before those' })
+      .option('rounds', {
+        type: 'number',
+        default: 1,
+        describe: 'Times that all specs are run in turn, for step times that can be trusted',
+      })
+      .option('memory-limit', {
+        type: 'number',
+        describe: 'GiB that tensors may take; a run that needs more is marked out of memory',
+      })
+      .option('output', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'File that receives the JSON document too',
+      })
+      .example(
+        '$0 compare --run backprop --run paper:2 --run paper:4',
+        "the paper's comparison",
+      ) as unknown as Argv<GlobalOptions & CompareArguments>,
+  handler: async (options) => {
+    const runs = options.run
+    for (const run of runs) parseRunSpec(run)
+    const data = await openDataOf(options)
+    const progress = commandProgress(options)
+    await untilInterrupted(async (signal) => {
+      const result = await compare({
+        runs,
+        data,
+        model: swinOptionsOf({ ...options, classes: data.classes.length }),
+        batchSize: options.batchSize,
+        steps: options.steps,
+        warmup: options.warmup,
+        rounds: options.rounds,
+        seed: options.seed,
+        ...(options.memoryLimit === undefined
+          ? {}
+          : { memoryLimitBytes: Math.round(options.memoryLimit * 2 ** 30) }),
+        signal,
+        onProgress: ({ spec, done, total }) =>
+          progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' }),
+      }).finally(() => progress.finish())
+      if (options.output !== undefined) {
+        await writeFileAtomically(options.output, `${JSON.stringify(result, null, 2)}\n`)
+      }
+      if (options.json) printJson(result)
+      else printLine(formatComparison(result))
+    })
+  },
+}
+
+/** The table of a comparison as text. */
+export function formatComparison(result: CompareResult): string {
+  const { dataset, imageSize, batchSize, steps, rounds, device, threads, versions } = result
+  const head = [
+    'run',
+    'allocated',
+    'reserved',
+    'saved',
+    'paper',
+    's/step',
+    'time',
+    'loss of each module',
+  ]
+  const times = rounds > 1 ? `, ${rounds} rounds` : ''
+  return [
+    `${dataset} at ${imageSize} px, batch ${batchSize}, float32, AdamW, ${steps} steps${times} on ` +
+      `${device} (${threads} threads), LibTorch ${versions.libtorch}`,
+    '',
+    formatTable(head, result.rows.map(tableRow)),
+    '',
+    'allocated, reserved: peaks of the allocator. saved, time: against the first row.',
+    'paper: what arXiv 2212.14215 reports for GPU memory. loss: labels, or labels + reconstruction.',
+  ].join('\n')
+}
+
+function tableRow(row: CompareRow): string[] {
+  if (row.status === 'out_of_memory') return [row.spec, 'out of memory']
+  const losses = row.perModule.map(({ labelLoss, reconstructionLoss }) =>
+    reconstructionLoss === 0
+      ? labelLoss.toFixed(2)
+      : `${labelLoss.toFixed(2)}+${reconstructionLoss.toFixed(2)}`,
+  )
+  return [
+    row.spec,
+    formatBytes(row.peakAllocatedBytes ?? 0),
+    formatBytes(row.peakReservedBytes ?? 0),
+    percent(row.savedVsFirst),
+    percent(row.paperSaving),
+    row.stepSeconds?.median.toFixed(2) ?? '',
+    row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
+    losses.join('  '),
+  ]
+}
+
+function percent(share: number | null): string {
+  return share === null ? '' : `${(share * 100).toFixed(1)} %`
+}

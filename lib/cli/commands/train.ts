@@ -1,0 +1,210 @@
+// `localformer train`: trains one run spec on a data set and keeps a run folder.
+import path from 'node:path'
+import type { Argv } from 'yargs'
+import type { Dataset } from '../../datasets/dataset.js'
+import { formatBytes } from '../../format.js'
+import { parseRunSpec, type RunSpec } from '../../methods.js'
+import { RunFolder } from '../../runs/run-folder.js'
+import { SwinTransformer } from '../../swin-transformer.js'
+import { resolveTrainOptions, type TrainEvent, type TrainOptions, train } from '../../train.js'
+import { createTrainer } from '../../trainer-of-spec.js'
+import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { untilInterrupted } from '../interrupt.js'
+import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
+import { commandProgress, type Progress } from '../progress.js'
+
+interface TrainArguments extends ModelArguments, DataArguments {
+  run: string
+  runDir: string | undefined
+  epochs: number
+  maxSteps: number | undefined
+  batchSize: number
+  learningRate: number
+  warmup: number
+  weightDecay: number
+  labelSmoothing: number
+  dropPath: number
+  cropPadding: number
+  flip: boolean
+  trainLimit: number | undefined
+  testLimit: number | undefined
+}
+
+const group = 'Training:'
+
+export const trainCommand: Command<TrainArguments> = {
+  command: 'train',
+  describe: 'Train a network by local learning or end to end',
+  builder: (yargs) =>
+    yargs
+      .options(dataOptions)
+      .options({ ...modelOptions, 'image-size': { ...modelOptions['image-size'], default: 32 } })
+      .options({
+        run: {
+          type: 'string',
+          default: 'paper:4',
+          requiresArg: true,
+          describe: 'A run spec, METHOD[:K][,key=value...]',
+          group,
+        },
+        'run-dir': {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Folder of the run; default: runs/<spec>-<time>',
+          group,
+        },
+        epochs: { type: 'number', default: 1, describe: 'Passes over the images', group },
+        'max-steps': { type: 'number', describe: 'Steps after which to stop', group },
+        'batch-size': { type: 'number', default: 128, describe: 'Images in a batch', group },
+        'learning-rate': { type: 'number', default: 1e-3, describe: 'Highest one, AdamW', group },
+        warmup: { type: 'number', default: 0.05, describe: 'Share of steps it rises in', group },
+        'weight-decay': { type: 'number', default: 0.05, describe: 'Of AdamW', group },
+        'label-smoothing': { type: 'number', default: 0.1, describe: 'Of the labels', group },
+        'drop-path': { type: 'number', default: 0.1, describe: 'Stochastic depth', group },
+        'crop-padding': { type: 'number', default: 4, describe: 'Pixels; 0: no crop', group },
+        flip: { type: 'boolean', default: true, describe: 'Mirror half of the images', group },
+        'train-limit': { type: 'number', describe: 'Only so many training images', group },
+        'test-limit': { type: 'number', describe: 'Only so many test images; 0: none', group },
+      })
+      .example('$0 train --run paper:4 --epochs 10', 'ten epochs of CIFAR-10 at 32 px')
+      .example(
+        '$0 train --dataset synthetic --variant micro',
+        'in seconds, without a download',
+      ) as unknown as Argv<GlobalOptions & TrainArguments>,
+  handler: async (options) => {
+    const spec = parseRunSpec(options.run)
+    const loop = loopOptionsOf(options)
+    resolveTrainOptions(loop)
+    const data = await openDataOf(options)
+    await untilInterrupted(
+      (signal) => runTraining(options, spec, data, { ...loop, signal }),
+      'interrupted between two steps; the run folder keeps what was recorded',
+    )
+  },
+}
+
+function loopOptionsOf(options: TrainArguments): TrainOptions {
+  const { epochs, batchSize, learningRate, warmup, seed, cropPadding, flip } = options
+  return {
+    ...{ epochs, batchSize, learningRate, warmup, seed, cropPadding, flip },
+    ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
+    ...(options.trainLimit === undefined ? {} : { trainLimit: options.trainLimit }),
+    ...(options.testLimit === undefined ? {} : { testLimit: options.testLimit }),
+  }
+}
+
+async function runTraining(
+  options: GlobalOptions & TrainArguments,
+  spec: RunSpec,
+  data: Dataset,
+  loop: TrainOptions,
+): Promise<void> {
+  const { dropPath, weightDecay, labelSmoothing, seed } = options
+  const network = { ...swinOptionsOf({ ...options, classes: data.classes.length }), dropPath }
+  await using model = await SwinTransformer.create(network)
+  await using trainer = await createTrainer(model, spec, { weightDecay, labelSmoothing, seed })
+  note(options, `Device ${model.device}: ${model.deviceReason}`)
+  const directory = path.resolve(options.runDir ?? defaultFolder(spec))
+  const { signal: _, ...recorded } = loop
+  const folder = await RunFolder.create(directory, {
+    schema: 1,
+    run: spec.text,
+    dataset: data.name,
+    model: model.config,
+    optimizer: { weightDecay, labelSmoothing },
+    training: recorded,
+  })
+  const progress = commandProgress(options)
+  try {
+    const summary = await follow(train(trainer, data, loop), folder, progress, options)
+    const weights = await folder.writeWeights(trainer, spec.text, data.classes)
+    const document = { schema: 1, run: spec.text, directory, weights, ...summary }
+    await folder.writeJson('summary.json', document)
+    if (options.json) printJson(document)
+    else printLine(`Run folder ${directory}`)
+  } finally {
+    progress.finish()
+    await folder.close()
+  }
+}
+
+/** Prints and records every event; gives what the run came to. */
+async function follow(
+  events: AsyncIterable<TrainEvent>,
+  folder: RunFolder,
+  progress: Progress,
+  options: GlobalOptions,
+): Promise<object> {
+  let lastEpoch: (TrainEvent & { type: 'epoch' }) | undefined
+  for await (const event of events) {
+    folder.event(event)
+    if (event.type === 'step') {
+      progress.update({
+        label: stepLine(event),
+        done: event.step,
+        total: event.totalSteps,
+        unit: 'steps',
+      })
+      continue
+    }
+    progress.finish()
+    if (event.type === 'epoch') {
+      lastEpoch = event
+      say(options, epochLine(event))
+    } else if (event.type === 'evaluation') {
+      const heads = event.modules.map(({ accuracy }) => percent(accuracy)).join(', ')
+      say(
+        options,
+        `Test accuracy ${percent(event.accuracy)} (heads: ${heads}), loss ${event.loss.toFixed(3)}`,
+      )
+    } else {
+      const { steps, seconds, peakAllocatedBytes, evaluation } = event
+      say(
+        options,
+        `${steps} steps in ${seconds.toFixed(0)} s, peak ${formatBytes(peakAllocatedBytes)}`,
+      )
+      return { steps, seconds, peakAllocatedBytes, evaluation, modules: lastEpoch?.modules ?? [] }
+    }
+  }
+  return {}
+}
+
+function say(options: GlobalOptions, line: string): void {
+  if (options.json) note(options, line)
+  else printLine(line)
+}
+
+function stepLine(event: TrainEvent & { type: 'step' }): string {
+  const losses = event.modules.map((module) => lossText(module)).join(' ')
+  const speed = event.imagesPerSecond.toFixed(0)
+  return `epoch ${event.epoch}  loss ${losses}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
+}
+
+function epochLine(event: TrainEvent & { type: 'epoch' }): string {
+  const losses = event.modules
+    .map((module, k) => `module ${k + 1} ${lossText(module)} (${percent(module.accuracy)})`)
+    .join(', ')
+  return `Epoch ${event.epoch} of ${event.epochs}: train loss ${losses}, ${event.seconds.toFixed(0)} s`
+}
+
+function lossText({
+  labelLoss,
+  reconstructionLoss,
+}: {
+  labelLoss: number
+  reconstructionLoss: number
+}) {
+  return reconstructionLoss === 0
+    ? labelLoss.toFixed(3)
+    : `${labelLoss.toFixed(3)}+${reconstructionLoss.toFixed(3)}`
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`
+}
+
+function defaultFolder(spec: RunSpec): string {
+  const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')
+  return path.join('runs', `${spec.text.replace(/[^a-z0-9]+/gi, '-')}-${time}`)
+}

@@ -1,0 +1,284 @@
+// Compares run specs: each in a fresh process, on the same initial weights and the same batches.
+// in: specs and a data set -> out: one row a spec, savings and time against the first row.
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { batches, type Dataset } from '../datasets/dataset.js'
+import { resolveDevice } from '../device.js'
+import { type ErrorCode, expected, LocalformerError } from '../errors.js'
+import { parseRunSpec, type RunSpec } from '../methods.js'
+import { resolveSplit } from '../splits.js'
+import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
+import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
+
+export interface CompareOptions {
+  readonly runs: readonly string[]
+  readonly data: Dataset
+  readonly model: SwinOptions
+  /** Images in a batch; default 32. */
+  readonly batchSize?: number
+  /** Measured steps of each process; default 3. */
+  readonly steps?: number
+  /** Steps before that are not measured; default 1. */
+  readonly warmup?: number
+  /** Times that every spec is run, in turn, each in a fresh process; default 1. */
+  readonly rounds?: number
+  /** Of weights and batches; default 0. */
+  readonly seed?: number
+  /** Upper bound of the bytes that tensors on the CPU may take; default: none. */
+  readonly memoryLimitBytes?: number
+  readonly learningRate?: number
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: CompareProgress) => void
+}
+
+export interface CompareProgress {
+  readonly spec: string
+  /** Steps done of all specs and rounds, warm-up included. */
+  readonly done: number
+  readonly total: number
+}
+
+export interface CompareRow {
+  readonly spec: string
+  readonly method: string
+  readonly modules: number
+  /** Name of the last unit of each module. */
+  readonly split: readonly string[]
+  readonly decoder: string | null
+  readonly recompute: 'none'
+  readonly accumulate: 1
+  readonly dtype: 'float32'
+  readonly status: 'ok' | 'out_of_memory'
+  /** Weights, optimizer state and buffers between steps. */
+  readonly residentBytes: number | null
+  readonly peakAllocatedBytes: number | null
+  readonly peakReservedBytes: number | null
+  /** Of the whole process: Node, LibTorch and its scratch memory included. */
+  readonly peakRssBytes: number | null
+  /** 1 - peak allocated / that of the first row. */
+  readonly savedVsFirst: number | null
+  /** What the paper reports for this method and number of modules, against end-to-end training. */
+  readonly paperSaving: number | null
+  readonly stepSeconds: {
+    readonly median: number
+    readonly min: number
+    readonly max: number
+  } | null
+  /** Step time over that of the first row: median over the rounds. */
+  readonly timeVsFirst: number | null
+  readonly perModule: readonly CompareModule[]
+}
+
+export interface CompareModule {
+  readonly name: string
+  readonly units: readonly string[]
+  /** Segment, head and decoder together. */
+  readonly parameters: number
+  readonly peakAllocatedBytes: number
+  /** Of the last step. */
+  readonly labelLoss: number
+  readonly reconstructionLoss: number
+}
+
+export interface CompareResult {
+  readonly schema: 1
+  readonly device: string
+  readonly versions: {
+    readonly localformer: string
+    readonly libtorch: string
+    readonly node: string
+  }
+  readonly dataset: string
+  readonly imageSize: number
+  readonly batchSize: number
+  readonly steps: number
+  readonly rounds: number
+  readonly seed: number
+  readonly threads: number
+  readonly rows: readonly CompareRow[]
+}
+
+/** Swin-Tiny, GPU memory against end-to-end training: abstract of arXiv 2212.14215. */
+export const PAPER_SAVINGS: Readonly<Record<number, number>> = { 2: 0.36, 4: 0.45 }
+
+/**
+ * @throws {LocalformerError} `ERR_CONFIG` before anything is run; whatever a run throws but
+ *   `ERR_OUT_OF_MEMORY`, which becomes a row.
+ */
+export async function compare(options: CompareOptions): Promise<CompareResult> {
+  const { data, model, batchSize = 32, steps = 3, warmup = 1, rounds = 1, seed = 0 } = options
+  const specs = options.runs.map(parseRunSpec)
+  if (specs.length === 0) {
+    throw new LocalformerError('ERR_CONFIG', expected('at least one run spec', 'run', specs))
+  }
+  checkCount('batchSize', batchSize, 1, data.train.count)
+  checkCount('steps', steps, 1)
+  checkCount('warmup', warmup, 0)
+  checkCount('rounds', rounds, 1)
+  const config = resolveSwinConfig({ ...model, classes: data.classes.length, seed })
+  for (const spec of specs) resolveSplit(spec.split, spec.modules, config.depths)
+  const device = resolveDevice(config.device).name
+  const request = {
+    model: { ...config, device } as SwinOptions,
+    batches: drawBatches(data, batchSize, warmup + steps, seed),
+    warmup,
+    learningRate: options.learningRate ?? 1e-4,
+    memoryLimitBytes: options.memoryLimitBytes ?? 0,
+    seed,
+  }
+  const measured: (Measurement | undefined)[][] = specs.map(() => [])
+  const total = specs.length * rounds * (warmup + steps)
+  let done = 0
+  for (let round = 0; round < rounds; round++) {
+    for (const [row, spec] of specs.entries()) {
+      const before = done
+      const onStep = (step: number) => {
+        done = before + step
+        options.onProgress?.({ spec: spec.text, done, total })
+      }
+      onStep(0)
+      const result = await measure({ ...request, spec }, options.signal, onStep)
+      done = before + warmup + steps
+      measured[row]?.push(result)
+    }
+  }
+  const first = measured[0] ?? []
+  const any = measured.flat().find((m) => m !== undefined)
+  return {
+    schema: 1,
+    device,
+    versions: any?.versions ?? { localformer: '', libtorch: '', node: process.versions.node },
+    dataset: data.name,
+    imageSize: config.imageSize,
+    batchSize,
+    steps,
+    rounds,
+    seed,
+    threads: any?.threads ?? 0,
+    rows: specs.map((spec, row) => makeRow(spec, measured[row] ?? [], first)),
+  }
+}
+
+function drawBatches(data: Dataset, batchSize: number, count: number, seed: number) {
+  const { height, width, mean, std } = data.train
+  const drawn = []
+  for (let epoch = 0; drawn.length < count; epoch++) {
+    for (const batch of batches(data.train, {
+      batchSize,
+      seed,
+      epoch,
+      shuffle: true,
+      dropLast: true,
+    })) {
+      if (drawn.length === count) break
+      drawn.push({ images: batch.images, labels: batch.labels, height, width, mean, std })
+    }
+  }
+  return drawn
+}
+
+/** One fresh process; undefined when it ran out of memory. */
+function measure(
+  request: MeasureRequest,
+  signal: AbortSignal | undefined,
+  onStep: (step: number) => void,
+): Promise<Measurement | undefined> {
+  signal?.throwIfAborted()
+  const child = fork(fileURLToPath(new URL('./measure-child.js', import.meta.url)), {
+    serialization: 'advanced',
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const abort = () => child.kill('SIGKILL')
+  signal?.addEventListener('abort', abort)
+  return new Promise<Measurement | undefined>((resolve, reject) => {
+    let answer: MeasureMessage | undefined
+    child.on('message', (message: MeasureMessage) => {
+      if (message.type === 'step') onStep(message.step)
+      else answer = message
+    })
+    child.on('error', reject)
+    child.on('close', (code, killedBy) => {
+      signal?.removeEventListener('abort', abort)
+      if (signal?.aborted) reject(signal.reason)
+      else if (answer?.type === 'result') resolve(answer.measurement)
+      else if (answer?.type === 'error' && answer.code === 'ERR_OUT_OF_MEMORY') resolve(undefined)
+      else if (answer?.type === 'error') reject(toError(request.spec, answer))
+      // The system's own answer to a process that takes too much.
+      else if (killedBy === 'SIGKILL') resolve(undefined)
+      else reject(died(request.spec, code, killedBy))
+    })
+    child.send(request)
+  })
+}
+
+function toError(spec: RunSpec, answer: MeasureMessage & { type: 'error' }): LocalformerError {
+  return new LocalformerError(answer.code as ErrorCode, `${spec.text}: ${answer.message}`, {
+    ...(answer.hint === undefined ? {} : { hint: answer.hint }),
+  })
+}
+
+function died(spec: RunSpec, code: number | null, signal: string | null): LocalformerError {
+  const how = signal === null ? `exit code ${code}` : `signal ${signal}`
+  return new LocalformerError(
+    'ERR_TORCH',
+    `The process that measured ${spec.text} ended with ${how}`,
+    {
+      hint: 'Run `npx localformer doctor`.',
+    },
+  )
+}
+
+function makeRow(
+  spec: RunSpec,
+  rounds: readonly (Measurement | undefined)[],
+  first: readonly (Measurement | undefined)[],
+): CompareRow {
+  const ok = rounds.filter((m) => m !== undefined)
+  const last = ok.length === rounds.length ? ok[ok.length - 1] : undefined
+  const peak = last && Math.max(...ok.map((m) => m.peakAllocatedBytes))
+  const firstPeak = first[0]?.peakAllocatedBytes
+  const seconds = ok.flatMap((m) => m.stepSeconds)
+  const ratios = rounds.map((m, round) => ratio(m, first[round]))
+  const decodes = spec.method === 'paper' && spec.modules > 1
+  return {
+    spec: spec.text,
+    method: spec.method,
+    modules: spec.modules,
+    split: last?.perModule.map((module) => module.units[module.units.length - 1] ?? '') ?? [],
+    decoder: decodes ? spec.decoder : null,
+    recompute: 'none',
+    accumulate: 1,
+    dtype: 'float32',
+    status: last ? 'ok' : 'out_of_memory',
+    residentBytes: last?.residentBytes ?? null,
+    peakAllocatedBytes: peak ?? null,
+    peakReservedBytes: last ? Math.max(...ok.map((m) => m.peakReservedBytes)) : null,
+    peakRssBytes: last ? Math.max(...ok.map((m) => m.peakRssBytes)) : null,
+    savedVsFirst: peak !== undefined && firstPeak ? 1 - peak / firstPeak : null,
+    paperSaving: spec.method === 'paper' ? (PAPER_SAVINGS[spec.modules] ?? null) : null,
+    stepSeconds: last
+      ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
+      : null,
+    timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
+    perModule: last?.perModule ?? [],
+  }
+}
+
+function ratio(one: Measurement | undefined, other: Measurement | undefined): number | null {
+  return one && other ? median(one.stepSeconds) / median(other.stepSeconds) : null
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+function checkCount(name: string, value: number, min: number, max = 1_000_000): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected(`a whole number from ${min} to ${max}`, name, value),
+  )
+}

@@ -1,0 +1,112 @@
+// The fresh process in which one run spec is measured.
+// in: one MeasureRequest over IPC -> out: steps as they are done, then a result or an error.
+import { readFileSync } from 'node:fs'
+import type { ImageBatch } from '../batch.js'
+import { LocalformerError } from '../errors.js'
+import * as memory from '../memory.js'
+import type { RunSpec } from '../methods.js'
+import { loadTorch } from '../native/load.js'
+import { type SwinOptions, SwinTransformer } from '../swin-transformer.js'
+import { createTrainer } from '../trainer-of-spec.js'
+import type { TrainStep } from '../trainers.js'
+import type { CompareModule } from './compare.js'
+
+export interface MeasureRequest {
+  readonly spec: RunSpec
+  readonly model: SwinOptions
+  readonly batches: readonly ImageBatch[]
+  /** So many of the batches are not measured. */
+  readonly warmup: number
+  readonly learningRate: number
+  /** 0: none. */
+  readonly memoryLimitBytes: number
+  readonly seed: number
+}
+
+export interface Measurement {
+  readonly versions: {
+    readonly localformer: string
+    readonly libtorch: string
+    readonly node: string
+  }
+  readonly threads: number
+  readonly residentBytes: number
+  readonly peakAllocatedBytes: number
+  readonly peakReservedBytes: number
+  readonly peakRssBytes: number
+  readonly stepSeconds: readonly number[]
+  readonly perModule: readonly CompareModule[]
+}
+
+export type MeasureMessage =
+  | { readonly type: 'step'; readonly step: number }
+  | { readonly type: 'result'; readonly measurement: Measurement }
+  | {
+      readonly type: 'error'
+      readonly code: string
+      readonly message: string
+      readonly hint?: string
+    }
+
+async function measure(request: MeasureRequest): Promise<Measurement> {
+  await using model = await SwinTransformer.create(request.model)
+  await using trainer = await createTrainer(model, request.spec, { seed: request.seed })
+  if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)
+  const residentBytes = memory.allocated(model.device)
+  const { learningRate } = request
+  const steps: TrainStep[] = []
+  for (const [index, batch] of request.batches.entries()) {
+    if (index === request.warmup) memory.resetPeakStats(model.device)
+    const step = await trainer.step(batch, { learningRate })
+    if (index >= request.warmup) steps.push(step)
+    send({ type: 'step', step: index + 1 })
+  }
+  const highest = (of: (step: TrainStep) => number) => Math.max(...steps.map(of))
+  return {
+    versions: {
+      localformer: packageVersion(),
+      libtorch: loadTorch().versions().libtorch,
+      node: process.versions.node,
+    },
+    threads: loadTorch().threads(),
+    residentBytes,
+    peakAllocatedBytes: highest((step) => step.peakAllocatedBytes),
+    peakReservedBytes: highest((step) => step.peakReservedBytes),
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    stepSeconds: steps.map((step) => step.seconds),
+    perModule: trainer.modules.map((module, k) => ({
+      name: module.name,
+      units: module.units,
+      parameters: module.parameterCount + module.auxiliaryParameterCount,
+      peakAllocatedBytes: highest((step) => step.modules[k]?.peakAllocatedBytes ?? 0),
+      labelLoss: steps[steps.length - 1]?.modules[k]?.labelLoss ?? 0,
+      reconstructionLoss: steps[steps.length - 1]?.modules[k]?.reconstructionLoss ?? 0,
+    })),
+  }
+}
+
+function packageVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+function send(message: MeasureMessage): void {
+  process.send?.(message)
+}
+
+process.once('message', (request: MeasureRequest) => {
+  measure(request)
+    .then((measurement) => send({ type: 'result', measurement }))
+    .catch((error: unknown) => {
+      const known = error instanceof LocalformerError
+      const message = error instanceof Error ? error.message : String(error)
+      const hint = known ? error.hint : undefined
+      send({
+        type: 'error',
+        code: known ? error.code : 'ERR_TORCH',
+        message,
+        ...(hint === undefined ? {} : { hint }),
+      })
+    })
+    .finally(() => process.disconnect())
+})
