@@ -1,0 +1,121 @@
+// liblocalformer_cuda.so: the CUDA functions that c10::DeviceAllocator does not offer on every
+// device (lib/native/contract.ts, NativeCuda). Loaded beside a CUDA LibTorch, after
+// liblocalformer_torch.so. All synchronous, on the JS thread; a device is an index.
+#include <ATen/Context.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <cuda_runtime_api.h>
+#include <napi.h>
+
+#include <string>
+
+#include "coded_error.h"
+#include "errors.h"
+
+// Declared as in ATen/cuda/CUDAContextLight.h, which includes the headers of cuBLAS, cuSPARSE and
+// cuSOLVER: nothing else of them is needed to build this.
+namespace at::cuda {
+cudaDeviceProp* getDeviceProperties(c10::DeviceIndex device);
+}
+
+namespace localformer {
+namespace {
+
+namespace allocator = c10::cuda::CUDACachingAllocator;
+
+// Checks the index here: what LibTorch makes of a wrong one is an internal assertion.
+c10::DeviceIndex ReadIndex(const Napi::Value& value) {
+  const int count = c10::cuda::device_count();
+  const double index = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1.0;
+  if (!(index >= 0.0 && index < count)) {
+    throw CodedError("ERR_DEVICE_UNAVAILABLE",
+                     "Expected the index of a CUDA device for `device` but received " +
+                         value.ToString().Utf8Value() + ": there are " + std::to_string(count));
+  }
+  return static_cast<c10::DeviceIndex>(index);
+}
+
+Napi::Value DeviceProperties(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const cudaDeviceProp& properties = *at::cuda::getDeviceProperties(ReadIndex(info[0]));
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("name", properties.name);
+    object.Set("major", properties.major);
+    object.Set("minor", properties.minor);
+    object.Set("totalMemoryBytes", static_cast<double>(properties.totalGlobalMem));
+    object.Set("multiProcessorCount", properties.multiProcessorCount);
+    return object;
+  });
+}
+
+Napi::Value Synchronize(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const c10::DeviceGuard guard(c10::Device(c10::kCUDA, ReadIndex(info[0])));
+    c10::cuda::device_synchronize();
+    return info.Env().Undefined();
+  });
+}
+
+// setMemoryFraction(fraction, device)
+Napi::Value SetMemoryFraction(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const c10::DeviceIndex device = ReadIndex(info[1]);
+    // The allocator knows its devices once CUDA is initialised.
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+    allocator::setMemoryFraction(info[0].As<Napi::Number>().DoubleValue(), device);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Object ToJs(Napi::Env env, const allocator::SegmentInfo& segment) {
+  Napi::Array blocks = Napi::Array::New(env, segment.blocks.size());
+  for (uint32_t i = 0; i < segment.blocks.size(); ++i) {
+    const allocator::BlockInfo& info = segment.blocks[i];
+    Napi::Object block = Napi::Object::New(env);
+    block.Set("size", static_cast<double>(info.size));
+    block.Set("requestedSize", static_cast<double>(info.requested_size));
+    block.Set("state", info.allocated ? "active_allocated" : "inactive");
+    blocks.Set(i, block);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("address", static_cast<double>(segment.address));
+  object.Set("totalSize", static_cast<double>(segment.total_size));
+  object.Set("allocatedSize", static_cast<double>(segment.allocated_size));
+  object.Set("segmentType", segment.is_large ? "large" : "small");
+  object.Set("blocks", blocks);
+  return object;
+}
+
+// Empty before the first allocation.
+Napi::Value MemorySnapshot(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const c10::DeviceIndex device = ReadIndex(info[0]);
+    Napi::Array array = Napi::Array::New(info.Env());
+    const auto snapshot = allocator::snapshot({0, 0}, /*include_traces=*/false);
+    for (const auto& segment : snapshot.segments) {
+      if (segment.device == device) array.Set(array.Length(), ToJs(info.Env(), segment));
+    }
+    return array;
+  });
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  const auto define = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  define("deviceProperties", DeviceProperties);
+  define("synchronize", Synchronize);
+  define("setMemoryFraction", SetMemoryFraction);
+  define("memorySnapshot", MemorySnapshot);
+  return exports;
+}
+
+}  // namespace
+}  // namespace localformer
+
+// What the loader calls for every environment that asks for CUDA's functions.
+extern "C" __attribute__((visibility("default"))) napi_value localformer_init(napi_env env,
+                                                                              napi_value exports) {
+  return Napi::RegisterModule(env, exports, localformer::Init);
+}
