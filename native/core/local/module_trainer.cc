@@ -104,18 +104,17 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const at::Tensor
                                            const ForwardContext& context,
                                            ModuleStepResult* result) {
   phase_ = Phase::kForward;
-  features = features.detach();
-  at::Tensor output = ForwardSegment(segment_, features, context);
+  at::Tensor input = features.detach();
+  // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
+  if (!reconstructs()) features.reset();
+  at::Tensor output = ForwardSegment(segment_, std::move(input), context);
   phase_ = Phase::kLosses;
   if (last()) {
     const at::Tensor loss = ClassifierLoss(output, labels, result);
-    // The graph alone keeps what it needs from here on.
-    features.reset();
-    output = output.detach();
     CheckFinite(*result);
     phase_ = Phase::kBackward;
     loss.backward();
-    return output;
+    return output.detach();
   }
   const at::Tensor gradient = AuxiliaryGradient(output.detach(), features, labels, context, result);
   features.reset();
