@@ -124,7 +124,9 @@ async function readTensor(
     throw failure(`${file}: tensor ${name} is ${entry?.dtype}; only F32 is read`)
   }
   const [begin, end] = entry.data_offsets ?? []
-  const count = Array.isArray(entry.shape) ? entry.shape.reduce((a, b) => a * b, 1) : Number.NaN
+  const dimensions = Array.isArray(entry.shape) ? entry.shape : [Number.NaN]
+  const isShape = dimensions.every((size) => Number.isSafeInteger(size) && size >= 0)
+  const count = isShape ? dimensions.reduce((a, b) => a * b, 1) : Number.NaN
   const fits =
     Number.isSafeInteger(begin) &&
     Number.isSafeInteger(end) &&

@@ -1,0 +1,189 @@
+// train, evaluate and compare as a user runs them, on synthetic images with a tiny network.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+const folder = mkdtempSync(path.join(tmpdir(), 'localformer-cli-'))
+const NETWORK = ['--dataset', 'synthetic', '--variant', 'micro', '--image-size', '32']
+
+function run(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+    encoding: 'utf8',
+    cwd: folder,
+  })
+  return { status, stdout, stderr }
+}
+
+function json(...args: readonly string[]) {
+  const result = run(...args, '--json')
+  assert.is(result.status, 0, result.stderr)
+  return JSON.parse(result.stdout)
+}
+
+const TRAIN = ['train', ...NETWORK, '--batch-size', '16', '--max-steps', '4', '--test-limit', '64']
+
+test('train keeps a run folder that evaluate reads', () => {
+  const directory = path.join(folder, 'run')
+  const summary = json(...TRAIN, '--run', 'paper:4', '--run-dir', directory)
+  assert.is(summary.steps, 4)
+  assert.is(summary.modules.length, 4)
+  assert.is(summary.evaluation.count, 64)
+  const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
+  const types = events.map((line) => JSON.parse(line).type)
+  assert.equal(types, ['step', 'step', 'step', 'step', 'epoch', 'evaluation', 'done'])
+  const again = json('evaluate', directory, '--dataset', 'synthetic', '--limit', '64')
+  assert.is(again.accuracy, summary.evaluation.accuracy)
+  assert.is(again.loss, summary.evaluation.loss)
+  assert.equal(again.modules, summary.evaluation.modules)
+})
+
+test('the same seed gives the same losses, another one does not', () => {
+  const losses = (seed: string, name: string) => {
+    json(...TRAIN, '--seed', seed, '--run-dir', path.join(folder, name))
+    return readFileSync(path.join(folder, name, 'events.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .filter((event) => event.type === 'step')
+      .map((event) => event.modules.map((module: { labelLoss: number }) => module.labelLoss))
+  }
+  const first = losses('1', 'seed-a')
+  assert.equal(losses('1', 'seed-b'), first)
+  assert.not.equal(losses('2', 'seed-c'), first)
+})
+
+test('compare prints one row a spec with savings against the first', () => {
+  const specs = ['--run', 'backprop', '--run', 'paper:2', '--run', 'greedy:4']
+  const file = path.join(folder, 'compare.json')
+  const result = json(
+    ...['compare', ...specs, ...NETWORK, '--batch-size', '8', '--steps', '2'],
+    ...['--output', file],
+  )
+  assert.equal(JSON.parse(readFileSync(file, 'utf8')), result)
+  const [first, second, third] = result.rows
+  assert.is(result.schema, 1)
+  assert.is(first.savedVsFirst, 0)
+  assert.is(first.timeVsFirst, 1)
+  assert.is(second.savedVsFirst, 1 - second.peakAllocatedBytes / first.peakAllocatedBytes)
+  assert.is(second.paperSaving, 0.36)
+  assert.is(third.paperSaving, null)
+  assert.is(third.decoder, null)
+  for (const row of result.rows) {
+    assert.is(row.status, 'ok')
+    assert.is(row.perModule.length, row.modules)
+    const highest = Math.max(
+      ...row.perModule.map((m: { peakAllocatedBytes: number }) => m.peakAllocatedBytes),
+    )
+    assert.is(row.peakAllocatedBytes, highest)
+    assert.ok(row.residentBytes > 0 && row.residentBytes < row.peakAllocatedBytes)
+    assert.ok(row.peakReservedBytes >= row.peakAllocatedBytes)
+  }
+  // Cut or not, the units are the same.
+  const units = (row: { perModule: { units: string[] }[] }) => row.perModule.flatMap((m) => m.units)
+  assert.equal(units(second), units(first))
+})
+
+test('a run that does not fit is a row, not a failure', () => {
+  const args = [
+    'compare',
+    '--run',
+    'paper:4',
+    '--run',
+    'backprop',
+    ...NETWORK,
+    '--batch-size',
+    '64',
+  ]
+  const free = json(...args, '--steps', '1')
+  const between = (free.rows[0].peakAllocatedBytes + free.rows[1].peakAllocatedBytes) / 2 / 2 ** 30
+  const tight = json(...args, '--steps', '1', '--memory-limit', String(between))
+  assert.is(tight.rows[0].status, 'ok')
+  assert.is(tight.rows[1].status, 'out_of_memory')
+  assert.is(tight.rows[1].peakAllocatedBytes, null)
+})
+
+test('bad input is told before anything runs, with exit code 2', () => {
+  const wrong: readonly [readonly string[], readonly string[]][] = [
+    [
+      ['train', '--run', 'papr'],
+      ['papr', 'backprop, paper, greedy'],
+    ],
+    [
+      ['train', '--epochs', '0'],
+      ['epochs', 'received 0'],
+    ],
+    [['train', '--dataset', 'cifar'], ['cifar10, synthetic']],
+    [
+      ['train', ...NETWORK, '--batch-size', '100000'],
+      ['batchSize', '100000'],
+    ],
+    [
+      ['train', ...NETWORK, '--window-size', '3'],
+      ['windowSize', '3'],
+    ],
+    [
+      ['train', ...NETWORK, '--device', 'gpu'],
+      ['cuda:N', 'gpu'],
+    ],
+    [
+      ['compare', '--run', 'backprop', ...NETWORK, '--steps', '0'],
+      ['steps', 'received 0'],
+    ],
+    [
+      ['compare', '--run', 'paper:9', ...NETWORK],
+      ['9 modules', '1 to 4 modules'],
+    ],
+    [['compare', ...NETWORK], ['run']],
+  ]
+  for (const [args, parts] of wrong) {
+    const { status, stderr, stdout } = run(...args)
+    assert.is(status, 2, `${args.join(' ')}: ${stderr}`)
+    assert.is(stdout, '')
+    for (const part of parts) assert.match(stderr, part)
+  }
+})
+
+test('a damaged checkpoint is refused', () => {
+  const directory = path.join(folder, 'damaged')
+  json(...TRAIN, '--run-dir', directory)
+  truncateSync(path.join(directory, 'model.safetensors'), 100_000)
+  const { status, stderr } = run('evaluate', directory, '--dataset', 'synthetic')
+  assert.is(status, 1)
+  assert.match(stderr, 'ERR_CHECKPOINT')
+  assert.match(stderr, 'truncated')
+})
+
+test('Ctrl-C ends training between two steps with exit code 130', async () => {
+  const directory = path.join(folder, 'interrupted')
+  const args = [
+    'train',
+    ...NETWORK,
+    '--batch-size',
+    '16',
+    '--epochs',
+    '500',
+    '--run-dir',
+    directory,
+  ]
+  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let stderr = ''
+  child.stderr.on('data', (data) => {
+    stderr += data
+    // The first progress line: it trains.
+    if (/epoch 1 /.test(stderr)) child.kill('SIGINT')
+  })
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+    child.on('close', (...end) => resolve(end))
+  })
+  assert.is(signal, null)
+  assert.is(code, 130)
+  assert.match(stderr, 'interrupted')
+  assert.ok(existsSync(path.join(directory, 'events.jsonl')))
+})
+
+test.run()

@@ -1,0 +1,101 @@
+// Run specs, splits and the learning rate: words in, plain values out.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LocalformerError } from '../../lib/errors.js'
+import { parseRunSpec, resolveLocalOptions } from '../../lib/methods.js'
+import { learningRateAt } from '../../lib/schedule.js'
+import { resolveSplit, stageEnds } from '../../lib/splits.js'
+import { resolveSwinConfig } from '../../lib/swin-transformer.js'
+
+function configError(work: () => unknown, ...parts: readonly string[]): void {
+  try {
+    work()
+  } catch (error) {
+    assert.instance(error, LocalformerError)
+    assert.is((error as LocalformerError).code, 'ERR_CONFIG')
+    const text = `${(error as LocalformerError).message} ${(error as LocalformerError).hint ?? ''}`
+    for (const part of parts) assert.match(text, part)
+    return
+  }
+  assert.unreachable('nothing was thrown')
+}
+
+test('a run spec names method, modules and options', () => {
+  const spec = parseRunSpec('paper:2,decoder=conv,split=2,hidden=64,chunk=4')
+  assert.equal(spec, {
+    text: 'paper:2,decoder=conv,split=2,hidden=64,chunk=4',
+    method: 'paper',
+    modules: 2,
+    split: [2],
+    decoder: 'conv',
+    decoderHidden: 64,
+    chunkSize: 4,
+  })
+})
+
+test('the number of modules defaults to 4, and to 1 end to end', () => {
+  assert.is(parseRunSpec('paper').modules, 4)
+  assert.is(parseRunSpec('backprop').modules, 1)
+})
+
+test('a wrong run spec is told with what is allowed', () => {
+  configError(() => parseRunSpec(''), 'backprop, paper, greedy')
+  configError(() => parseRunSpec('papr:4'), 'papr:4', 'backprop, paper, greedy')
+  configError(() => parseRunSpec('paper:0'), 'at least 1', '"0"')
+  configError(() => parseRunSpec('paper:2.5'), '2.5')
+  configError(() => parseRunSpec('paper:2:3'), 'METHOD[:K]')
+  configError(() => parseRunSpec('backprop:2'), 'one module')
+  configError(() => parseRunSpec('backprop,decoder=conv'), 'takes no option')
+  configError(
+    () => parseRunSpec('paper:4,deocder=conv'),
+    'deocder',
+    'decoder, split, hidden, chunk',
+  )
+  configError(() => parseRunSpec('paper:4,decoder=mlp'), 'linear, conv', 'mlp')
+  configError(() => parseRunSpec('paper:4,decoder=conv,decoder=linear'), 'twice')
+  configError(() => parseRunSpec('paper:4,hidden='), 'decoderHidden')
+})
+
+test('unknown and wrong options are named with what is allowed', () => {
+  configError(() => resolveLocalOptions({ modlues: 4 } as never), 'modlues', 'modules')
+  configError(() => resolveLocalOptions({ labelSmoothing: 1 }), 'labelSmoothing', 'received 1')
+  configError(() => resolveLocalOptions({ modules: '4' } as never), 'modules', '"4"')
+  configError(() => resolveLocalOptions(null as never), 'an object')
+})
+
+test('stages end behind their blocks, the last one behind the classifier', () => {
+  assert.equal(stageEnds([2, 2, 6, 2]), [3, 6, 13, 17])
+})
+
+test('a split is cut behind stages', () => {
+  const depths = [2, 2, 6, 2]
+  assert.equal(resolveSplit('stages', 1, depths), [17])
+  assert.equal(resolveSplit('stages', 2, depths), [3, 17])
+  assert.equal(resolveSplit('stages', 4, depths), [3, 6, 13, 17])
+  assert.equal(resolveSplit([2], 2, depths), [6, 17])
+  assert.equal(resolveSplit([1, 3], 3, depths), [3, 13, 17])
+})
+
+test('an impossible split says what is possible', () => {
+  const depths = [2, 2, 6, 2]
+  configError(() => resolveSplit('stages', 5, depths), '5 modules', '1 to 4 modules')
+  configError(() => resolveSplit([2, 1], 3, depths), '[2,1]', 'rising')
+  configError(() => resolveSplit([4], 2, depths), '1 to 3')
+  configError(() => resolveSplit([1], 3, depths), '3 modules')
+})
+
+test('the window defaults to the largest that divides every map', () => {
+  assert.is(resolveSwinConfig({ imageSize: 224 }).windowSize, 7)
+  assert.is(resolveSwinConfig({ imageSize: 96 }).windowSize, 6)
+  assert.is(resolveSwinConfig({ imageSize: 32 }).windowSize, 4)
+})
+
+test('the learning rate rises linearly, then falls as half a cosine to zero', () => {
+  const schedule = { learningRate: 2, warmupSteps: 4, totalSteps: 12 }
+  const rates = Array.from({ length: 13 }, (_, step) => learningRateAt(step, schedule))
+  assert.equal(rates.slice(0, 5), [0.5, 1, 1.5, 2, 2])
+  assert.is(Math.abs((rates[8] as number) - 1) < 1e-12, true)
+  assert.is(Math.abs(rates[12] as number) < 1e-12, true)
+})
+
+test.run()
