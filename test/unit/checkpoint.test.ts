@@ -38,7 +38,10 @@ test('tensors and metadata come back bit for bit', async () => {
   assert.equal(Object.keys(back.tensors), Object.keys(tensors))
   for (const [name, { shape, data }] of Object.entries(tensors)) {
     assert.equal(back.tensors[name]?.shape, shape)
-    assert.equal(Buffer.from(back.tensors[name]?.data.buffer ?? []), Buffer.from(data.buffer))
+    assert.equal(
+      Buffer.from(back.tensors[name]?.data.buffer as ArrayBuffer),
+      Buffer.from(data.buffer as ArrayBuffer),
+    )
   }
 })
 
