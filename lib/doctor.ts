@@ -297,6 +297,22 @@ function checkCuda(
       )
 }
 
+/** Where a CUDA device is asked for, whether there is one. */
+export function checkWanted(device: string, checks: readonly Check[]): Check[] {
+  if (!device.startsWith('cuda')) return []
+  const cuda = checks.find(({ name }) => name === 'cuda')
+  const isThere =
+    cuda?.status === 'ok' && cuda.detail.includes(device === 'cuda' ? 'cuda:0' : device)
+  if (isThere) return [ok('device', `${device} is there`)]
+  return [
+    fail(
+      'device',
+      `${device} is not there: ${cuda?.detail ?? 'nothing was found'}`,
+      '--device cpu',
+    ),
+  ]
+}
+
 /** @param allowed Cores that this process may use, by its affinity and its control group. */
 export function checkThreads(threads: number, allowed: number): Check {
   const detail = `${threads} of LibTorch, ${allowed} cores allowed`

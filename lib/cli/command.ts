@@ -7,6 +7,8 @@ import { LocalformerError } from '../errors.js'
 export interface GlobalOptions {
   json: boolean
   quiet: boolean
+  /** cpu, cuda, cuda:N or auto; checked before a command runs. */
+  device: string
 }
 
 export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>

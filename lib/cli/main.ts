@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import yargs from 'yargs'
+import { checkDeviceName } from '../device.js'
 import { isDebug } from '../environment.js'
 import { LocalformerError } from '../errors.js'
 import { exitCodeOf, printJson } from './command.js'
@@ -28,6 +29,14 @@ export async function main(argv: readonly string[]): Promise<number> {
       global: true,
       describe: 'No progress on standard error',
     })
+    .option('device', {
+      type: 'string',
+      default: 'auto',
+      global: true,
+      requiresArg: true,
+      describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
+    })
+    .middleware(({ device }) => checkDeviceName(device))
   for (const command of commands) parser = parser.command(command) as typeof parser
   parser = parser
     .demandCommand(1, 'Expected a command; `localformer --help` lists them.')

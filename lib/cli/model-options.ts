@@ -34,25 +34,22 @@ export const modelOptions = {
     describe: "Side of an attention window in tokens; divides every stage's map",
     group,
   },
-  classes: {
-    type: 'number',
-    default: 10,
-    requiresArg: true,
-    describe: 'Number of classes',
-    group,
-  },
-  device: {
-    type: 'string',
-    default: 'auto',
-    requiresArg: true,
-    describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
-    group,
-  },
   seed: {
     type: 'number',
     default: 0,
     requiresArg: true,
     describe: 'Of the initial weights',
+    group,
+  },
+} as const satisfies Readonly<Record<string, Options>>
+
+/** For commands that read no data set, which says how many there are. */
+export const classesOption = {
+  classes: {
+    type: 'number',
+    default: 10,
+    requiresArg: true,
+    describe: 'Number of classes',
     group,
   },
 } as const satisfies Readonly<Record<string, Options>>
@@ -63,13 +60,13 @@ export interface ModelArguments {
   imageSize: number
   patchSize: number
   windowSize: number | undefined
-  classes: number
-  device: string
   seed: number
 }
 
-/** @throws {LocalformerError} `ERR_CONFIG` for a word that is no device; sizes are checked later. */
-export function swinOptionsOf(argv: ModelArguments): SwinOptions {
+/** Sizes are checked later, where the network is made. */
+export function swinOptionsOf(
+  argv: ModelArguments & { device: string; classes: number },
+): SwinOptions {
   const { variant, imageSize, patchSize, windowSize, classes, device, seed } = argv
   checkDeviceName(device)
   return {

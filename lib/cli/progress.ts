@@ -12,6 +12,8 @@ export interface ProgressUpdate {
   readonly total?: number | undefined
   /** `bytes` are shown as MiB and GiB; anything else is put behind the numbers, e.g. `steps`. */
   readonly unit: string
+  /** What else there is to say now, put at the end. */
+  readonly detail?: string | undefined
 }
 
 export interface ProgressSettings {
@@ -140,5 +142,6 @@ function describeUpdate(update: ProgressUpdate, seconds: number): string {
   const percent = share === undefined ? '' : `${Math.floor(share * 100)} %  `
   // Below half a second a rate is noise.
   const rate = isBytes && seconds >= 0.5 ? `  ${formatBytes(done / seconds)}/s` : ''
-  return `${percent}${amount}${rate}`
+  const detail = update.detail === undefined ? '' : `  ${update.detail}`
+  return `${percent}${amount}${rate}${detail}`
 }

@@ -1,5 +1,5 @@
 // `localformer doctor`: prints what lib/doctor.ts finds; exit code 1 where anything failed.
-import { type Check, diagnose } from '../../doctor.js'
+import { type Check, checkWanted, diagnose } from '../../doctor.js'
 import { type Command, printJson, printLine } from '../command.js'
 
 export const doctorCommand: Command<object> = {
@@ -11,7 +11,8 @@ export const doctorCommand: Command<object> = {
         'arrow what mends it. LibTorch and the addon are tried in a process of their own.',
     ),
   handler: async (options) => {
-    const checks = await diagnose()
+    const found = await diagnose()
+    const checks = [...found, ...checkWanted(options.device, found)]
     const ok = checks.every(({ status }) => status !== 'fail')
     if (options.json) printJson({ schema: 1, ok, checks })
     else for (const check of checks) printLine(lineOf(check))

@@ -1,18 +1,15 @@
 // `localformer evaluate`: accuracy of a trained network and of every module's head.
 import type { Argv } from 'yargs'
-import { checkDeviceName } from '../../device.js'
 import { LocalformerError } from '../../errors.js'
 import { evaluate } from '../../evaluate.js'
 import { loadRun } from '../../runs/run-folder.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
-import { modelOptions } from '../model-options.js'
 import { formatTable } from '../table.js'
 
 interface EvaluateArguments extends DataArguments {
   run: string
-  device: string
   split: 'train' | 'test'
   batchSize: number
   limit: number | undefined
@@ -29,14 +26,12 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         describe: 'A run folder, or its model.safetensors',
       })
       .options(dataOptions)
-      .options({ device: modelOptions.device })
       .option('split', { choices: ['train', 'test'] as const, default: 'test' })
       .option('batch-size', { type: 'number', default: 128, describe: 'Images at a time' })
       .option('limit', { type: 'number', describe: 'Only so many images' }) as unknown as Argv<
       GlobalOptions & EvaluateArguments
     >,
   handler: async (options) => {
-    checkDeviceName(options.device)
     const { model, trainer, spec, classes } = await loadRun(options.run, options.device)
     await using _ = model
     const data = await openDataOf(options)

@@ -4,9 +4,15 @@ import { formatBytes } from '../../format.js'
 import { parseRunSpec } from '../../methods.js'
 import { type ModuleSummary, type RunSummary, type Summary, summarize } from '../../summary.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
-import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
+import {
+  classesOption,
+  type ModelArguments,
+  modelOptions,
+  swinOptionsOf,
+} from '../model-options.js'
 
 interface SummaryArguments extends ModelArguments {
+  classes: number
   run: string | readonly string[] | undefined
 }
 
@@ -15,7 +21,7 @@ export const summaryCommand: Command<SummaryArguments> = {
   describe: "Show a network's units and how it is cut into modules",
   builder: (yargs) =>
     yargs
-      .options(modelOptions)
+      .options({ ...modelOptions, ...classesOption })
       .option('run', {
         type: 'string',
         requiresArg: true,

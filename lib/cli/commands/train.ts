@@ -141,10 +141,11 @@ async function follow(
     folder.event(event)
     if (event.type === 'step') {
       progress.update({
-        label: stepLine(event),
+        label: `Epoch ${event.epoch}`,
         done: event.step,
         total: event.totalSteps,
         unit: 'steps',
+        detail: stepText(event),
       })
       continue
     }
@@ -175,10 +176,10 @@ function say(options: GlobalOptions, line: string): void {
   else printLine(line)
 }
 
-function stepLine(event: TrainEvent & { type: 'step' }): string {
+function stepText(event: TrainEvent & { type: 'step' }): string {
   const losses = event.modules.map((module) => lossText(module)).join(' ')
   const speed = event.imagesPerSecond.toFixed(0)
-  return `epoch ${event.epoch}  loss ${losses}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
+  return `loss ${losses}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
 }
 
 function epochLine(event: TrainEvent & { type: 'epoch' }): string {
