@@ -35,6 +35,8 @@ export interface Augmentation {
   readonly seed?: number
 }
 
+const BATCH_KEYS = ['images', 'labels', 'height', 'width', 'mean', 'std', 'augment', 'indices']
+
 /** What a network expects of its input. */
 export interface InputShape {
   readonly imageSize: number
@@ -47,6 +49,7 @@ export interface InputShape {
  */
 export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch {
   if (typeof batch !== 'object' || batch === null) throw shapeError('images', 'batch', batch)
+  checkKeys(batch, 'batch', BATCH_KEYS)
   const { images, height = input.imageSize, width = input.imageSize } = batch
   if (!(images instanceof Uint8Array) && !(images instanceof Float32Array)) {
     throw shapeError('a Uint8Array or a Float32Array', 'images', images)

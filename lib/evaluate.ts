@@ -2,8 +2,8 @@
 import { batches, type ImageSplit } from './datasets/dataset.js'
 import { expected, LocalformerError } from './errors.js'
 import type { NativeEvaluation } from './native/contract.js'
-import type { SwinTransformer } from './swin-transformer.js'
-import type { Trainer } from './trainers.js'
+import { SwinTransformer } from './swin-transformer.js'
+import { Trainer } from './trainers.js'
 import { integer, lazy, parseOptions, zod } from './validate.js'
 
 export interface EvaluateOptions {
@@ -46,6 +46,10 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const { batchSize, limit, signal } = parseOptions(schema(), options)
+  if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
+  }
+  checkSplit(split)
   const part = limit === undefined ? split : firstImages(split, limit)
   let sums: { lossSum: number; correct: number }[] = []
   for (const batch of batches(part, { batchSize })) {
@@ -53,7 +57,7 @@ export async function evaluate(
     const { height, width, mean, std } = split
     const input = { images: batch.images, labels: batch.labels, height, width, mean, std }
     const results =
-      'modules' in subject
+      subject instanceof Trainer
         ? await subject.evaluate(input)
         : [scoreLogits(await subject.predict(input), batch.labels)]
     sums = results.map((result, k) => ({
@@ -65,8 +69,24 @@ export async function evaluate(
     accuracy: correct / part.count,
     loss: lossSum / part.count,
   }))
-  const own = scores[scores.length - 1] ?? { accuracy: 0, loss: 0 }
-  return { count: part.count, ...own, modules: 'modules' in subject ? scores : [] }
+  const own = scores[scores.length - 1] as (typeof scores)[number]
+  return { count: part.count, ...own, modules: subject instanceof Trainer ? scores : [] }
+}
+
+/**
+ * Is it a split, rather than a whole data set or something else?
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkSplit(split: ImageSplit): void {
+  const { images, labels, count } = (split ?? {}) as Partial<ImageSplit>
+  if (images instanceof Uint8Array && labels !== undefined && count !== undefined && count > 0)
+    return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected('a split with images', 'split', split === undefined ? split : typeof split),
+    { hint: 'A data set has two: data.train and data.test.' },
+  )
 }
 
 /** The first images of a split, without a copy. */

@@ -70,7 +70,9 @@ const localSchema = lazy(() =>
       })
       .default('stages'),
     decoder: oneOf(DECODERS).default('linear'),
-    decoderHidden: integer(8, 4096).default(48),
+    decoderHidden: integer(8, 4096)
+      .multipleOf(8, { error: 'a multiple of 8 from 8 to 4096' })
+      .default(48),
     labelWeight: number(0).default(1),
     reconstructionWeight: number(0).default(1),
     chunkSize: integer(1).optional(),

@@ -1,6 +1,7 @@
 // SwinTransformer: the network as scripts see it. It knows nothing of how it is trained.
 import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
 import { checkDeviceName, type DeviceName, resolveDevice } from './device.js'
+import { LocalformerError } from './errors.js'
 import { Handle } from './handle.js'
 import type { NativeModel, NativeParameter, NativeTensors, NativeUnit } from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
@@ -105,13 +106,60 @@ export function resolveSwinConfig(options: SwinOptions = {}): SwinConfig & { dev
   checkDeviceName(device)
   const sizes = VARIANTS[variant]
   const depths = o.depths ?? sizes.depths
-  return {
+  const config = {
     ...o,
     device,
     embedDim: o.embedDim ?? sizes.embedDim,
     depths,
     heads: o.heads ?? sizes.heads,
     windowSize: o.windowSize ?? defaultWindow(o.imageSize / o.patchSize, depths.length),
+  }
+  checkSizes(config)
+  return config
+}
+
+// Every division that the network makes. The core checks them too; here they are told on a machine
+// without LibTorch, and before anything is loaded.
+function checkSizes({
+  imageSize,
+  patchSize,
+  windowSize,
+  embedDim,
+  depths,
+  heads,
+}: SwinConfig): void {
+  const refuse = (what: string, name: string, received: string, hint?: string) => {
+    const message = `Expected ${what} for \`${name}\` but received ${received}`
+    throw new LocalformerError('ERR_CONFIG', message, hint === undefined ? {} : { hint })
+  }
+  if (heads.length !== depths.length) {
+    const received = `${depths.length} depths and ${heads.length} heads`
+    refuse('one entry a stage', 'depths` and `heads', received)
+  }
+  if (imageSize % patchSize !== 0) {
+    refuse(`a multiple of the patch size ${patchSize}`, 'imageSize', `${imageSize}`)
+  }
+  let map = imageSize / patchSize
+  for (const [stage, count] of heads.entries()) {
+    const where = `in stage ${stage + 1}`
+    if (stage > 0 && map % 2 !== 0) {
+      const what = `an image size that halves ${depths.length - 1} times after the patch embedding`
+      refuse(what, 'imageSize', `${imageSize}: the map before stage ${stage + 1} is ${map} wide`)
+    }
+    if (stage > 0) map /= 2
+    const width = embedDim * 2 ** stage
+    if (width % count !== 0) {
+      const received = `${count} heads for width ${width} ${where}`
+      refuse('a number of heads that divides the width', 'heads', received)
+    }
+    if (map > windowSize && map % windowSize !== 0) {
+      refuse(
+        'a window that divides the feature map',
+        'windowSize',
+        `window ${windowSize} for a map of ${map} x ${map} ${where}`,
+        '224 px goes with window 7, 96 px with 6, 32 px with 4, at patch 4.',
+      )
+    }
   }
 }
 

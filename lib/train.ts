@@ -1,11 +1,11 @@
 // The training loop as an asynchronous generator of events: dataset -> batches -> steps -> events.
 import type { z } from 'zod'
 import { batchCount, batches, type Dataset } from './datasets/dataset.js'
-import { LocalformerError } from './errors.js'
-import { type Evaluation, evaluate, firstImages } from './evaluate.js'
+import { expected, LocalformerError } from './errors.js'
+import { checkSplit, type Evaluation, evaluate, firstImages } from './evaluate.js'
 import type { ModuleStep } from './module-trainer.js'
 import { learningRateAt } from './schedule.js'
-import type { Trainer } from './trainers.js'
+import { Trainer } from './trainers.js'
 import { boolean, integer, lazy, number, parseOptions, zod } from './validate.js'
 
 export interface TrainOptions {
@@ -115,6 +115,11 @@ export async function* train(
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const o = resolveTrainOptions(options)
+  if (!(trainer instanceof Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
+  }
+  checkSplit(data?.train)
+  checkSplit(data?.test)
   checkFits(trainer, data)
   const split = firstImages(data.train, o.trainLimit ?? data.train.count)
   const order = { batchSize: o.batchSize, seed: o.seed, shuffle: true, dropLast: true }

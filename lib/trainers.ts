@@ -21,7 +21,7 @@ import type {
 } from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
 import { resolveSplit } from './splits.js'
-import { SwinTransformer } from './swin-transformer.js'
+import { type Parameter, SwinTransformer } from './swin-transformer.js'
 import { checkKeys, checkTensors } from './validate.js'
 
 export interface StepOptions {
@@ -82,6 +82,11 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   async features(batch: ImageBatch): Promise<Features> {
     const input = toNativeBatch(batch, this.model.config)
     return new Features(await this.exclusive((trainer) => trainer.features(input)))
+  }
+
+  /** Names and shapes of the heads' and decoders' parameters, `auxiliary.{k}.head.*` and so on. */
+  auxiliaryParameters(): readonly Parameter[] {
+    return this.look((trainer) => trainer.auxiliaryParameters())
   }
 
   /** A copy of the heads' and decoders' parameters. */

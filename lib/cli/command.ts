@@ -13,8 +13,12 @@ export interface GlobalOptions {
 
 export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>
 
-/** Prints the one JSON document of a command. */
+let isJsonPrinted = false
+
+/** Prints the one JSON document of a command; what fails after it is told on standard error alone. */
 export function printJson(document: unknown): void {
+  if (isJsonPrinted) return
+  isJsonPrinted = true
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
 }
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env node
 // The command line's root: a strict list of command modules, one place that prints errors.
 import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import process from 'node:process'
 import yargs from 'yargs'
+import { Parser } from 'yargs/helpers'
 import { checkDeviceName } from '../device.js'
 import { isDebug } from '../environment.js'
 import { LocalformerError } from '../errors.js'
 import { exitCodeOf, printJson } from './command.js'
 import { commands } from './commands/index.js'
-import { usageError } from './usage.js'
+import { checkGiven, type ParsedOptions, usageError } from './usage.js'
 
 export async function main(argv: readonly string[]): Promise<number> {
   const { version } = JSON.parse(
@@ -36,14 +38,21 @@ export async function main(argv: readonly string[]): Promise<number> {
       requiresArg: true,
       describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
     })
-    .middleware(({ device }) => checkDeviceName(device))
+    .middleware(({ device }) => {
+      checkGiven(argv, (parser as unknown as { getOptions(): ParsedOptions }).getOptions())
+      checkDeviceName(device)
+    })
   for (const command of commands) parser = parser.command(command) as typeof parser
   parser = parser
     .demandCommand(1, 'Expected a command; `localformer --help` lists them.')
     .strict()
     .strictCommands()
     .recommendCommands()
-    .parserConfiguration({ 'duplicate-arguments-array': true, 'strip-aliased': true })
+    .parserConfiguration({
+      'dot-notation': false,
+      'duplicate-arguments-array': true,
+      'strip-aliased': true,
+    })
     .version(version)
     .help()
     .wrap(Math.min(100, process.stdout.columns ?? 100))
@@ -55,9 +64,14 @@ export async function main(argv: readonly string[]): Promise<number> {
     await parser.parseAsync()
     return typeof process.exitCode === 'number' ? process.exitCode : 0
   } catch (error) {
-    reportError(error, argv.includes('--json'))
+    reportError(error, wantsJson(argv))
     return exitCodeOf(error)
   }
+}
+
+/** `--json` in every spelling, also where the rest of the command line is wrong. */
+function wantsJson(argv: readonly string[]): boolean {
+  return Parser([...argv], { boolean: ['json'] }).json === true
 }
 
 function reportError(error: unknown, json: boolean): void {
@@ -76,6 +90,18 @@ function reportError(error: unknown, json: boolean): void {
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
   process.stderr.write(`localformer: unexpected error\n${text}\n`)
+  if (json) {
+    const message = error instanceof Error ? error.message : String(error)
+    printJson({ schema: 1, error: { code: null, message, hint: null } })
+  }
+}
+
+// A reader that has enough (`| head -1`) ends the command as SIGPIPE would.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(128 + constants.signals.SIGPIPE)
+  })
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -10,6 +10,7 @@ export const modelOptions = {
   variant: {
     choices: Object.keys(VARIANTS) as Variant[],
     default: 'tiny',
+    requiresArg: true,
     describe: 'Sizes of the network',
     group,
   },

@@ -2,6 +2,7 @@
 // line every ten per cent elsewhere (a log file, CI), nothing with --quiet.
 import { isContinuousIntegration, wantsColor } from '../environment.js'
 import { formatBytes } from '../format.js'
+import type { InstallProgress } from '../libtorch/install.js'
 import type { GlobalOptions } from './command.js'
 
 export interface ProgressUpdate {
@@ -47,6 +48,18 @@ const RESET = '\u001b[0m'
 /** The progress of a command, by its global options. */
 export function commandProgress(options: GlobalOptions): Progress {
   return createProgress({ quiet: options.quiet })
+}
+
+const INSTALL_PHASES: Readonly<Record<InstallProgress['phase'], string>> = {
+  download: 'Downloading',
+  verify: 'Verifying',
+  extract: 'Unpacking',
+}
+
+/** How an install of LibTorch is shown. */
+export function installUpdate(step: InstallProgress): ProgressUpdate {
+  const { phase, item, doneBytes: done, totalBytes: total } = step
+  return { label: `${INSTALL_PHASES[phase]} ${item}`, done, total, unit: 'bytes' }
 }
 
 export function createProgress(settings: ProgressSettings): Progress {

@@ -10,6 +10,39 @@ interface Usage {
   /** [command with its positionals, description, ...] */
   getCommands(): readonly (readonly [string, ...unknown[]])[]
   getDescriptions(): Readonly<Record<string, unknown>>
+  /** [`$0 command <positional>`, description] of the command. */
+  getUsage(): readonly (readonly [string, ...unknown[]])[]
+}
+
+/** What yargs' `getOptions()` gives, which its types leave out. */
+export interface ParsedOptions {
+  /** Every option by its name with hyphens. */
+  readonly key: Readonly<Record<string, unknown>>
+  readonly array: readonly string[]
+  readonly boolean: readonly string[]
+}
+
+/**
+ * Refuses what yargs lets pass: an option that is given twice, of which it makes an array or even
+ * a sum (a number followed by 1), and a negated one with a value (`--no-seed`, of which it makes 0).
+ *
+ * @throws {LocalformerError} `ERR_USAGE`
+ */
+export function checkGiven(argv: readonly string[], { key, array, boolean }: ParsedOptions): void {
+  const end = argv.indexOf('--')
+  const given = (end === -1 ? argv : argv.slice(0, end))
+    .filter((word) => word.startsWith('--'))
+    .map((word) => camelCase(word.slice(2).replace(/=.*$/s, '')))
+  const timesOf = (name: string) => given.filter((other) => other === camelCase(name)).length
+  for (const name of Object.keys(key)) {
+    const negated = timesOf(`no-${name}`)
+    if (negated > 0 && !boolean.includes(name)) {
+      throw new LocalformerError('ERR_USAGE', `Unknown option: --no-${name}`)
+    }
+    if (timesOf(name) + negated > 1 && !array.includes(name)) {
+      throw new LocalformerError('ERR_USAGE', `\`--${name}\` was given twice`)
+    }
+  }
 }
 
 /**
@@ -21,8 +54,9 @@ export function usageError(message: string | null, error: unknown, yargs: Argv):
   const isUsage = !(error instanceof Error) || error.name === 'YError'
   if (!isUsage) return error
   const text = message ?? (error as Error).message
-  const hint = hintOf(text, yargs as unknown as Usage)
-  return new LocalformerError('ERR_USAGE', withoutSpellings(text), hint ? { hint } : {})
+  const usage = yargs as unknown as Usage
+  const hint = hintOf(text, usage)
+  return new LocalformerError('ERR_USAGE', rephrase(text, usage), hint ? { hint } : {})
 }
 
 function hintOf(text: string, usage: Usage): string | undefined {
@@ -34,15 +68,39 @@ function hintOf(text: string, usage: Usage): string | undefined {
   return commands.length > 0 ? `Commands: ${commands.join(', ')}.` : undefined
 }
 
+function rephrase(text: string, usage: Usage): string {
+  const value = /^Not enough arguments following: (.*)$/.exec(text)
+  if (value) return `\`--${value[1]}\` needs a value`
+  const got = /^Not enough non-option arguments: got (\d+)/.exec(text)
+  if (got) return missingPositionals(Number(got[1]), usage) ?? text
+  const extra = /^Unknown (command|commands): (.*)$/.exec(text)
+  if (extra && usage.getCommands().length === 0) {
+    return `Unexpected ${extra[1] === 'command' ? 'argument' : 'arguments'} ${extra[2]}`
+  }
+  return withoutSpellings(text)
+}
+
+/** `$0 evaluate <run>` -> which of its positionals come after the `got` that are there. */
+function missingPositionals(got: number, usage: Usage): string | undefined {
+  const [, ...words] = usage.getUsage()[0]?.[0].split(' ') ?? []
+  const missing = words.filter((word) => word.startsWith('<')).slice(got)
+  if (missing.length === 0) return undefined
+  const command = words.filter((word) => !/^[<[]/.test(word))
+  return `Expected ${missing.join(' and ')} after \`${command.join(' ')}\``
+}
+
 // yargs names an unknown option twice where it has a hyphen: image-siz, imageSiz.
 function withoutSpellings(text: string): string {
   const [, head, list] = /^(Unknown arguments?): (.*)$/.exec(text) ?? []
   if (head === undefined || list === undefined) return text
   const names = list.split(', ')
-  const camel = (name: string) =>
-    name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
   const kept = names.filter(
-    (name) => !names.some((other) => other !== name && camel(other) === name),
+    (name) => !names.some((other) => other !== name && camelCase(other) === name),
   )
   return `Unknown ${kept.length === 1 ? 'option' : 'options'}: ${kept.map((name) => `--${name}`).join(', ')}`
+}
+
+/** `image-size` -> `imageSize`: yargs takes both. */
+function camelCase(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 }

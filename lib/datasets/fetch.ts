@@ -1,6 +1,7 @@
 // Recipe (sources in order, files with their sums) -> a complete folder in the cache, or nothing.
 // All is made in a work folder, checked and renamed into place: a folder that is there is whole.
-import { mkdir, open, rename, stat, statfs } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, mkdir, open, rename, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { cacheDirectory, isOffline } from '../environment.js'
 import { LocalformerError } from '../errors.js'
@@ -95,8 +96,8 @@ export function datasetsDirectory(): string {
 /**
  * Fetches a data set, unless it is there with the right sums.
  *
- * @throws {LocalformerError} `ERR_DATASET` when no source serves, offline, or the folder cannot be
- *   written; `ERR_CHECKSUM` when what a source served is not the data set; what `signal` was aborted with.
+ * @throws {LocalformerError} `ERR_DATASET` when no source serves, offline, when `from` is not there, or
+ *   the folder cannot be written; `ERR_CHECKSUM` when what a source served is not the data set; what `signal` was aborted with.
  */
 export async function fetchDataset(
   recipe: DatasetRecipe,
@@ -116,6 +117,8 @@ async function fetchInto(
   { from, signal, onEvent = () => {} }: FetchOptions,
 ): Promise<FetchResult> {
   const directory = path.join(root, recipe.folder)
+  // Before the cache is looked at: a wrong path is told also where it would not be read.
+  if (from !== undefined) await demandReadable(path.resolve(from))
   if (await isComplete(directory, recipe)) {
     const broken = await findWrongFile(directory, recipe, { work: root, signal, onEvent })
     if (!broken) return { directory, source: 'cache', files: recipe.files, attempts: [] }
@@ -150,6 +153,12 @@ async function fetchInto(
   } finally {
     await removeFolder(work)
   }
+}
+
+async function demandReadable(from: string): Promise<void> {
+  await access(from, constants.R_OK).catch((cause: Error) => {
+    throw new LocalformerError('ERR_DATASET', `Cannot read ${from}: ${cause.message}`, { cause })
+  })
 }
 
 interface TakeContext extends SourceContext {

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../errors.js'
+import { checkKeys } from '../validate.js'
 import { CIFAR10_BATCH_FILES, CIFAR10_FOLDER, readCifar10 } from './cifar10.js'
 import { cifar10Recipe } from './cifar10-fetch.js'
 import type { Dataset } from './dataset.js'
@@ -60,6 +61,7 @@ export const DATASETS: readonly DatasetEntry[] = [
  *   truncated or wrong, or cannot be fetched; `ERR_CHECKSUM` when what was fetched is not the data set.
  */
 export async function openDataset(name: string, options: OpenOptions = {}): Promise<Dataset> {
+  checkKeys(options, 'options', ['dataDir', 'download', 'signal', 'onProgress', 'synthetic'])
   const dataset = await findDataset(name).open(options)
   options.signal?.throwIfAborted()
   return dataset

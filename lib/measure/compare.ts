@@ -26,7 +26,6 @@ export interface CompareOptions {
   readonly seed?: number
   /** Upper bound of the bytes that tensors on the CPU may take; default: none. */
   readonly memoryLimitBytes?: number
-  readonly learningRate?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CompareProgress) => void
 }
@@ -118,11 +117,11 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   const config = resolveSwinConfig({ ...model, classes: data.classes.length, seed })
   for (const spec of specs) resolveSplit(spec.split, spec.modules, config.depths)
   const device = resolveDevice(config.device).name
+  checkLimit(options.memoryLimitBytes, device)
   const request = {
     model: { ...config, device } as SwinOptions,
     batches: drawBatches(data, batchSize, warmup + steps, seed),
     warmup,
-    learningRate: options.learningRate ?? 1e-4,
     memoryLimitBytes: options.memoryLimitBytes ?? 0,
     seed,
   }
@@ -143,6 +142,8 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     }
   }
   const first = measured[0] ?? []
+  // The paper's figures are for Swin-Tiny against end-to-end training.
+  const isPapers = specs[0]?.method === 'backprop' && (model.variant ?? 'tiny') === 'tiny'
   const any = measured.flat().find((m) => m !== undefined)
   return {
     schema: 1,
@@ -155,7 +156,9 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     rounds,
     seed,
     threads: any?.threads ?? 0,
-    rows: specs.map((spec, row) => makeRow(spec, measured[row] ?? [], first)),
+    rows: specs.map((spec, row) =>
+      makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
+    ),
   }
 }
 
@@ -232,6 +235,7 @@ function makeRow(
   spec: RunSpec,
   rounds: readonly (Measurement | undefined)[],
   first: readonly (Measurement | undefined)[],
+  paper: number | null,
 ): CompareRow {
   const ok = rounds.filter((m) => m !== undefined)
   const last = ok.length === rounds.length ? ok[ok.length - 1] : undefined
@@ -255,12 +259,32 @@ function makeRow(
     peakReservedBytes: last ? Math.max(...ok.map((m) => m.peakReservedBytes)) : null,
     peakRssBytes: last ? Math.max(...ok.map((m) => m.peakRssBytes)) : null,
     savedVsFirst: peak !== undefined && firstPeak ? 1 - peak / firstPeak : null,
-    paperSaving: spec.method === 'paper' ? (PAPER_SAVINGS[spec.modules] ?? null) : null,
+    paperSaving: paper,
     stepSeconds: last
       ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
       : null,
     timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
     perModule: last?.perModule ?? [],
+  }
+}
+
+function paperSaving(spec: RunSpec): number | null {
+  return spec.method === 'paper' ? (PAPER_SAVINGS[spec.modules] ?? null) : null
+}
+
+function checkLimit(bytes: number | undefined, device: string): void {
+  if (bytes === undefined) return
+  if (!Number.isSafeInteger(bytes) || bytes < 1) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected('a positive number of bytes', 'memoryLimit', bytes),
+    )
+  }
+  if (device !== 'cpu') {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `\`memoryLimit\` works on the cpu only, not on ${device}`,
+    )
   }
 }
 

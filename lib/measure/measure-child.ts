@@ -17,7 +17,6 @@ export interface MeasureRequest {
   readonly batches: readonly ImageBatch[]
   /** So many of the batches are not measured. */
   readonly warmup: number
-  readonly learningRate: number
   /** 0: none. */
   readonly memoryLimitBytes: number
   readonly seed: number
@@ -48,16 +47,18 @@ export type MeasureMessage =
       readonly hint?: string
     }
 
+// Memory and time do not depend on it; small, so that a few steps cannot diverge.
+const LEARNING_RATE = 1e-4
+
 async function measure(request: MeasureRequest): Promise<Measurement> {
   await using model = await SwinTransformer.create(request.model)
   await using trainer = await createTrainer(model, request.spec, { seed: request.seed })
   if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)
   const residentBytes = memory.allocated(model.device)
-  const { learningRate } = request
   const steps: TrainStep[] = []
   for (const [index, batch] of request.batches.entries()) {
     if (index === request.warmup) memory.resetPeakStats(model.device)
-    const step = await trainer.step(batch, { learningRate })
+    const step = await trainer.step(batch, { learningRate: LEARNING_RATE })
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }

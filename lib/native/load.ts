@@ -6,6 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ERROR_CODES, type ErrorCode, LocalformerError } from '../errors.js'
 import { type LibtorchLocation, locateLibtorch } from '../libtorch/locate.js'
+import { checkKeys } from '../validate.js'
 import { NATIVE_EXPORTS, type NativeCuda, type NativeLoader, type NativeTorch } from './contract.js'
 
 export interface LoadOptions {
@@ -38,7 +39,8 @@ export function loadTorch(options: LoadOptions = {}): NativeTorch {
 
 /** The loaded addon with where it and LibTorch came from. */
 export function loadAll(options: LoadOptions = {}): Loaded {
-  if (loaded) return loaded
+  checkKeys(options, 'options', ['libtorch'])
+  if (loaded) return sameAs(loaded, options)
   const location = locateLibtorch({ path: options.libtorch })
   const addon = findAddon()
   const torch = open(addon, location)
@@ -52,6 +54,16 @@ export function loadAll(options: LoadOptions = {}): Loaded {
   }
   loaded = { torch, location, addon }
   return loaded
+}
+
+// One process has one LibTorch.
+function sameAs(current: Loaded, { libtorch }: LoadOptions): Loaded {
+  const { root } = current.location
+  if (libtorch === undefined || locateLibtorch({ path: libtorch }).root === root) return current
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `LibTorch was loaded from ${root} already, not ${libtorch}`,
+  )
 }
 
 /** A device node of the NVIDIA driver, or undefined where this machine has none. */

@@ -5,6 +5,8 @@ import { createWriteStream, type WriteStream } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { readCheckpoint, writeCheckpoint } from '../checkpoint.js'
+import type { Dataset } from '../datasets/dataset.js'
+import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
 import { parseRunSpec, type RunSpec } from '../methods.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
@@ -12,6 +14,7 @@ import { createTrainer } from '../trainer-of-spec.js'
 import type { Trainer } from '../trainers.js'
 
 const WEIGHTS = 'model.safetensors'
+const SUMMARY = 'summary.json'
 
 /** Writes a file whole or not at all. */
 export async function writeFileAtomically(file: string, text: string): Promise<void> {
@@ -39,13 +42,15 @@ export class RunFolder {
   }
 
   /**
-   * Makes `directory`, or empties its events where it is there already.
+   * Makes `directory`. Where it is there already, what an earlier run left in it is removed, so that
+   * nothing of two runs stands side by side.
    *
    * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written.
    */
   static async create(directory: string, config: unknown): Promise<RunFolder> {
     try {
       await mkdir(directory, { recursive: true })
+      for (const name of [WEIGHTS, SUMMARY]) await rm(path.join(directory, name), { force: true })
       await writeFileAtomically(
         path.join(directory, 'config.json'),
         `${JSON.stringify(config, null, 2)}\n`,
@@ -69,22 +74,24 @@ export class RunFolder {
     this.#events.write(`${JSON.stringify(event)}\n`)
   }
 
-  async writeJson(name: string, value: unknown): Promise<void> {
+  /** What the run came to: summary.json. */
+  async writeSummary(value: unknown): Promise<void> {
     await writeFileAtomically(
-      path.join(this.directory, name),
+      path.join(this.directory, SUMMARY),
       `${JSON.stringify(value, null, 2)}\n`,
     )
   }
 
   /** The weights of the network and of the auxiliary parts, with what is needed to build both. */
-  async writeWeights(trainer: Trainer, spec: string, classes: readonly string[]): Promise<string> {
+  async writeWeights(trainer: Trainer, spec: string, data: Dataset): Promise<string> {
     const file = path.join(this.directory, WEIGHTS)
     await writeCheckpoint(file, {
       tensors: { ...(await trainer.model.readParameters()), ...(await trainer.readAuxiliary()) },
       metadata: {
         model: JSON.stringify(trainer.model.config),
         run: spec,
-        classes: JSON.stringify(classes),
+        dataset: data.name,
+        classes: JSON.stringify(data.classes),
       },
     })
     return file
@@ -101,6 +108,8 @@ export interface LoadedRun {
   readonly model: SwinTransformer
   readonly trainer: Trainer
   readonly spec: RunSpec
+  /** Name of the data set that it was trained on. */
+  readonly dataset: string
   readonly classes: readonly string[]
 }
 
@@ -112,24 +121,28 @@ export interface LoadedRun {
 export async function loadRun(place: string, device: string): Promise<LoadedRun> {
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS)
   const { tensors, metadata } = await readCheckpoint(file)
-  const { config, spec, classes } = readMetadata(file, metadata)
-  const model = await SwinTransformer.create({ ...config, device: device as 'cpu' })
-  const trainer = await createTrainer(model, spec)
-  const isAuxiliary = ([name]: [string, unknown]) => name.startsWith('auxiliary.')
-  const entries = Object.entries(tensors)
-  const missing = [...model.parameters().map(({ name }) => name)].filter(
-    (name) => !(name in tensors),
-  )
-  if (missing.length > 0) {
+  const { config, spec, dataset, classes } = readMetadata(file, metadata)
+  const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
+  try {
+    const trainer = await createTrainer(model, spec)
+    const wanted = [...model.parameters(), ...trainer.auxiliaryParameters()].map(({ name }) => name)
+    const missing = wanted.filter((name) => !(name in tensors))
+    if (missing.length > 0) {
+      const some = missing.slice(0, 5).join(', ')
+      throw new LocalformerError(
+        'ERR_CHECKPOINT',
+        `${file} lacks ${missing.length} tensors: ${some}${missing.length > 5 ? ', ...' : ''}`,
+      )
+    }
+    const entries = Object.entries(tensors)
+    const isAuxiliary = ([name]: [string, unknown]) => name.startsWith('auxiliary.')
+    await model.writeParameters(Object.fromEntries(entries.filter((entry) => !isAuxiliary(entry))))
+    await trainer.writeAuxiliary(Object.fromEntries(entries.filter(isAuxiliary)))
+    return { model, trainer, spec, dataset, classes }
+  } catch (error) {
     model.dispose()
-    throw new LocalformerError(
-      'ERR_CHECKPOINT',
-      `${file} lacks ${missing.length} tensors: ${missing.slice(0, 5).join(', ')}`,
-    )
+    throw error
   }
-  await model.writeParameters(Object.fromEntries(entries.filter((entry) => !isAuxiliary(entry))))
-  await trainer.writeAuxiliary(Object.fromEntries(entries.filter(isAuxiliary)))
-  return { model, trainer, spec, classes }
 }
 
 function readMetadata(file: string, metadata: Readonly<Record<string, string>>) {
@@ -137,6 +150,7 @@ function readMetadata(file: string, metadata: Readonly<Record<string, string>>) 
     return {
       config: JSON.parse(metadata.model ?? '') as SwinConfig,
       spec: parseRunSpec(metadata.run ?? ''),
+      dataset: metadata.dataset ?? '',
       classes: JSON.parse(metadata.classes ?? '[]') as string[],
     }
   } catch (cause) {

@@ -11,12 +11,22 @@
 namespace localformer {
 namespace {
 
+// process.exit() takes no environment down: it runs exit handlers, among them the destructors of
+// statics that LibTorch makes at its first use of this or that. The thread must be gone before.
+void StopOnExit(Napi::Env env, Executor* executor) {
+  const Napi::Object process = env.Global().Get("process").As<Napi::Object>();
+  const auto stop = [executor](const Napi::CallbackInfo&) { executor->Stop(); };
+  process.Get("once").As<Napi::Function>().Call(
+      process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop)});
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InstallCachingCpuAllocator();
   auto* data = new AddonData(env);
   env.SetInstanceData<AddonData>(data);
   // Runs before the environment takes its handles down, while the thread may still use them.
   env.AddCleanupHook([](Executor* executor) { executor->Stop(); }, &data->executor);
+  StopOnExit(env, &data->executor);
 
   data->model = Napi::Persistent(ModelWrap::Define(env));
   data->trainer = Napi::Persistent(TrainerWrap::Define(env));

@@ -44,8 +44,8 @@ Napi::Value ToJsError(Napi::Env env, std::exception_ptr exception) {
     return FromCoded(env, error);
   } catch (const Cancelled& error) {
     return Plain(env, "ERR_DISPOSED", error.what());
-  } catch (const c10::OutOfMemoryError&) {
-    return FromCoded(env, OutOfMemory(c10::Device(c10::kCPU), "", ""));
+  } catch (const c10::OutOfMemoryError& error) {
+    return FromCoded(env, OutOfMemory(error));
   } catch (const c10::Error& error) {
     return Plain(env, "ERR_TORCH", TorchMessage(error));
   } catch (const std::exception& error) {

@@ -12,8 +12,8 @@
 namespace localformer {
 namespace {
 
-// Executors whose thread may still run. Process exit runs static destructors of LibTorch without
-// tearing environments down, so the threads must be gone by then.
+// Executors whose thread may still run, for an exit() that JavaScript does not see (see StopOnExit
+// in addon.cc for one that it does): statics of LibTorch go then, and the threads must go before.
 std::mutex& LiveMutex() {
   static auto* mutex = new std::mutex;
   return *mutex;
@@ -37,7 +37,7 @@ void StopAll() {
 Executor::Executor(Napi::Env env) : completion_(Completion::New(env, "localformer", 0, 1, this)) {
   completion_.Unref(env);
   thread_ = std::thread([this] { Loop(); });
-  // Registered after LibTorch's static destructors, hence run before them.
+  // Registered after LibTorch's first statics, hence run before their destructors.
   static const int registered = std::atexit(StopAll);
   static_cast<void>(registered);
   const std::lock_guard<std::mutex> lock(LiveMutex());
@@ -82,9 +82,9 @@ void Executor::Loop() {
     }
     try {
       job->Work();
-    } catch (const c10::OutOfMemoryError&) {
+    } catch (const c10::OutOfMemoryError& error) {
       // Told here, since what was asked for is known to the thread that asked alone.
-      job->exception = std::make_exception_ptr(OutOfMemory(c10::Device(c10::kCPU), "", ""));
+      job->exception = std::make_exception_ptr(OutOfMemory(error));
     } catch (...) {
       job->exception = std::current_exception();
     }

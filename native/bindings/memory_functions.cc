@@ -6,6 +6,7 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include "addon_data.h"
 #include "errors.h"
 #include "memory/caching_cpu_allocator.h"
 #include "memory/memory_stats.h"
@@ -91,7 +92,17 @@ Napi::Value GetThreads(const Napi::CallbackInfo& info) {
 
 Napi::Value SetThreads(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    at::set_num_threads(info[0].As<Napi::Number>().Int32Value());
+    const int count = info[0].As<Napi::Number>().Int32Value();
+    at::set_num_threads(count);
+    // OpenMP keeps the number for each thread that calls, so the one that works is told too.
+    DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [count] {
+              at::set_num_threads(count);
+              return true;
+            },
+            [](Napi::Env env, bool&) { return env.Undefined(); });
     return info.Env().Undefined();
   });
 }

@@ -36,7 +36,8 @@ test('train keeps a run folder that evaluate reads', () => {
   const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
   const types = events.map((line) => JSON.parse(line).type)
   assert.equal(types, ['step', 'step', 'step', 'step', 'epoch', 'evaluation', 'done'])
-  const again = json('evaluate', directory, '--dataset', 'synthetic', '--limit', '64')
+  // The data set follows from the run.
+  const again = json('evaluate', directory, '--limit', '64')
   assert.is(again.accuracy, summary.evaluation.accuracy)
   assert.is(again.loss, summary.evaluation.loss)
   assert.equal(again.modules, summary.evaluation.modules)
@@ -70,7 +71,8 @@ test('compare prints one row a spec with savings against the first', () => {
   assert.is(first.savedVsFirst, 0)
   assert.is(first.timeVsFirst, 1)
   assert.is(second.savedVsFirst, 1 - second.peakAllocatedBytes / first.peakAllocatedBytes)
-  assert.is(second.paperSaving, 0.36)
+  // The paper's figures are for Swin-Tiny, not for this network.
+  assert.is(second.paperSaving, null)
   assert.is(third.paperSaving, null)
   assert.is(third.decoder, null)
   for (const row of result.rows) {
@@ -107,6 +109,15 @@ test('a run that does not fit is a row, not a failure', () => {
   assert.is(tight.rows[1].peakAllocatedBytes, null)
 })
 
+test('a second run in a folder leaves nothing of the first', async () => {
+  const directory = path.join(folder, 'twice')
+  json(...TRAIN, '--run-dir', directory)
+  const { status } = run(...TRAIN, '--learning-rate', '1e30', '--run-dir', directory)
+  assert.is(status, 1)
+  assert.is(existsSync(path.join(directory, 'summary.json')), false)
+  assert.is(existsSync(path.join(directory, 'model.safetensors')), false)
+})
+
 test('bad input is told before anything runs, with exit code 2', () => {
   const wrong: readonly [readonly string[], readonly string[]][] = [
     [
@@ -139,6 +150,7 @@ test('bad input is told before anything runs, with exit code 2', () => {
       ['9 modules', '1 to 4 modules'],
     ],
     [['compare', ...NETWORK], ['run']],
+    [['compare', '--run', 'backprop', ...NETWORK, '--memory-limit', '-1'], ['memoryLimit']],
   ]
   for (const [args, parts] of wrong) {
     const { status, stderr, stdout } = run(...args)

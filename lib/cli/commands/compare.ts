@@ -1,14 +1,16 @@
 // `localformer compare`: run specs against each other, each in a fresh process.
 import type { Argv } from 'yargs'
+import { resolveDevice } from '../../device.js'
 import { formatBytes } from '../../format.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { parseRunSpec } from '../../methods.js'
-import { writeFileAtomically } from '../../runs/run-folder.js'
-import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
+import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
+import { RUN_SPEC_HELP } from '../run-option.js'
 import { formatTable } from '../table.js'
 
 interface CompareArguments extends ModelArguments, DataArguments {
@@ -33,19 +35,35 @@ export const compareCommand: Command<CompareArguments> = {
         array: true,
         requiresArg: true,
         demandOption: true,
-        describe:
-          'A run spec, METHOD[:K][,key=value...]; the first is what the others are set against',
+        describe: `${RUN_SPEC_HELP}; the first is what the others are set against`,
       })
-      .option('batch-size', { type: 'number', default: 32, describe: 'Images in a batch' })
-      .option('steps', { type: 'number', default: 3, describe: 'Measured steps of each process' })
-      .option('warmup', { type: 'number', default: 1, describe: 'Steps before those' })
+      .option('batch-size', {
+        type: 'number',
+        default: 32,
+        requiresArg: true,
+        describe: 'Images in a batch',
+      })
+      .option('steps', {
+        type: 'number',
+        default: 3,
+        requiresArg: true,
+        describe: 'Measured steps of each process',
+      })
+      .option('warmup', {
+        type: 'number',
+        default: 1,
+        requiresArg: true,
+        describe: 'Steps before those',
+      })
       .option('rounds', {
         type: 'number',
         default: 1,
+        requiresArg: true,
         describe: 'Times that all specs are run in turn, for step times that can be trusted',
       })
       .option('memory-limit', {
         type: 'number',
+        requiresArg: true,
         describe: 'GiB that tensors may take; a run that needs more is marked out of memory',
       })
       .option('output', {
@@ -60,8 +78,11 @@ export const compareCommand: Command<CompareArguments> = {
   handler: async (options) => {
     const runs = options.run
     for (const run of runs) parseRunSpec(run)
+    if (options.output !== undefined) await checkOutputFile(options.output)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
+    // Told with the first progress: by then everything has been checked that needs no LibTorch.
+    let isDeviceTold = options.device !== 'auto'
     await untilInterrupted(async (signal) => {
       const result = await compare({
         runs,
@@ -76,16 +97,24 @@ export const compareCommand: Command<CompareArguments> = {
           ? {}
           : { memoryLimitBytes: Math.round(options.memoryLimit * 2 ** 30) }),
         signal,
-        onProgress: ({ spec, done, total }) =>
-          progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' }),
+        onProgress: ({ spec, done, total }) => {
+          if (!isDeviceTold) noteDevice(options)
+          isDeviceTold = true
+          progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' })
+        },
       }).finally(() => progress.finish())
-      if (options.output !== undefined) {
-        await writeFileAtomically(options.output, `${JSON.stringify(result, null, 2)}\n`)
-      }
       if (options.json) printJson(result)
       else printLine(formatComparison(result))
+      if (options.output !== undefined) {
+        await writeOutputFile(options.output, `${JSON.stringify(result, null, 2)}\n`)
+      }
     })
   },
+}
+
+function noteDevice(options: GlobalOptions): void {
+  const { name, reason } = resolveDevice(options.device)
+  note(options, `Device ${name}: ${reason}`)
 }
 
 /** The table of a comparison as text. */

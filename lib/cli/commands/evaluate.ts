@@ -3,17 +3,22 @@ import type { Argv } from 'yargs'
 import { LocalformerError } from '../../errors.js'
 import { evaluate } from '../../evaluate.js'
 import { loadRun } from '../../runs/run-folder.js'
-import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { formatTable } from '../table.js'
 
-interface EvaluateArguments extends DataArguments {
+interface EvaluateArguments extends Omit<DataArguments, 'dataset'> {
+  dataset: string | undefined
   run: string
   split: 'train' | 'test'
   batchSize: number
   limit: number | undefined
 }
+
+// Which data set follows from the run unless another one is named.
+const { default: _default, ...named } = dataOptions.dataset
+const evaluatedDataset = { ...named, defaultDescription: 'the one that it was trained on' }
 
 export const evaluateCommand: Command<EvaluateArguments> = {
   command: 'evaluate <run>',
@@ -25,16 +30,29 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         demandOption: true,
         describe: 'A run folder, or its model.safetensors',
       })
-      .options(dataOptions)
-      .option('split', { choices: ['train', 'test'] as const, default: 'test' })
-      .option('batch-size', { type: 'number', default: 128, describe: 'Images at a time' })
-      .option('limit', { type: 'number', describe: 'Only so many images' }) as unknown as Argv<
-      GlobalOptions & EvaluateArguments
-    >,
+      .options({ ...dataOptions, dataset: evaluatedDataset })
+      .option('split', {
+        choices: ['train', 'test'] as const,
+        default: 'test',
+        requiresArg: true,
+        describe: 'Which images',
+      })
+      .option('batch-size', {
+        type: 'number',
+        default: 128,
+        requiresArg: true,
+        describe: 'Images at a time',
+      })
+      .option('limit', {
+        type: 'number',
+        requiresArg: true,
+        describe: 'Only so many images',
+      }) as unknown as Argv<GlobalOptions & EvaluateArguments>,
   handler: async (options) => {
-    const { model, trainer, spec, classes } = await loadRun(options.run, options.device)
+    const { model, trainer, spec, dataset, classes } = await loadRun(options.run, options.device)
     await using _ = model
-    const data = await openDataOf(options)
+    const data = await openDataOf({ ...options, dataset: options.dataset ?? dataset })
+    if (data.name !== dataset) note(options, `The run was trained on ${dataset}, not ${data.name}`)
     if (data.classes.length !== classes.length) {
       throw new LocalformerError(
         'ERR_CONFIG',

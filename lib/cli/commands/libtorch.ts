@@ -3,7 +3,6 @@ import type { CommandModule } from 'yargs'
 import { formatBytes } from '../../format.js'
 import {
   type InstalledLibtorch,
-  type InstallProgress,
   installLibtorch,
   listLibtorch,
   removeLibtorch,
@@ -11,10 +10,12 @@ import {
 import { libtorchCache, locateLibtorch } from '../../libtorch/locate.js'
 import { downloadBytes, FLAVORS, type Flavor, MANIFEST } from '../../libtorch/manifest.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
-import { commandProgress } from '../progress.js'
+import { untilInterrupted } from '../interrupt.js'
+import { commandProgress, installUpdate } from '../progress.js'
 
 const FLAVOR_OPTION = {
   choices: FLAVORS,
+  requiresArg: true,
   describe: 'cpu: what a CPU run needs; cuda: with the CUDA 13 libraries',
 } as const
 
@@ -35,6 +36,7 @@ const install: Command<InstallArguments> = {
       })
       .option('from', {
         type: 'string',
+        requiresArg: true,
         describe:
           'A torch wheel, an official LibTorch zip, an unpacked folder (also site-packages/torch) ' +
           'or a URL of a wheel or zip [default: the pip client]',
@@ -48,32 +50,23 @@ const install: Command<InstallArguments> = {
       .example('$0 libtorch install --from torch-2.11.0-....whl', 'Unpack a wheel that is there'),
   async handler(options) {
     const progress = commandProgress(options)
-    const interruption = interruptible()
-    try {
+    await untilInterrupted(async (signal) => {
       const result = await installLibtorch({
         flavor: options.flavor,
         from: options.from,
         force: options.force,
-        signal: interruption.signal,
-        onProgress: (step) => progress.update(toUpdate(step)),
+        signal,
+        onProgress: (step) => progress.update(installUpdate(step)),
         onNote: (text) => {
           progress.finish()
           note(options, text)
         },
-      })
-      progress.finish()
+      }).finally(() => progress.finish())
       if (options.json) return printJson({ schema: 1, ...result })
       const state = result.alreadyInstalled ? 'is already installed' : 'is installed'
       printLine(`LibTorch ${result.version} (${result.flavor}) ${state}: ${result.root}`)
       if (result.alreadyInstalled) note(options, '--force replaces it.')
-    } catch (error) {
-      progress.finish()
-      if (!interruption.signal.aborted) throw error
-      process.stderr.write('localformer: interrupted; nothing was installed\n')
-      process.exitCode = 130
-    } finally {
-      interruption.release()
-    }
+    }, 'interrupted; nothing was installed')
   },
 }
 
@@ -88,7 +81,11 @@ const where: Command<WhereArguments> = {
   describe: 'Say which LibTorch is used, and by which rule',
   builder: (yargs) =>
     yargs
-      .option('path', { type: 'string', describe: 'Look there and nowhere else' })
+      .option('path', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Look there and nowhere else',
+      })
       .option('python', {
         type: 'boolean',
         default: false,
@@ -160,31 +157,6 @@ export const libtorchCommand: CommandModule<GlobalOptions, GlobalOptions> = {
   handler() {},
 }
 
-const PHASES: Readonly<Record<InstallProgress['phase'], string>> = {
-  download: 'Downloading',
-  verify: 'Verifying',
-  extract: 'Unpacking',
-}
-
-function toUpdate({ phase, item, doneBytes, totalBytes }: InstallProgress) {
-  return { label: `${PHASES[phase]} ${item}`, done: doneBytes, total: totalBytes, unit: 'bytes' }
-}
-
 function describeInstalled({ version, flavor, sizeBytes, source, directory }: InstalledLibtorch) {
   return `${version} ${flavor.padEnd(4)}  ${formatBytes(sizeBytes)}  from ${source}  ${directory}`
-}
-
-/** An AbortSignal for SIGINT and SIGTERM; the library itself installs no signal handlers. */
-function interruptible() {
-  const controller = new AbortController()
-  const abort = () => controller.abort()
-  process.on('SIGINT', abort)
-  process.on('SIGTERM', abort)
-  return {
-    signal: controller.signal,
-    release() {
-      process.off('SIGINT', abort)
-      process.off('SIGTERM', abort)
-    },
-  }
 }

@@ -10,10 +10,11 @@ import {
   modelOptions,
   swinOptionsOf,
 } from '../model-options.js'
+import { RUN_SPEC_HELP } from '../run-option.js'
 
 interface SummaryArguments extends ModelArguments {
   classes: number
-  run: string | readonly string[] | undefined
+  run: readonly string[] | undefined
 }
 
 export const summaryCommand: Command<SummaryArguments> = {
@@ -24,8 +25,9 @@ export const summaryCommand: Command<SummaryArguments> = {
       .options({ ...modelOptions, ...classesOption })
       .option('run', {
         type: 'string',
+        array: true,
         requiresArg: true,
-        describe: 'A run spec, METHOD[:K][,key=value...]; may be given several times',
+        describe: `${RUN_SPEC_HELP}; may be given several times`,
       })
       .example('$0 summary', 'Swin-Tiny for 224 px and 10 classes')
       .example('$0 summary --run paper:4 --run backprop', 'cut into four modules, and whole')
@@ -34,7 +36,7 @@ export const summaryCommand: Command<SummaryArguments> = {
         'two modules, cut behind stage 2',
       ) as unknown as Argv<GlobalOptions & SummaryArguments>,
   handler: async (options) => {
-    const specs = [options.run ?? []].flat().map(parseRunSpec)
+    const specs = (options.run ?? []).map(parseRunSpec)
     const summary = await summarize(swinOptionsOf(options), specs)
     if (options.json) printJson({ schema: 1, variant: options.variant, ...summary })
     else printSummary(options.variant, summary)

@@ -1,6 +1,6 @@
 // `localformer train`: trains one run spec on a data set and keeps a run folder.
 import path from 'node:path'
-import type { Argv } from 'yargs'
+import type { Argv, Options } from 'yargs'
 import type { Dataset } from '../../datasets/dataset.js'
 import { formatBytes } from '../../format.js'
 import { parseRunSpec, type RunSpec } from '../../methods.js'
@@ -13,6 +13,7 @@ import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { commandProgress, type Progress } from '../progress.js'
+import { RUN_SPEC_HELP } from '../run-option.js'
 
 interface TrainArguments extends ModelArguments, DataArguments {
   run: string
@@ -33,6 +34,14 @@ interface TrainArguments extends ModelArguments, DataArguments {
 
 const group = 'Training:'
 
+const number = (describe: string, value?: number): Options => ({
+  type: 'number',
+  requiresArg: true,
+  describe,
+  group,
+  ...(value === undefined ? {} : { default: value }),
+})
+
 export const trainCommand: Command<TrainArguments> = {
   command: 'train',
   describe: 'Train a network by local learning or end to end',
@@ -45,7 +54,7 @@ export const trainCommand: Command<TrainArguments> = {
           type: 'string',
           default: 'paper:4',
           requiresArg: true,
-          describe: 'A run spec, METHOD[:K][,key=value...]',
+          describe: RUN_SPEC_HELP,
           group,
         },
         'run-dir': {
@@ -54,18 +63,18 @@ export const trainCommand: Command<TrainArguments> = {
           describe: 'Folder of the run; default: runs/<spec>-<time>',
           group,
         },
-        epochs: { type: 'number', default: 1, describe: 'Passes over the images', group },
-        'max-steps': { type: 'number', describe: 'Steps after which to stop', group },
-        'batch-size': { type: 'number', default: 128, describe: 'Images in a batch', group },
-        'learning-rate': { type: 'number', default: 1e-3, describe: 'Highest one, AdamW', group },
-        warmup: { type: 'number', default: 0.05, describe: 'Share of steps it rises in', group },
-        'weight-decay': { type: 'number', default: 0.05, describe: 'Of AdamW', group },
-        'label-smoothing': { type: 'number', default: 0.1, describe: 'Of the labels', group },
-        'drop-path': { type: 'number', default: 0.1, describe: 'Stochastic depth', group },
-        'crop-padding': { type: 'number', default: 4, describe: 'Pixels; 0: no crop', group },
+        epochs: number('Passes over the images', 1),
+        'max-steps': number('Steps after which to stop'),
+        'batch-size': number('Images in a batch', 128),
+        'learning-rate': number('Highest one, AdamW', 1e-3),
+        warmup: number('Share of steps it rises in', 0.05),
+        'weight-decay': number('Of AdamW', 0.05),
+        'label-smoothing': number('Of the labels', 0.1),
+        'drop-path': number('Stochastic depth', 0.1),
+        'crop-padding': number('Pixels; 0: no crop', 4),
         flip: { type: 'boolean', default: true, describe: 'Mirror half of the images', group },
-        'train-limit': { type: 'number', describe: 'Only so many training images', group },
-        'test-limit': { type: 'number', describe: 'Only so many test images; 0: none', group },
+        'train-limit': number('Only so many training images'),
+        'test-limit': number('Only so many test images; 0: none'),
       })
       .example('$0 train --run paper:4 --epochs 10', 'ten epochs of CIFAR-10 at 32 px')
       .example(
@@ -79,7 +88,7 @@ export const trainCommand: Command<TrainArguments> = {
     const data = await openDataOf(options)
     await untilInterrupted(
       (signal) => runTraining(options, spec, data, { ...loop, signal }),
-      'interrupted between two steps; the run folder keeps what was recorded',
+      "interrupted between two steps; the run folder keeps the events and the last epoch's weights",
     )
   },
 }
@@ -117,10 +126,11 @@ async function runTraining(
   })
   const progress = commandProgress(options)
   try {
-    const summary = await follow(train(trainer, data, loop), folder, progress, options)
-    const weights = await folder.writeWeights(trainer, spec.text, data.classes)
+    const save = () => folder.writeWeights(trainer, spec.text, data)
+    const summary = await follow(train(trainer, data, loop), folder, progress, options, save)
+    const weights = await save()
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }
-    await folder.writeJson('summary.json', document)
+    await folder.writeSummary(document)
     if (options.json) printJson(document)
     else printLine(`Run folder ${directory}`)
   } finally {
@@ -129,12 +139,13 @@ async function runTraining(
   }
 }
 
-/** Prints and records every event; gives what the run came to. */
+/** Prints and records every event, saves weights with every epoch; gives what the run came to. */
 async function follow(
   events: AsyncIterable<TrainEvent>,
   folder: RunFolder,
   progress: Progress,
   options: GlobalOptions,
+  save: () => Promise<unknown>,
 ): Promise<object> {
   let lastEpoch: (TrainEvent & { type: 'epoch' }) | undefined
   for await (const event of events) {
@@ -152,6 +163,8 @@ async function follow(
     progress.finish()
     if (event.type === 'epoch') {
       lastEpoch = event
+      // Every epoch, so that an interrupted run keeps what it learned.
+      await save()
       say(options, epochLine(event))
     } else if (event.type === 'evaluation') {
       const heads = event.modules.map(({ accuracy }) => percent(accuracy)).join(', ')

@@ -10,8 +10,8 @@
 #include <cmath>
 
 #include "coded_error.h"
-#include "memory/memory_stats.h"
 #include "swin/embedding.h"
+#include "train/device.h"
 #include "train/out_of_memory.h"
 
 namespace localformer {
@@ -79,7 +79,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const at::Tensor& labe
   const auto start = std::chrono::steady_clock::now();
   const c10::Device device = labels.device();
   ModuleStepResult result;
-  PeakWindow window(AllocatorFor(device));
+  const PeakWindow window = OpenPeakWindow(device);
   try {
     *output = ComputeGradients(std::move(features), labels, context, &result);
     after_backward(&result);
@@ -93,6 +93,9 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const at::Tensor& labe
     throw;
   }
   optimizer_->ClearGradients();
+  // A device works behind the host's back: without waiting, this module's time would be booked on
+  // the next one.
+  Synchronize(device);
   result.peak_allocated_bytes = window.PeakAllocated();
   result.allocated_bytes_after = AllocatedBytes(device);
   result.feature_bytes = static_cast<int64_t>(output->nbytes());
@@ -178,7 +181,7 @@ void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   if (labels_ok && std::isfinite(result.reconstruction_loss)) return;
   const std::string which = labels_ok ? "reconstruction" : "label";
   CodedError error("ERR_NON_FINITE",
-                   "The " + which + " loss of module " + name_ +
+                   "The " + which + " loss of " + name_ +
                        " is not a finite number; its weights were left as they were",
                    "Lower the learning rate, or look for NaN in the input.");
   error.text["module"] = name_;

@@ -10,7 +10,6 @@
 
 #include "local/decoder.h"
 #include "local/head.h"
-#include "memory/peak_window.h"
 #include "swin/unit.h"
 #include "train/adamw.h"
 

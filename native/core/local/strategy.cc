@@ -6,7 +6,7 @@
 
 #include <chrono>
 
-#include "memory/memory_stats.h"
+#include "train/device.h"
 
 namespace localformer {
 namespace {
@@ -37,7 +37,8 @@ Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& 
 StepResult Strategy::Step(at::Tensor images, const at::Tensor& labels, double learning_rate,
                           const std::atomic<bool>* cancelled) {
   const auto start = std::chrono::steady_clock::now();
-  PeakWindow window(AllocatorFor(labels.device()));
+  const c10::Device device = labels.device();
+  const PeakWindow window = OpenPeakWindow(device);
   StepResult result;
   at::Tensor features = std::move(images);
   for (size_t k = 0; k < modules_.size(); ++k) {
@@ -46,6 +47,7 @@ StepResult Strategy::Step(at::Tensor images, const at::Tensor& labels, double le
         StepModule(k, std::move(features), labels, learning_rate, cancelled, &output));
     features = std::move(output);
   }
+  Synchronize(device);
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -14,63 +14,27 @@
 namespace localformer {
 namespace {
 
-void CheckStage(const SwinOptions& o, size_t stage, int64_t grid) {
-  const std::string where = " in stage " + std::to_string(stage + 1);
-  const int64_t channels = o.embed_dim << stage;
-  if (channels % o.heads[stage] != 0) {
-    throw CodedError("ERR_CONFIG",
-                     "Expected a number of heads that divides the width for `heads`"
-                     " but received " +
-                         std::to_string(o.heads[stage]) + " heads for width " +
-                         std::to_string(channels) + where);
-  }
-  const int64_t window = std::min(o.window_size, grid);
-  if (grid % window != 0) {
-    throw CodedError("ERR_CONFIG",
-                     "Expected a window that divides the feature map for"
-                     " `windowSize` but received window " +
-                         std::to_string(o.window_size) + " for a map of " + std::to_string(grid) +
-                         " x " + std::to_string(grid) + where,
-                     "224 px goes with window 7, 96 px with 6, 32 px with 4, at patch 4.");
-  }
-}
-
-// Every size that the constructor divides, checked before anything is allocated.
-void CheckOptions(const SwinOptions& o) {
-  if (o.depths.empty() || o.depths.size() != o.heads.size()) {
-    throw CodedError("ERR_CONFIG",
-                     "Expected one entry a stage for `depths` and `heads` but"
-                     " received " +
-                         std::to_string(o.depths.size()) + " depths and " +
-                         std::to_string(o.heads.size()) + " heads");
-  }
-  if (o.image_size % o.patch_size != 0) {
-    throw CodedError("ERR_CONFIG",
-                     "Expected a multiple of the patch size " + std::to_string(o.patch_size) +
-                         " for `imageSize` but received " + std::to_string(o.image_size));
-  }
-  int64_t grid = o.image_size / o.patch_size;
+// Every division that the constructor makes. The facade tells in detail what is wrong
+// (lib/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
+bool SizesDivide(const SwinOptions& o) {
+  if (o.depths.empty() || o.depths.size() != o.heads.size()) return false;
+  if (o.image_size % o.patch_size != 0) return false;
+  int64_t map = o.image_size / o.patch_size;
   for (size_t stage = 0; stage < o.depths.size(); ++stage) {
-    if (stage > 0) {
-      if (grid % 2 != 0) {
-        throw CodedError("ERR_CONFIG", "Expected an image size that halves " +
-                                           std::to_string(o.depths.size() - 1) +
-                                           " times after the patch embedding"
-                                           " for `imageSize` but received " +
-                                           std::to_string(o.image_size) +
-                                           ": the map before stage " + std::to_string(stage + 1) +
-                                           " is " + std::to_string(grid) + " wide");
-      }
-      grid /= 2;
-    }
-    CheckStage(o, stage, grid);
+    if (stage > 0 && map % 2 != 0) return false;
+    if (stage > 0) map /= 2;
+    if ((o.embed_dim << stage) % o.heads[stage] != 0) return false;
+    if (map > o.window_size && map % o.window_size != 0) return false;
   }
+  return true;
 }
 
 }  // namespace
 
 SwinModel::SwinModel(const SwinOptions& options) : options_(options) {
-  CheckOptions(options);
+  if (!SizesDivide(options)) {
+    throw CodedError("ERR_CONFIG", "The sizes of the network do not divide");
+  }
   at::Generator generator = at::detail::createCPUGenerator(options.seed);
   units_.push_back(std::make_unique<PatchEmbedding>(options.image_size, options.patch_size,
                                                     options.embed_dim, generator));

@@ -26,8 +26,7 @@ struct Linear {
   at::Tensor weight;
   at::Tensor bias;
 
-  // Truncated normal (std 0.02, cut at two standard deviations' worth of +-2) and zero bias, as
-  // timm initialises Swin.
+  // Truncated normal (std 0.02, cut at -2 and 2) and zero bias, as timm initialises Swin.
   static Linear Create(int64_t in, int64_t out, bool with_bias, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& x) const;
   void Collect(const std::string& name, ParameterList* out) const;

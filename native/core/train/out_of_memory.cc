@@ -9,6 +9,9 @@
 namespace localformer {
 namespace {
 
+constexpr const char* kHint =
+    "Use more modules, a smaller batch or a smaller image size; `memory.setLimit` moves a limit.";
+
 std::string MiB(int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / 1048576.0);
@@ -16,8 +19,6 @@ std::string MiB(int64_t bytes) {
 }
 
 }  // namespace
-
-int64_t AllocatedBytes(c10::Device device) { return ReadStats(device).allocated_bytes[0].current; }
 
 CodedError OutOfMemory(c10::Device device, const std::string& module, const std::string& phase) {
   OutOfMemoryInfo info;
@@ -36,14 +37,18 @@ CodedError OutOfMemory(c10::Device device, const std::string& module, const std:
   message += " (" + MiB(info.allocatedBytes) + " allocated, " + MiB(info.reservedBytes) +
              " reserved, limit " + MiB(info.limitBytes) + ")";
   if (!module.empty()) message += " in the " + phase + " phase of " + module;
-  CodedError error("ERR_OUT_OF_MEMORY", message,
-                   "Use more modules, a smaller batch or a smaller image size.");
+  CodedError error("ERR_OUT_OF_MEMORY", message, kHint);
   error.numbers = {{"requestedBytes", info.requestedBytes},
                    {"allocatedBytes", info.allocatedBytes},
                    {"reservedBytes", info.reservedBytes},
                    {"limitBytes", info.limitBytes}};
   error.text = {{"module", module}, {"phase", phase}};
   return error;
+}
+
+CodedError OutOfMemory(const c10::OutOfMemoryError& error) {
+  if (LastOutOfMemory()) return OutOfMemory(c10::Device(c10::kCPU), "", "");
+  return CodedError("ERR_OUT_OF_MEMORY", error.what_without_backtrace(), kHint);
 }
 
 }  // namespace localformer

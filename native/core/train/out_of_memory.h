@@ -2,6 +2,7 @@
 #pragma once
 
 #include <c10/core/Device.h>
+#include <c10/util/Exception.h>
 
 #include <string>
 
@@ -13,7 +14,7 @@ namespace localformer {
 // `phase` may be empty. To be called where c10::OutOfMemoryError was caught, on the same thread.
 CodedError OutOfMemory(c10::Device device, const std::string& module, const std::string& phase);
 
-// Live bytes on the device now.
-int64_t AllocatedBytes(c10::Device device);
+// The same outside of a step, where the device is known to the error alone.
+CodedError OutOfMemory(const c10::OutOfMemoryError& error);
 
 }  // namespace localformer
