@@ -1,5 +1,6 @@
 // The package's public surface. Importing it loads neither the addon nor LibTorch.
 export type { Augmentation, ImageBatch } from './batch.js'
+export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.js'
 export * as cuda from './cuda.js'
 export {
   type Batch,
@@ -41,6 +42,7 @@ export { getThreads, setThreads } from './threads.js'
 export { type ModuleProgress, type TrainEvent, type TrainOptions, train } from './train.js'
 export {
   BackpropTrainer,
+  type BatchEvaluation,
   LocalTrainer,
   type StepOptions,
   type Trainer,

@@ -8,6 +8,20 @@ import { learningRateOf, type StepOptions, type Trainer } from './trainers.js'
 /** What one module's step did; sizes in bytes. */
 export type ModuleStep = Readonly<NativeModuleStep>
 
+/** How a module learns. */
+export interface ModuleTraining {
+  /** Weight a of the label loss, of every module but the last. */
+  readonly labelWeight: number
+  /** Weight b of the reconstruction loss. */
+  readonly reconstructionWeight: number
+  readonly optimizer: {
+    readonly name: 'AdamW'
+    readonly betas: readonly [number, number]
+    readonly eps: number
+    readonly weightDecay: number
+  }
+}
+
 export class ModuleTrainer {
   readonly #trainer: Trainer
   /** From 0. */
@@ -21,9 +35,12 @@ export class ModuleTrainer {
   readonly auxiliaryParameterCount: number
   /** Has it a decoder? */
   readonly reconstructs: boolean
+  /** Weights of the losses; the last module has its classifier's cross-entropy alone. */
+  readonly lossWeights: { readonly label: number; readonly reconstruction: number }
+  readonly optimizer: ModuleTraining['optimizer']
 
   /** @internal */
-  constructor(trainer: Trainer, index: number, info: NativeModule) {
+  constructor(trainer: Trainer, index: number, info: NativeModule, training: ModuleTraining) {
     this.#trainer = trainer
     this.index = index
     this.name = info.name
@@ -31,6 +48,13 @@ export class ModuleTrainer {
     this.parameterCount = info.parameterCount
     this.auxiliaryParameterCount = info.auxiliaryParameterCount
     this.reconstructs = info.reconstructs
+    // Only a module with auxiliary parts weighs its losses.
+    const isWeighted = info.auxiliaryParameterCount > 0
+    this.lossWeights = {
+      label: isWeighted ? training.labelWeight : 1,
+      reconstruction: info.reconstructs ? training.reconstructionWeight : 0,
+    }
+    this.optimizer = training.optimizer
   }
 
   /**

@@ -12,17 +12,15 @@ import {
   resolveBackpropOptions,
   resolveLocalOptions,
 } from './methods.js'
-import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
-import type {
-  NativeEvaluation,
-  NativeTensors,
-  NativeTrainer,
-  NativeTrainerOptions,
-} from './native/contract.js'
+import { type ModuleStep, ModuleTrainer, type ModuleTraining } from './module-trainer.js'
+import type { NativeEvaluation, NativeTrainer, NativeTrainerOptions } from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
 import { resolveSplit } from './splits.js'
-import { type Parameter, SwinTransformer } from './swin-transformer.js'
+import { type Parameter, SwinTransformer, type Tensors } from './swin-transformer.js'
 import { checkKeys, checkTensors } from './validate.js'
+
+/** What a module's head says of a batch: summed cross-entropy, and how many answers are right. */
+export type BatchEvaluation = Readonly<NativeEvaluation>
 
 export interface StepOptions {
   /** AdamW's learning rate of every module, at least 0; default 1e-3. */
@@ -46,12 +44,17 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   readonly method: Method
   readonly modules: readonly ModuleTrainer[]
 
-  protected constructor(native: NativeTrainer, model: SwinTransformer, method: Method) {
+  protected constructor(
+    native: NativeTrainer,
+    model: SwinTransformer,
+    method: Method,
+    options: ModuleTraining,
+  ) {
     super('trainer', native)
     this.model = model
     this.method = method
     this.modules = this.look((trainer) => trainer.modules()).map(
-      (info, index) => new ModuleTrainer(this, index, info),
+      (info, index) => new ModuleTrainer(this, index, info, options),
     )
     model.adopt(this)
   }
@@ -73,7 +76,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * Sum of the cross-entropy and number of correct answers of every module's head on a batch, in
    * evaluation mode; the last entry is the network's own classifier.
    */
-  async evaluate(batch: ImageBatch): Promise<readonly NativeEvaluation[]> {
+  async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = toNativeBatch(labelled(batch), this.model.config)
     return this.exclusive((trainer) => trainer.evaluate(input))
   }
@@ -90,12 +93,12 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   /** A copy of the heads' and decoders' parameters. */
-  async readAuxiliary(): Promise<NativeTensors> {
+  async readAuxiliary(): Promise<Tensors> {
     return this.exclusive((trainer) => trainer.readAuxiliary())
   }
 
   /** Replaces the auxiliary parameters that are named; all or none. */
-  async writeAuxiliary(values: NativeTensors): Promise<void> {
+  async writeAuxiliary(values: Tensors): Promise<void> {
     checkTensors(values)
     return this.exclusive((trainer) => trainer.writeAuxiliary(values))
   }
@@ -132,7 +135,7 @@ export class LocalTrainer extends Trainer {
       reconstructionWeight: o.reconstructionWeight,
       chunkSize: o.chunkSize ?? 0,
     })
-    return new LocalTrainer(native, model, o.method)
+    return new LocalTrainer(native, model, o.method, trainingOf(o, o))
   }
 }
 
@@ -146,8 +149,9 @@ export class BackpropTrainer extends Trainer {
     options: OptimizationOptions = {},
   ): Promise<BackpropTrainer> {
     checkModel(model)
+    const o = resolveBackpropOptions(options)
     const native = await createNative(model, {
-      ...optimizerOf(resolveBackpropOptions(options)),
+      ...optimizerOf(o),
       ends: resolveSplit('stages', 1, model.config.depths),
       reconstruct: false,
       decoder: 'linear',
@@ -156,7 +160,7 @@ export class BackpropTrainer extends Trainer {
       reconstructionWeight: 0,
       chunkSize: 0,
     })
-    return new BackpropTrainer(native, model, 'backprop')
+    return new BackpropTrainer(native, model, 'backprop', trainingOf(o))
   }
 }
 
@@ -167,6 +171,17 @@ function checkModel(model: unknown): asserts model is SwinTransformer {
 
 async function createNative(model: SwinTransformer, options: NativeTrainerOptions) {
   return awaitNative(async () => loadTorch().createTrainer(model.native, options))
+}
+
+function trainingOf(
+  { betas, eps, weightDecay }: ResolvedOptimization,
+  { labelWeight = 1, reconstructionWeight = 0 } = {},
+): ModuleTraining {
+  return {
+    labelWeight,
+    reconstructionWeight,
+    optimizer: { name: 'AdamW', betas, eps, weightDecay },
+  }
 }
 
 function optimizerOf({ betas, eps, weightDecay, labelSmoothing, seed }: ResolvedOptimization) {

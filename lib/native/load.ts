@@ -145,13 +145,16 @@ export async function awaitNative<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Ways out of ERR_OUT_OF_MEMORY, the one that keeps the batch first. */
+const SUGGESTIONS = ['more modules', 'a smaller batch', 'a smaller image size', 'a higher limit']
+
 function fromNative(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LocalformerError) return error
-  const { code, hint, ...details } = error as Error & { code?: string; hint?: string }
+  const { code, hint, ...facts } = error as Error & { code?: string; hint?: string }
   if (!ERROR_CODES.includes(code as ErrorCode)) return error
   return new LocalformerError(code as ErrorCode, error.message, {
     ...(hint === undefined ? {} : { hint }),
     cause: error,
-    details,
+    details: code === 'ERR_OUT_OF_MEMORY' ? { ...facts, suggestions: SUGGESTIONS } : facts,
   })
 }

@@ -1,0 +1,54 @@
+// Scripts in processes of their own: what they printed and how they ended.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Root of the compiled tree, `dist`. */
+export const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
+
+/** A script of test/process/fixtures. */
+export function fixture(name: string): string {
+  return path.join(DIST, 'test/process/fixtures', `${name}.js`)
+}
+
+/**
+ * Runs `node` with these arguments to its end. One that hangs is killed after two minutes, which
+ * shows as a signal.
+ */
+export function run(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, {
+      env: { ...process.env, OMP_NUM_THREADS: '1', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 120_000,
+      killSignal: 'SIGKILL',
+    })
+    const output = { stdout: '', stderr: '' }
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].setEncoding('utf8').on('data', (text: string) => {
+        output[stream] += text
+      })
+    }
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve({ code, signal, ...output }))
+  })
+}
+
+/** Libraries of LibTorch and of the addon that are mapped into this process. */
+export function loadedLibraries(): string[] {
+  const names = readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .map((line) => path.basename(line.split(/\s+/)[5] ?? ''))
+  return [...new Set(names)].filter((name) => /torch|libc10|localformer|libgomp/.test(name))
+}
