@@ -175,6 +175,6 @@ function readValue(name: string, value: string): unknown {
 
 function specError(text: string, problem: string): LocalformerError {
   return new LocalformerError('ERR_CONFIG', `Run spec "${text}": ${problem}`, {
-    hint: 'A run spec reads METHOD[:K][,key=value...], e.g. paper:4,decoder=conv or paper:2,split=2.',
+    hint: 'A run spec reads METHOD[:K][,key=value...], e.g. paper:4,decoder=conv or paper:3,split=1+3.',
   })
 }

@@ -1,4 +1,4 @@
-// Finds LibTorch. CMake (through `localformer libtorch where --json`) and the loader both ask here.
+// Finds LibTorch. The build (scripts/build-native.ts, which tells CMake) and the loader both ask here.
 // The first place that is set decides, and one that is set but does not fit is an error, so that
 // another copy is never taken silently: 1. the option `path`  2. LOCALFORMER_LIBTORCH  3. LIBTORCH
 // 4. the cache, filled by `localformer libtorch install`  5. the torch of the active Python, only

@@ -1,5 +1,5 @@
 // The whole native surface, typed: what native/bindings/addon.cc registers. Nothing else in the
-// package names a native function, and nothing but load.ts requires a .node file.
+// package names a native function.
 
 /** Sizes of a Swin Transformer; validated by the facade, checked for divisibility by the core. */
 export interface NativeModelOptions {

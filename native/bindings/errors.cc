@@ -31,8 +31,10 @@ Napi::Object FromCoded(Napi::Env env, const CodedError& error) {
 // The backtrace that LibTorch appends is for the package's developers.
 std::string TorchMessage(const c10::Error& error) {
   const char* debug = std::getenv("LOCALFORMER_DEBUG");
-  return debug != nullptr && std::string(debug) == "1" ? error.what()
-                                                       : error.what_without_backtrace();
+  const std::string value = debug == nullptr ? "" : debug;
+  // As lib/environment.ts reads it.
+  const bool is_debug = !value.empty() && value != "0" && value != "false";
+  return is_debug ? error.what() : error.what_without_backtrace();
 }
 
 }  // namespace

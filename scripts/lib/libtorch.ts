@@ -1,8 +1,8 @@
 // The LibTorch that scripts build against: the one that is found, else the CPU one is installed.
-import type { Progress } from '../../lib/cli/progress.js'
+import { installUpdate, type Progress } from '../../lib/cli/progress.js'
 import { libtorchOverride, libtorchShared } from '../../lib/environment.js'
 import { LocalformerError } from '../../lib/errors.js'
-import { type InstallProgress, installLibtorch } from '../../lib/libtorch/install.js'
+import { installLibtorch } from '../../lib/libtorch/install.js'
 import { type LibtorchLocation, locateLibtorch } from '../../lib/libtorch/locate.js'
 
 /**
@@ -36,21 +36,11 @@ function locate(): LibtorchLocation | undefined {
 async function install(progress: Progress): Promise<LibtorchLocation> {
   await installLibtorch({
     flavor: 'cpu',
-    onProgress: (step) => progress.update(toUpdate(step)),
+    onProgress: (step) => progress.update(installUpdate(step)),
     onNote: (text) => {
       progress.finish()
       process.stderr.write(`${text}\n`)
     },
   }).finally(() => progress.finish())
   return locateLibtorch()
-}
-
-const PHASES: Readonly<Record<InstallProgress['phase'], string>> = {
-  download: 'Downloading',
-  verify: 'Verifying',
-  extract: 'Unpacking',
-}
-
-function toUpdate({ phase, item, doneBytes, totalBytes }: InstallProgress) {
-  return { label: `${PHASES[phase]} ${item}`, done: doneBytes, total: totalBytes, unit: 'bytes' }
 }

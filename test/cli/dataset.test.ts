@@ -83,6 +83,13 @@ test('fetch offline fails and leaves the cache empty', ({ temp }) => {
   assert.match(stderr, /LOCALFORMER_OFFLINE/)
 })
 
+test('fetch --from a path that is not there says so', ({ temp }) => {
+  const { code, json } = localformer(temp, 'fetch', 'cifar10', '--from', '/nope', '--json')
+  assert.is(code, 1)
+  assert.is(json().error.code, 'ERR_DATASET')
+  assert.match(json().error.message, /^Cannot read \/nope: ENOENT/)
+})
+
 test('fetch takes no subset for the data set', async ({ temp }) => {
   await writeBatches(path.join(temp, CIFAR10_FOLDER), makeBatches())
   const { code, stderr } = localformer(temp, 'fetch', 'cifar10', '--from', temp)

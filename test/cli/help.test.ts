@@ -1,11 +1,12 @@
 // The command line itself: help, version, and errors in text and as JSON. Runs without LibTorch.
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { CommandModule } from 'yargs'
 import { commands } from '../../lib/cli/commands/index.js'
 
 const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
@@ -19,14 +20,19 @@ test.before(() => {
 
 test.after(() => rmSync(cache, { recursive: true, force: true }))
 
-/** Runs where there is no LibTorch and no network. */
-function localformer(...args: string[]) {
+/** An environment without LibTorch and network. */
+function bareEnvironment(): NodeJS.ProcessEnv {
   const env = { ...process.env, LOCALFORMER_CACHE: cache, LOCALFORMER_OFFLINE: '1' }
   for (const name of ['LOCALFORMER_LIBTORCH', 'LIBTORCH', 'LOCALFORMER_DEBUG']) {
     delete (env as NodeJS.ProcessEnv)[name]
   }
+  return env
+}
+
+/** Runs there. */
+function localformer(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    env,
+    env: bareEnvironment(),
     encoding: 'utf8',
   })
   return { code: status, stdout, stderr }
@@ -105,10 +111,158 @@ test('an option without its value is bad usage', () => {
   assert.match(error.message, 'image-size')
 })
 
+interface OptionFacts {
+  readonly type?: string
+  readonly requiresArg?: boolean
+  readonly describe?: string
+}
+
+/** `command --option` -> how it is declared, of a command and of those in it. */
+function optionsOf(command: CommandModule<never, never>, above = ''): Map<string, OptionFacts> {
+  const name = `${above}${`${command.command}`.split(' ')[0]}`
+  const found = new Map<string, OptionFacts>()
+  const add = (option: string, facts: OptionFacts) => found.set(`${name} --${option}`, facts)
+  // Stands in for yargs: writes down options, walks into commands, ignores all else.
+  const recorder: unknown = new Proxy(
+    {},
+    {
+      get: (_, method) => (first: never, second: never) => {
+        if (method === 'option' || method === 'options') {
+          if (typeof first === 'string') add(first, second)
+          else
+            for (const [option, facts] of Object.entries(first)) add(option, facts as OptionFacts)
+        }
+        if (method === 'command') {
+          for (const [key, facts] of optionsOf(first, `${name} `)) found.set(key, facts)
+        }
+        return recorder
+      },
+    },
+  )
+  if (typeof command.builder === 'function') command.builder(recorder as never)
+  return found
+}
+
+test('every option that is no flag needs its value, in every command', () => {
+  const all = commands.flatMap((command) => [...optionsOf(command as never)])
+  const names = all.map(([name]) => name)
+  for (const name of ['train --max-steps', 'dataset fetch --from', 'libtorch where --path']) {
+    assert.ok(names.includes(name), name)
+  }
+  for (const [name, { type, requiresArg, describe }] of all) {
+    assert.ok(describe, `${name} says what it is`)
+    if (type !== 'boolean') assert.ok(requiresArg, name)
+  }
+})
+
+const USAGE: [string[], RegExp][] = [
+  [['train', '--run', 'a', '--run', 'b'], /^`--run` was given twice$/],
+  [['train', '--run-dir', 'a', '--run-dir=b'], /^`--run-dir` was given twice$/],
+  [['train', '--run-dir', 'a', '--runDir', 'b'], /^`--run-dir` was given twice$/],
+  [['train', '--epochs', '1', '--epochs', '1'], /^`--epochs` was given twice$/],
+  [['train', '--epochs', '3', '--epochs', '1'], /^`--epochs` was given twice$/],
+  [['train', '--flip', '--no-flip'], /^`--flip` was given twice$/],
+  [['summary', '--classes', '2', '--classes', '3'], /^`--classes` was given twice$/],
+  [['--device', 'cpu', 'summary', '--device', 'cpu'], /^`--device` was given twice$/],
+  [['dataset', 'info', 'cifar10', '--data-dir', 'a', '--data-dir', 'b'], /`--data-dir` was given/],
+  [['libtorch', 'where', '--path', 'a', '--path', 'b'], /^`--path` was given twice$/],
+  [['train', '--no-run'], /^Unknown option: --no-run$/],
+  [['train', '--no-seed'], /^Unknown option: --no-seed$/],
+  [['train', '--run.x', '1'], /^Unknown option: --run.x$/],
+  [['train', '--max-steps', '--quiet'], /^`--max-steps` needs a value$/],
+  [['train', '--epochs'], /^`--epochs` needs a value$/],
+  [['compare', '--run'], /^`--run` needs a value$/],
+  [['evaluate'], /^Expected <run> after `evaluate`$/],
+  [['dataset', 'fetch'], /^Expected <name> after `dataset fetch`$/],
+  [['train', 'extra'], /^Unexpected argument extra$/],
+  [['train', 'more', 'extra'], /^Unexpected arguments more, extra$/],
+  [['evaluate', 'run', 'extra'], /^Unexpected argument extra$/],
+  [['libtorch', 'list', 'extra'], /^Unexpected argument extra$/],
+]
+
+for (const [args, message] of USAGE) {
+  test(`${args.join(' ')} is bad usage`, () => {
+    const { code, error } = errorOf(...args)
+    assert.is(code, 2)
+    assert.is(error.code, 'ERR_USAGE')
+    assert.match(error.message, message)
+  })
+}
+
+test('--json counts in every spelling and place, but not behind --', () => {
+  for (const args of [
+    ['frobnicate', '--json=true'],
+    ['--json', 'frobnicate'],
+    ['train', '--device', '--json'],
+  ]) {
+    const { code, stdout } = localformer(...args)
+    assert.is(code, 2)
+    assert.is(JSON.parse(stdout).error.code, 'ERR_USAGE', args.join(' '))
+  }
+  for (const args of [
+    ['frobnicate', '--', '--json'],
+    ['frobnicate', '--json=false'],
+  ]) {
+    assert.is(localformer(...args).stdout, '', args.join(' '))
+  }
+})
+
+test('an error that nobody foresaw has a document too, without a code', () => {
+  const broken = `import fs from 'node:fs'
+    import { syncBuiltinESMExports } from 'node:module'
+    fs.existsSync = () => { throw new TypeError('broken on purpose') }
+    syncBuiltinESMExports()`
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [
+      ...['--import', `data:text/javascript,${encodeURIComponent(broken)}`],
+      ...[main, 'libtorch', 'where', '--json'],
+    ],
+    { env: bareEnvironment(), encoding: 'utf8' },
+  )
+  assert.is(status, 1)
+  assert.equal(JSON.parse(stdout), {
+    schema: 1,
+    error: { code: null, message: 'broken on purpose', hint: null },
+  })
+  assert.match(stderr, /^localformer: unexpected error\nTypeError: broken on purpose\n +at /)
+})
+
+test('a result that cannot be written is told before anything is measured', () => {
+  mkdirSync(path.join(cache, 'folder'))
+  const compare = ['compare', '--dataset', 'synthetic', '--run', 'backprop', '--output']
+  for (const [file, reason] of [
+    [path.join(cache, 'nowhere', 'result.json'), /there is no folder .*nowhere$/],
+    [path.join(main, 'result.json'), /there is no folder .*main.js$/],
+    [path.join(cache, 'folder'), /it is a folder$/],
+  ] as const) {
+    const { code, error } = errorOf(...compare, file)
+    assert.is(code, 2)
+    assert.is(error.code, 'ERR_CONFIG')
+    assert.match(error.message, file)
+    assert.match(error.message, reason)
+  }
+  assert.equal(readdirSync(path.join(cache, 'folder')), [])
+})
+
+test('a reader that goes away ends the command without a word', async () => {
+  const child = spawn(process.execPath, [main, 'libtorch', 'list'], {
+    env: bareEnvironment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  child.stdout.destroy()
+  let stderr = ''
+  child.stderr.on('data', (text) => {
+    stderr += text
+  })
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  assert.is(stderr, '')
+  assert.is(code, 141)
+})
+
 const CONFIGURATIONS: [string[], RegExp][] = [
   [['--image-size', '0'], /Expected a whole number from 1 to 4096 for `imageSize` but received 0/],
   [['--image-size', 'big'], /`imageSize` but received NaN/],
-  [['--classes', '2', '--classes', '3'], /`classes` but received \[2,3\]/],
   [['--device', 'tpu'], /Expected cpu, cuda, cuda:N or auto for `device` but received "tpu"/],
   [['--run', 'magic:4'], /the method is one of backprop, paper, greedy/],
   [
