@@ -85,6 +85,16 @@ test('terminate() in the middle of a step ends the worker and frees its memory',
   assert.is((await trainHere()).length, STEPS, 'this thread trains on')
 })
 
+test('terminate() while results arrive does no harm', async () => {
+  for (let i = 0; i < 20; i++) {
+    const worker = new Worker(fixture('results'))
+    await once(worker, 'message')
+    await new Promise((resolve) => setTimeout(resolve, 5 + 7 * i))
+    assert.is(await worker.terminate(), 1)
+  }
+  assert.is((await trainHere()).length, STEPS)
+})
+
 test('terminate() while the addon loads or a network is made does no harm', async () => {
   for (const turns of [0, 2000, 20_000]) {
     const worker = start({ steps: 1, slow: true })
