@@ -24,6 +24,7 @@ export {
   METHODS,
   type Method,
   type OptimizationOptions,
+  type Recompute,
 } from './methods.js'
 export type { ModuleStep, ModuleTrainer } from './module-trainer.js'
 export { type LoadOptions, load } from './native/load.js'

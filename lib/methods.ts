@@ -12,7 +12,10 @@ export type Method = (typeof METHODS)[number]
 export const DECODERS = ['linear', 'conv'] as const
 export type DecoderKind = (typeof DECODERS)[number]
 
-/** Options of the optimizer and the losses, the same for every method. */
+export const RECOMPUTE = ['none', 'block'] as const
+export type Recompute = (typeof RECOMPUTE)[number]
+
+/** Options of the optimizer, the losses and the memory they take, the same for every method. */
 export interface OptimizationOptions {
   /** AdamW's weight decay, not on 1-D parameters and bias tables; default 0.05. */
   readonly weightDecay?: number
@@ -22,6 +25,18 @@ export interface OptimizationOptions {
   readonly eps?: number
   /** Of the cross-entropy, in [0, 1); default 0. */
   readonly labelSmoothing?: number
+  /**
+   * `block`: keep only the input of each unit and run the unit forward again in the backward pass
+   * (Chen et al., arXiv 1604.06174), which takes less memory and more time and gives the same
+   * gradients; default `none`.
+   */
+  readonly recompute?: Recompute
+  /**
+   * Micro-batches that a batch is taken in, one after the other; their gradients add up to one
+   * update. The result is that of the whole batch, but for rounding and for stochastic depth's coins.
+   * Default 1.
+   */
+  readonly accumulate?: number
   /** Of the auxiliary parts' weights and of stochastic depth; default 0. */
   readonly seed?: number
 }
@@ -56,6 +71,8 @@ const optimization = lazy(() => ({
     .default([0.9, 0.999]),
   eps: number(Number.MIN_VALUE).default(1e-8),
   labelSmoothing: number(0, { below: 1 }).default(0),
+  recompute: oneOf(RECOMPUTE).default('none'),
+  accumulate: integer(1).default(1),
   seed: integer(0).default(0),
 }))
 
@@ -104,9 +121,20 @@ export interface RunSpec {
   readonly decoder: DecoderKind
   readonly decoderHidden: number
   readonly chunkSize?: number
+  readonly recompute: Recompute
+  readonly accumulate: number
 }
 
-const SPEC_KEYS = ['decoder', 'split', 'hidden', 'chunk'] as const
+/** Keys of a run spec and the options they set. */
+const SPEC_KEYS: Readonly<Record<string, keyof LocalOptions>> = {
+  decoder: 'decoder',
+  split: 'split',
+  hidden: 'decoderHidden',
+  chunk: 'chunkSize',
+  recompute: 'recompute',
+  accumulate: 'accumulate',
+}
+const BACKPROP_KEYS = ['recompute', 'accumulate']
 
 /**
  * @throws {LocalformerError} `ERR_CONFIG` that names what is allowed.
@@ -121,19 +149,15 @@ export function parseRunSpec(text: string): RunSpec {
   if (!Number.isInteger(modules) || modules < 1) {
     throw specError(text, `the number of modules K is a whole number of at least 1, not "${count}"`)
   }
-  if (method === 'backprop') {
-    if (modules !== 1) throw specError(text, 'backprop has one module')
-    const key = pairs[0]?.split('=')[0]
-    if (key !== undefined) throw specError(text, `backprop takes no option, and "${key}" is one`)
-    return { text, method, modules, split: 'stages', decoder: 'linear', decoderHidden: 48 }
-  }
-  const options = readPairs(text, pairs)
+  if (method === 'backprop' && modules !== 1) throw specError(text, 'backprop has one module')
+  const options = readPairs(text, pairs, method === 'backprop' ? BACKPROP_KEYS : undefined)
   try {
-    const { split, decoder, decoderHidden, chunkSize } = resolveLocalOptions({
-      ...options,
-      method: method as 'paper' | 'greedy',
-      modules,
-    })
+    const { split, decoder, decoderHidden, chunkSize, recompute, accumulate } = resolveLocalOptions(
+      {
+        ...options,
+        modules,
+      },
+    )
     return {
       text,
       method: method as Method,
@@ -142,25 +166,26 @@ export function parseRunSpec(text: string): RunSpec {
       decoder,
       decoderHidden,
       ...(chunkSize === undefined ? {} : { chunkSize }),
+      recompute,
+      accumulate,
     }
   } catch (error) {
     throw error instanceof LocalformerError ? specError(text, error.message) : error
   }
 }
 
-function readPairs(text: string, pairs: readonly string[]): LocalOptions {
+function readPairs(
+  text: string,
+  pairs: readonly string[],
+  allowed: readonly string[] = Object.keys(SPEC_KEYS),
+): LocalOptions {
   const options: Record<string, unknown> = {}
   for (const pair of pairs) {
     const [key = '', value = ''] = pair.split(/=(.*)/s)
-    if (!SPEC_KEYS.includes(key as (typeof SPEC_KEYS)[number])) {
-      throw specError(text, `unknown key "${key}"; allowed are ${SPEC_KEYS.join(', ')}`)
+    const name = allowed.includes(key) ? SPEC_KEYS[key] : undefined
+    if (name === undefined) {
+      throw specError(text, `unknown key "${key}"; allowed are ${allowed.join(', ')}`)
     }
-    const name = {
-      decoder: 'decoder',
-      split: 'split',
-      hidden: 'decoderHidden',
-      chunk: 'chunkSize',
-    }[key as (typeof SPEC_KEYS)[number]]
     if (name in options) throw specError(text, `"${key}" is given twice`)
     options[name] = readValue(name, value)
   }
@@ -168,13 +193,13 @@ function readPairs(text: string, pairs: readonly string[]): LocalOptions {
 }
 
 function readValue(name: string, value: string): unknown {
-  if (name === 'decoder') return value
+  if (name === 'decoder' || name === 'recompute') return value
   if (name === 'split') return value === 'stages' ? value : value.split('+').map(Number)
   return Number(value)
 }
 
 function specError(text: string, problem: string): LocalformerError {
   return new LocalformerError('ERR_CONFIG', `Run spec "${text}": ${problem}`, {
-    hint: 'A run spec reads METHOD[:K][,key=value...], e.g. paper:4,decoder=conv or paper:3,split=1+3.',
+    hint: 'A run spec reads METHOD[:K][,key=value...], e.g. paper:4,decoder=conv or backprop,recompute=block.',
   })
 }

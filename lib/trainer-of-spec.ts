@@ -9,10 +9,14 @@ export async function createTrainer(
   spec: RunSpec,
   options: OptimizationOptions = {},
 ): Promise<Trainer> {
-  if (spec.method === 'backprop') return BackpropTrainer.create(model, options)
-  const { method, modules, split, decoder, decoderHidden, chunkSize } = spec
+  const { method, modules, split, decoder, decoderHidden, chunkSize, recompute, accumulate } = spec
+  if (method === 'backprop') {
+    return BackpropTrainer.create(model, { ...options, recompute, accumulate })
+  }
   return LocalTrainer.create(model, {
     ...options,
+    recompute,
+    accumulate,
     method,
     modules,
     split,

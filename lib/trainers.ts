@@ -126,7 +126,7 @@ export class LocalTrainer extends Trainer {
     const o = resolveLocalOptions(options)
     checkModel(model)
     const native = await createNative(model, {
-      ...optimizerOf(o),
+      ...optimizationOf(o),
       ends: resolveSplit(o.split, o.modules, model.config.depths),
       reconstruct: o.method === 'paper',
       decoder: o.decoder,
@@ -151,7 +151,7 @@ export class BackpropTrainer extends Trainer {
     checkModel(model)
     const o = resolveBackpropOptions(options)
     const native = await createNative(model, {
-      ...optimizerOf(o),
+      ...optimizationOf(o),
       ends: resolveSplit('stages', 1, model.config.depths),
       reconstruct: false,
       decoder: 'linear',
@@ -184,8 +184,11 @@ function trainingOf(
   }
 }
 
-function optimizerOf({ betas, eps, weightDecay, labelSmoothing, seed }: ResolvedOptimization) {
-  return { beta1: betas[0], beta2: betas[1], eps, weightDecay, labelSmoothing, seed }
+function optimizationOf(o: ResolvedOptimization) {
+  const { betas, eps, weightDecay, labelSmoothing, accumulate, seed } = o
+  const recompute = o.recompute === 'block'
+  const [beta1, beta2] = betas
+  return { beta1, beta2, eps, weightDecay, labelSmoothing, accumulate, recompute, seed }
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` */

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { batches, type Dataset } from '../datasets/dataset.js'
 import { resolveDevice } from '../device.js'
 import { type ErrorCode, expected, LocalformerError } from '../errors.js'
-import { parseRunSpec, type RunSpec } from '../methods.js'
+import { parseRunSpec, type Recompute, type RunSpec } from '../methods.js'
 import { resolveSplit } from '../splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
@@ -44,8 +44,8 @@ export interface CompareRow {
   /** Name of the last unit of each module. */
   readonly split: readonly string[]
   readonly decoder: string | null
-  readonly recompute: 'none'
-  readonly accumulate: 1
+  readonly recompute: Recompute
+  readonly accumulate: number
   readonly dtype: 'float32'
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state and buffers between steps. */
@@ -250,8 +250,8 @@ function makeRow(
     modules: spec.modules,
     split: last?.perModule.map((module) => module.units[module.units.length - 1] ?? '') ?? [],
     decoder: decodes ? spec.decoder : null,
-    recompute: 'none',
-    accumulate: 1,
+    recompute: spec.recompute,
+    accumulate: spec.accumulate,
     dtype: 'float32',
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,

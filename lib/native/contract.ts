@@ -27,6 +27,9 @@ export interface NativeTrainerOptions {
   readonly labelSmoothing: number
   /** Samples a chunk of the auxiliary losses; 0: an eighth of the batch. */
   readonly chunkSize: number
+  /** Micro-batches of a step. */
+  readonly accumulate: number
+  readonly recompute: boolean
   readonly beta1: number
   readonly beta2: number
   readonly eps: number

@@ -70,6 +70,8 @@ ModuleOptions ReadModuleOptions(const Napi::Object& object) {
   o.reconstruction_weight = Number(object, "reconstructionWeight");
   o.label_smoothing = Number(object, "labelSmoothing");
   o.chunk = Integer(object, "chunkSize");
+  o.accumulate = Integer(object, "accumulate");
+  o.recompute = Boolean(object, "recompute");
   o.optimizer.beta1 = Number(object, "beta1");
   o.optimizer.beta2 = Number(object, "beta2");
   o.optimizer.eps = Number(object, "eps");

@@ -82,6 +82,8 @@ async function makeDriver(
     ends: [...cuts, model.units.length],
     reconstruct: config.decoder !== 'none',
     chunkSize: chunkSize ?? 0,
+    accumulate: 1,
+    recompute: false,
     seed: 0,
   })
   return {

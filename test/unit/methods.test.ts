@@ -30,6 +30,8 @@ test('a run spec names method, modules and options', () => {
     decoder: 'conv',
     decoderHidden: 64,
     chunkSize: 4,
+    recompute: 'none',
+    accumulate: 1,
   })
 })
 
@@ -45,7 +47,7 @@ test('a wrong run spec is told with what is allowed', () => {
   configError(() => parseRunSpec('paper:2.5'), '2.5')
   configError(() => parseRunSpec('paper:2:3'), 'METHOD[:K]')
   configError(() => parseRunSpec('backprop:2'), 'one module')
-  configError(() => parseRunSpec('backprop,decoder=conv'), 'takes no option')
+  configError(() => parseRunSpec('backprop,decoder=conv'), 'decoder', 'recompute, accumulate')
   configError(
     () => parseRunSpec('paper:4,deocder=conv'),
     'deocder',

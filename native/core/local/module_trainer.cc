@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "coded_error.h"
+#include "local/segment_pass.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 #include "train/out_of_memory.h"
@@ -106,37 +107,57 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const at::Tensor& labe
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const at::Tensor& labels,
                                            const ForwardContext& context,
                                            ModuleStepResult* result) {
+  const int64_t batch = labels.size(0);
+  const int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
+  if (size == batch) return LearnFrom(std::move(features), labels, 1.0, context, result);
+  at::Tensor output;
+  for (int64_t begin = 0; begin < batch; begin += size) {
+    const int64_t end = std::min(begin + size, batch);
+    const double share = static_cast<double>(end - begin) / static_cast<double>(batch);
+    const at::Tensor part = LearnFrom(features.slice(0, begin, end), labels.slice(0, begin, end),
+                                      share, context, result);
+    if (!output.defined()) {
+      std::vector<int64_t> shape = part.sizes().vec();
+      shape[0] = batch;
+      output = at::empty(shape, part.options());
+    }
+    output.slice(0, begin, end).copy_(part);
+  }
+  return output;
+}
+
+at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const at::Tensor& labels, double share,
+                                    const ForwardContext& context, ModuleStepResult* result) {
   phase_ = Phase::kForward;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
   if (!reconstructs()) features.reset();
-  at::Tensor output = ForwardSegment(segment_, std::move(input), context);
+  const std::unique_ptr<SegmentPass> pass =
+      SegmentPass::Run(segment_, std::move(input), context, options_.recompute);
   phase_ = Phase::kLosses;
-  if (last()) {
-    const at::Tensor loss = ClassifierLoss(output, labels, result);
-    CheckFinite(*result);
-    phase_ = Phase::kBackward;
-    loss.backward();
-    return output.detach();
-  }
-  const at::Tensor gradient = AuxiliaryGradient(output.detach(), features, labels, context, result);
+  const at::Tensor gradient =
+      last() ? ClassifierGradient(pass->output(), labels, share, result)
+             : AuxiliaryGradient(pass->output(), features, labels, share, context, result);
   features.reset();
   CheckFinite(*result);
   phase_ = Phase::kBackward;
-  output.backward(gradient);
-  return output.detach();
+  pass->Backward(gradient);
+  return pass->output();
 }
 
-at::Tensor ModuleTrainer::ClassifierLoss(const at::Tensor& logits, const at::Tensor& labels,
-                                         ModuleStepResult* result) const {
-  at::Tensor loss = CrossEntropy(logits, labels, options_.label_smoothing);
-  result->label_loss = loss.item<double>();
-  result->correct = CountCorrect(logits, labels);
-  return loss;
+at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output, const at::Tensor& labels,
+                                             double share, ModuleStepResult* result) const {
+  const at::Tensor logits = output.detach().requires_grad_(true);
+  const at::Tensor loss = CrossEntropy(logits, labels, options_.label_smoothing);
+  result->label_loss += share * loss.item<double>();
+  result->correct += CountCorrect(logits, labels);
+  (loss * share).backward();
+  return logits.grad();
 }
 
 at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
-                                            const at::Tensor& labels, const ForwardContext& context,
+                                            const at::Tensor& labels, double batch_share,
+                                            const ForwardContext& context,
                                             ModuleStepResult* result) const {
   const int64_t batch = output.size(0), size = ChunkSize(batch);
   at::Tensor gradient = at::empty_like(output);
@@ -144,7 +165,8 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);
     // Every loss is a mean over its chunk; the share makes the sum the mean over the batch.
-    const double share = static_cast<double>(end - begin) / static_cast<double>(batch);
+    const double share =
+        batch_share * static_cast<double>(end - begin) / static_cast<double>(batch);
     const at::Tensor x = output.slice(0, begin, end).detach().requires_grad_(true);
     const at::Tensor y = labels.slice(0, begin, end);
     {

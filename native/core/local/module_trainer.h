@@ -21,7 +21,9 @@ struct ModuleOptions {
   double label_weight = 1.0;           // a
   double reconstruction_weight = 1.0;  // b
   double label_smoothing = 0.0;        // In [0, 1).
-  int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: batch / 8.
+  int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: an eighth.
+  int64_t accumulate = 1;              // Micro-batches whose gradients add up to one step.
+  bool recompute = false;              // Keep only the inputs of units for the backward pass.
   AdamWOptions optimizer;
 };
 
@@ -76,17 +78,22 @@ class ModuleTrainer {
   void ClearGradients() { optimizer_->ClearGradients(); }
 
  private:
-  // Forward, losses and backward; the segment's graph is gone when it returns the detached output.
+  // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
   at::Tensor ComputeGradients(at::Tensor features, const at::Tensor& labels,
                               const ForwardContext& context, ModuleStepResult* result);
-  // Cross-entropy of the classifier, the last module's loss.
-  at::Tensor ClassifierLoss(const at::Tensor& logits, const at::Tensor& labels,
-                            ModuleStepResult* result) const;
-  // Losses on the detached output, one after the other over chunks of the batch; returns their
+  // Forward, losses and backward of some samples, `share` of the batch; the segment's graph is gone
+  // when it returns the detached output.
+  at::Tensor LearnFrom(at::Tensor features, const at::Tensor& labels, double share,
+                       const ForwardContext& context, ModuleStepResult* result);
+  // Cross-entropy of the classifier, the last module's loss; returns its gradient with respect to
+  // the logits.
+  at::Tensor ClassifierGradient(const at::Tensor& output, const at::Tensor& labels, double share,
+                                ModuleStepResult* result) const;
+  // Losses on the detached output, one after the other over chunks of the samples; returns their
   // gradient with respect to the output (METHOD 4.3).
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
-                               const at::Tensor& labels, const ForwardContext& context,
-                               ModuleStepResult* result) const;
+                               const at::Tensor& labels, double batch_share,
+                               const ForwardContext& context, ModuleStepResult* result) const;
   // The features to reconstruct, for some samples of the input.
   at::Tensor Target(const at::Tensor& features) const;
   int64_t ChunkSize(int64_t batch) const;
