@@ -269,7 +269,8 @@ function makeRow(
 }
 
 function paperSaving(spec: RunSpec): number | null {
-  return spec.method === 'paper' ? (PAPER_SAVINGS[spec.modules] ?? null) : null
+  const isPlain = spec.recompute === 'none' && spec.accumulate === 1
+  return spec.method === 'paper' && isPlain ? (PAPER_SAVINGS[spec.modules] ?? null) : null
 }
 
 function checkLimit(bytes: number | undefined, device: string): void {
