@@ -57,9 +57,12 @@ for (const [name, config] of Object.entries(configs)) {
     atMost(relative(logits.data, config.logits.flat()), 1e-5, 'logits')
     atMost(Math.abs(loss - config.loss) / config.loss, 1e-5, 'loss')
     assert.is(Object.keys(gradients).length, config.parameters.length)
-    for (const { name, shape, gradient } of config.parameters) {
-      assert.equal(gradients[name]?.shape, shape, name)
-      atMost(deviation(gradients[name]?.data ?? [], gradient), 5e-5, `gradient of ${name}`)
+    // Images so dim that LayerNorm's epsilon shows are badly conditioned: 1.1e-5 was seen there.
+    const tolerance = name === 'dim-images' ? 3e-5 : 1e-5
+    for (const { name: parameter, shape, gradient } of config.parameters) {
+      assert.equal(gradients[parameter]?.shape, shape, parameter)
+      const difference = deviation(gradients[parameter]?.data ?? [], gradient)
+      atMost(difference, tolerance, `gradient of ${parameter}`)
     }
     const predicted = await model.predict({ images })
     assert.equal(predicted.data, logits.data, 'predict gives the same logits')
