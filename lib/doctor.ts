@@ -16,6 +16,7 @@ import { findPip } from './libtorch/download.js'
 import { type LibtorchCandidate, libtorchCandidates, locateLibtorch } from './libtorch/locate.js'
 import type { Flavor } from './libtorch/manifest.js'
 import { findAddon } from './native/load.js'
+import { isOlder } from './version.js'
 
 export interface Check {
   readonly name: string
@@ -386,15 +387,4 @@ async function checkDatasets(): Promise<Check[]> {
     else checks.push(warn(label, `not in ${datasetsDirectory()}`, fix))
   }
   return checks
-}
-
-/** Whether a dotted version comes before another one. */
-export function isOlder(version: string, than: string): boolean {
-  const left = version.split('.').map((part) => Number.parseInt(part, 10))
-  const right = than.split('.').map((part) => Number.parseInt(part, 10))
-  for (const [index, wanted] of right.entries()) {
-    const found = left[index] ?? 0
-    if (found !== wanted) return found < wanted
-  }
-  return false
 }

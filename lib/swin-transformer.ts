@@ -3,7 +3,13 @@ import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
 import { checkDeviceName, type DeviceName, resolveDevice } from './device.js'
 import { LocalformerError } from './errors.js'
 import { Handle } from './handle.js'
-import type { NativeModel, NativeParameter, NativeTensors, NativeUnit } from './native/contract.js'
+import type {
+  NativeModel,
+  NativeModelOptions,
+  NativeParameter,
+  NativeTensors,
+  NativeUnit,
+} from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
 import { checkTensors, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
 
@@ -51,18 +57,7 @@ export interface SwinOptions {
 }
 
 /** Sizes of a network with every default filled in. */
-export interface SwinConfig {
-  readonly imageSize: number
-  readonly patchSize: number
-  readonly windowSize: number
-  readonly embedDim: number
-  readonly depths: readonly number[]
-  readonly heads: readonly number[]
-  readonly mlpRatio: number
-  readonly dropPath: number
-  readonly classes: number
-  readonly seed: number
-}
+export type SwinConfig = NativeModelOptions
 
 /** A piece of the network between which it can be cut. */
 export type Unit = NativeUnit

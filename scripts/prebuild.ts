@@ -5,8 +5,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { formatBytes } from '../lib/format.js'
+import { isOlder } from '../lib/version.js'
 import { isEntryPoint, ROOT, runScript, ScriptError } from './lib/script.js'
-import { isOlder } from './lib/toolchain.js'
 
 const FOLDER = path.join(ROOT, 'prebuilds', 'linux-x64')
 const EXPECTED = ['localformer.node', 'liblocalformer_torch.so']

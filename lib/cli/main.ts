@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // The command line's root: a strict list of command modules, one place that prints errors.
-import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import process from 'node:process'
 import yargs from 'yargs'
@@ -8,14 +7,12 @@ import { Parser } from 'yargs/helpers'
 import { checkDeviceName } from '../device.js'
 import { isDebug } from '../environment.js'
 import { LocalformerError } from '../errors.js'
+import { packageVersion } from '../version.js'
 import { exitCodeOf, printJson } from './command.js'
 import { commands } from './commands/index.js'
 import { checkGiven, type ParsedOptions, usageError } from './usage.js'
 
 export async function main(argv: readonly string[]): Promise<number> {
-  const { version } = JSON.parse(
-    readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-  ) as { version: string }
   let parser = yargs([...argv])
     .scriptName('localformer')
     .usage('$0 <command> [options]\n\nTrains Swin Transformers by local learning on LibTorch.')
@@ -53,7 +50,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       'duplicate-arguments-array': true,
       'strip-aliased': true,
     })
-    .version(version)
+    .version(packageVersion())
     .help()
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)

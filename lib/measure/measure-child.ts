@@ -1,6 +1,5 @@
 // The fresh process in which one run spec is measured.
 // in: one MeasureRequest over IPC -> out: steps as they are done, then a result or an error.
-import { readFileSync } from 'node:fs'
 import type { ImageBatch } from '../batch.js'
 import { LocalformerError } from '../errors.js'
 import * as memory from '../memory.js'
@@ -9,6 +8,7 @@ import { loadTorch } from '../native/load.js'
 import { type SwinOptions, SwinTransformer } from '../swin-transformer.js'
 import { createTrainer } from '../trainer-of-spec.js'
 import type { TrainStep } from '../trainers.js'
+import { packageVersion } from '../version.js'
 import type { CompareModule } from './compare.js'
 
 export interface MeasureRequest {
@@ -84,11 +84,6 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       reconstructionLoss: steps[steps.length - 1]?.modules[k]?.reconstructionLoss ?? 0,
     })),
   }
-}
-
-function packageVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
 function send(message: MeasureMessage): void {

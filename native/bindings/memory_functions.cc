@@ -11,6 +11,7 @@
 #include "memory/caching_cpu_allocator.h"
 #include "memory/memory_stats.h"
 #include "options.h"
+#include "segments.h"
 
 namespace localformer {
 namespace {
@@ -49,24 +50,6 @@ Napi::Value SetCpuLimit(const Napi::CallbackInfo& info) {
     InstallCachingCpuAllocator()->SetLimit(info[0].As<Napi::Number>().Int64Value());
     return info.Env().Undefined();
   });
-}
-
-Napi::Object ToJs(Napi::Env env, const c10::CachingDeviceAllocator::SegmentInfo& segment) {
-  Napi::Array blocks = Napi::Array::New(env, segment.blocks.size());
-  for (uint32_t i = 0; i < segment.blocks.size(); ++i) {
-    Napi::Object block = Napi::Object::New(env);
-    block.Set("size", static_cast<double>(segment.blocks[i].size));
-    block.Set("requestedSize", static_cast<double>(segment.blocks[i].requested_size));
-    block.Set("state", segment.blocks[i].allocated ? "active_allocated" : "inactive");
-    blocks.Set(i, block);
-  }
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("address", static_cast<double>(segment.address));
-  object.Set("totalSize", static_cast<double>(segment.total_size));
-  object.Set("allocatedSize", static_cast<double>(segment.allocated_size));
-  object.Set("segmentType", segment.is_large ? "large" : "small");
-  object.Set("blocks", blocks);
-  return object;
 }
 
 Napi::Value CpuSnapshot(const Napi::CallbackInfo& info) {

@@ -123,6 +123,20 @@ void CheckFeatures(const at::Tensor& features, const ModuleTrainer& module) {
                                     c10::str(features.sizes()));
 }
 
+// What a call on one module is about: (index, features, ...).
+struct ModuleCall {
+  std::shared_ptr<TrainerState> trainer;
+  size_t index;
+  at::Tensor features;
+};
+
+ModuleCall ReadModuleCall(const Napi::CallbackInfo& info, std::shared_ptr<TrainerState> trainer) {
+  const size_t index = ModuleIndex(info[0], *trainer);
+  const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
+  CheckFeatures(features, *trainer->strategy->modules()[index]);
+  return {std::move(trainer), index, features};
+}
+
 }  // namespace
 
 Napi::Function TrainerWrap::Define(Napi::Env env) {
@@ -267,10 +281,7 @@ Napi::Value TrainerWrap::Features(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    const std::shared_ptr<TrainerState> trainer = state();
-    const size_t index = ModuleIndex(info[0], *trainer);
-    const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
-    CheckFeatures(features, *trainer->strategy->modules()[index]);
+    const auto [trainer, index, features] = ReadModuleCall(info, state());
     std::vector<int64_t> labels = ReadLabels(info[2]);
     if (static_cast<int64_t>(labels.size()) != features.size(0)) {
       throw CodedError("ERR_SHAPE",
@@ -279,7 +290,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
     }
     return data.executor.Run(
         info.Env(),
-        [trainer, index, features, labels = std::move(labels),
+        [trainer = trainer, index = index, features = features, labels = std::move(labels),
          learning_rate = info[3].As<Napi::Number>().DoubleValue(),
          cancelled = data.executor.cancelled()] {
           ModuleStepOutcome outcome;
@@ -299,13 +310,11 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    const std::shared_ptr<TrainerState> trainer = state();
-    const size_t index = ModuleIndex(info[0], *trainer);
-    const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
-    CheckFeatures(features, *trainer->strategy->modules()[index]);
+    const auto [trainer, index, features] = ReadModuleCall(info, state());
     return data.executor.Run(
         info.Env(),
-        [trainer, index, features, cancelled = data.executor.cancelled()] {
+        [trainer = trainer, index = index, features = features,
+         cancelled = data.executor.cancelled()] {
           ForwardContext context;
           context.cancelled = cancelled;
           return trainer->strategy->modules()[index]->Forward(features, context);

@@ -12,6 +12,7 @@
 
 #include "coded_error.h"
 #include "errors.h"
+#include "segments.h"
 
 // Declared as in ATen/cuda/CUDAContextLight.h, which includes the headers of cuBLAS, cuSPARSE and
 // cuSOLVER: nothing else of them is needed to build this.
@@ -66,25 +67,6 @@ Napi::Value SetMemoryFraction(const Napi::CallbackInfo& info) {
     allocator::setMemoryFraction(info[0].As<Napi::Number>().DoubleValue(), device);
     return info.Env().Undefined();
   });
-}
-
-Napi::Object ToJs(Napi::Env env, const allocator::SegmentInfo& segment) {
-  Napi::Array blocks = Napi::Array::New(env, segment.blocks.size());
-  for (uint32_t i = 0; i < segment.blocks.size(); ++i) {
-    const allocator::BlockInfo& info = segment.blocks[i];
-    Napi::Object block = Napi::Object::New(env);
-    block.Set("size", static_cast<double>(info.size));
-    block.Set("requestedSize", static_cast<double>(info.requested_size));
-    block.Set("state", info.allocated ? "active_allocated" : "inactive");
-    blocks.Set(i, block);
-  }
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("address", static_cast<double>(segment.address));
-  object.Set("totalSize", static_cast<double>(segment.total_size));
-  object.Set("allocatedSize", static_cast<double>(segment.allocated_size));
-  object.Set("segmentType", segment.is_large ? "large" : "small");
-  object.Set("blocks", blocks);
-  return object;
 }
 
 // Empty before the first allocation.

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { isOlder } from '../../lib/version.js'
 import { ROOT, ScriptError } from './script.js'
 
 const INSTALL_HINT = [
@@ -40,16 +41,6 @@ export function requiredCmake(cmakeLists: string): string {
   const version = /cmake_minimum_required\(VERSION (\d+(?:\.\d+)*)/.exec(cmakeLists)?.[1]
   if (version === undefined) throw new ScriptError('CMakeLists.txt names no CMake version')
   return version
-}
-
-/** Whether a dotted version comes before another one. */
-export function isOlder(version: string, than: string): boolean {
-  const [left, right] = [version, than].map((text) => text.split('.').map(Number))
-  for (let i = 0; i < Math.max(left?.length ?? 0, right?.length ?? 0); i += 1) {
-    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0)
-    if (difference !== 0) return difference < 0
-  }
-  return false
 }
 
 function cmakeVersion(): string | undefined {

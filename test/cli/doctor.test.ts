@@ -12,9 +12,9 @@ import {
   checkNode,
   checkPlatform,
   checkThreads,
-  isOlder,
   readProbe,
 } from '../../lib/doctor.js'
+import { isOlder } from '../../lib/version.js'
 import { makeSandbox, type Sandbox } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor')

@@ -1,7 +1,7 @@
 // Numbers of independent implementations, and how they are compared: test/fixtures/golden/README.md.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Tensors } from '../../lib/swin-transformer.js'
+import type { SwinConfig, Tensors } from '../../lib/swin-transformer.js'
 
 export interface Digest {
   readonly sum: number
@@ -18,15 +18,7 @@ export interface Formula {
   readonly scale: number
 }
 
-export interface SwinSizes {
-  readonly imageSize: number
-  readonly patchSize: number
-  readonly windowSize: number
-  readonly embedDim: number
-  readonly depths: readonly number[]
-  readonly heads: readonly number[]
-  readonly mlpRatio: number
-  readonly classes: number
+export interface SwinSizes extends Omit<SwinConfig, 'dropPath' | 'seed'> {
   readonly batch: number
 }
 

@@ -2,8 +2,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { isOlder } from '../../lib/version.js'
 import { extractErrors, parseStep, wasKilled } from '../../scripts/lib/build-output.js'
-import { isOlder, requiredCmake } from '../../scripts/lib/toolchain.js'
+import { requiredCmake } from '../../scripts/lib/toolchain.js'
 
 test('steps of Ninja and of Make', () => {
   assert.equal(parseStep('[3/27] Building CXX object a.cc.o', 0), { done: 3, total: 27 })
