@@ -1,8 +1,10 @@
 // Weights in a file: the safetensors format (8 bytes of header length, JSON header, raw little-endian
-// data; github.com/huggingface/safetensors, "Format"), float32 only, written whole or not at all.
+// data; github.com/huggingface/safetensors, "Format"). Written as float32, whole or not at all; every
+// usual float type is read as float32, and integers, which no weight is, are named and left out.
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { bytesPerValue, FLOAT_BYTES, INTEGER_BYTES, isFloatType, toFloat32 } from './dtypes.js'
 import { LocalformerError } from './errors.js'
 import type { Tensors } from './swin-transformer.js'
 
@@ -12,10 +14,37 @@ export interface Checkpoint {
   readonly metadata: Readonly<Record<string, string>>
 }
 
-interface HeaderEntry {
+/** What {@link writeCheckpoint} takes. */
+export interface CheckpointToWrite extends Checkpoint {
+  /** Integers (I64) beside the weights, for readers that want some, like torchvision. */
+  readonly integers?: Readonly<
+    Record<string, { readonly shape: readonly number[]; readonly data: BigInt64Array }>
+  >
+}
+
+/** What {@link readCheckpoint} gives. */
+export interface ReadCheckpoint extends Checkpoint {
+  /** Tensors of integers or booleans, which are not read: buffers of other packages. */
+  readonly skipped: readonly TensorInfo[]
+}
+
+/** A tensor of a file without its values. */
+export interface TensorInfo {
+  readonly name: string
+  /** As the format spells it: F32, F16, BF16, F64, I64, ... */
   readonly dtype: string
   readonly shape: readonly number[]
-  readonly data_offsets: readonly [number, number]
+}
+
+interface Entry extends TensorInfo {
+  /** Of its first byte in the file. */
+  readonly at: number
+  readonly bytes: number
+}
+
+interface Header {
+  readonly entries: readonly Entry[]
+  readonly metadata: Readonly<Record<string, string>>
 }
 
 const MAX_HEADER_BYTES = 100_000_000 // the format's own bound
@@ -25,7 +54,7 @@ const MAX_HEADER_BYTES = 100_000_000 // the format's own bound
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason; the file that was there stays.
  */
-export async function writeCheckpoint(file: string, checkpoint: Checkpoint): Promise<void> {
+export async function writeCheckpoint(file: string, checkpoint: CheckpointToWrite): Promise<void> {
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
     const handle = await open(temporary, 'wx')
@@ -42,12 +71,15 @@ export async function writeCheckpoint(file: string, checkpoint: Checkpoint): Pro
   }
 }
 
-async function writeAll(handle: FileHandle, { tensors, metadata }: Checkpoint): Promise<void> {
+async function writeAll(handle: FileHandle, { tensors, metadata, integers }: CheckpointToWrite) {
   const header: Record<string, unknown> = { __metadata__: metadata }
+  // Wider types first, so that every tensor begins at a multiple of its type's size.
+  const all = Object.entries({ ...integers, ...tensors })
   let offset = 0
-  for (const [name, { shape, data }] of Object.entries(tensors)) {
+  for (const [name, { shape, data }] of all) {
     const end = offset + data.byteLength
-    header[name] = { dtype: 'F32', shape, data_offsets: [offset, end] }
+    const dtype = data instanceof BigInt64Array ? 'I64' : 'F32'
+    header[name] = { dtype, shape, data_offsets: [offset, end] }
     offset = end
   }
   // Padded with spaces, so that the data begins at a multiple of 8.
@@ -56,19 +88,51 @@ async function writeAll(handle: FileHandle, { tensors, metadata }: Checkpoint): 
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(padded.length))
   await handle.write(Buffer.concat([length, padded]))
-  for (const { data } of Object.values(tensors)) {
+  for (const [, { data }] of all) {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
   }
 }
 
 /**
- * Reads a checkpoint of float32 tensors.
+ * Reads a checkpoint. F32, F16, BF16 and F64 come as float32; tensors of integers and booleans are
+ * not read but named in `skipped`.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that is missing, truncated or of another
- *   format or data type.
+ *   format or data type; for a PyTorch pickle (.pth) the hint says how to convert it.
  */
-export async function readCheckpoint(file: string): Promise<Checkpoint> {
+export async function readCheckpoint(file: string): Promise<ReadCheckpoint> {
+  return withFile(file, async (handle) => {
+    const { entries, metadata } = await readHeader(handle, file)
+    const tensors: [string, Tensors[string]][] = []
+    const skipped: TensorInfo[] = []
+    for (const entry of entries) {
+      const { name, dtype, shape } = entry
+      if (!isFloatType(dtype)) skipped.push({ name, dtype, shape })
+      else {
+        const data = toFloat32(dtype, await readBytes(handle, file, entry))
+        tensors.push([name, { shape, data }])
+      }
+    }
+    return { tensors: Object.fromEntries(tensors), metadata, skipped }
+  })
+}
+
+/**
+ * Names, types and shapes of a checkpoint's tensors, without their values.
+ *
+ * @throws {LocalformerError} `ERR_CHECKPOINT`, as {@link readCheckpoint}.
+ */
+export async function listCheckpoint(
+  file: string,
+): Promise<{ tensors: readonly TensorInfo[]; metadata: Readonly<Record<string, string>> }> {
+  return withFile(file, async (handle) => {
+    const { entries, metadata } = await readHeader(handle, file)
+    return { tensors: entries.map(({ name, dtype, shape }) => ({ name, dtype, shape })), metadata }
+  })
+}
+
+async function withFile<T>(file: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
   let handle: FileHandle
   try {
     handle = await open(file, constants.O_RDONLY)
@@ -76,82 +140,113 @@ export async function readCheckpoint(file: string): Promise<Checkpoint> {
     throw failure(`The checkpoint ${file} could not be read`, cause)
   }
   try {
-    const { size } = await handle.stat()
-    const header = await readHeader(handle, file, size)
-    const { __metadata__, ...entries } = header.entries as Record<string, HeaderEntry> & {
-      __metadata__?: Record<string, string>
-    }
-    const tensors: Record<string, { shape: readonly number[]; data: Float32Array }> = {}
-    for (const [name, entry] of Object.entries(entries)) {
-      const data = await readTensor(handle, file, name, entry, header.dataStart, size)
-      tensors[name] = { shape: entry.shape, data }
-    }
-    return { tensors, metadata: __metadata__ ?? {} }
+    return await work(handle)
+  } catch (cause) {
+    if (cause instanceof LocalformerError) throw cause
+    throw failure(`The checkpoint ${file} could not be read`, cause)
   } finally {
     await handle.close()
   }
 }
 
-async function readHeader(handle: FileHandle, file: string, size: number) {
+async function readHeader(handle: FileHandle, file: string): Promise<Header> {
+  const { size } = await handle.stat()
   const length = Buffer.alloc(8)
   const { bytesRead } = await handle.read(length, 0, 8, 0)
   const headerBytes = bytesRead === 8 ? Number(length.readBigUInt64LE()) : 0
   if (headerBytes < 2 || headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) {
+    if (isPickle(length)) throw pickleFailure(file)
     throw failure(`${file} is not a safetensors file, or is truncated (${size} bytes)`)
   }
   const json = Buffer.alloc(headerBytes)
   await handle.read(json, 0, headerBytes, 8)
+  const { __metadata__: metadata, ...tensors } = parseHeader(json.toString('utf8'), file)
+  const entries = Object.entries(tensors).map(([name, entry]) =>
+    checkEntry(file, name, entry, 8 + headerBytes, size),
+  )
+  return { entries, metadata: isObject(metadata) ? (metadata as Record<string, string>) : {} }
+}
+
+function parseHeader(json: string, file: string): Record<string, unknown> {
   try {
-    const entries: unknown = JSON.parse(json.toString('utf8'))
-    if (entries === null || typeof entries !== 'object' || Array.isArray(entries)) {
-      throw new Error('the header is not an object')
-    }
-    return { entries, dataStart: 8 + headerBytes }
+    const header: unknown = JSON.parse(json)
+    if (!isObject(header) || Array.isArray(header)) throw new Error('the header is not an object')
+    return header
   } catch (cause) {
     throw failure(`${file} has a header that is no safetensors header`, cause)
   }
 }
 
-async function readTensor(
-  handle: FileHandle,
+function checkEntry(
   file: string,
   name: string,
-  entry: HeaderEntry,
+  value: unknown,
   dataStart: number,
   size: number,
-): Promise<Float32Array> {
-  if (entry?.dtype !== 'F32') {
-    throw failure(`${file}: tensor ${name} is ${entry?.dtype}; only F32 is read`)
+): Entry {
+  const { dtype, shape, data_offsets } = (value ?? {}) as Readonly<Record<string, unknown>>
+  const bytesEach = typeof dtype === 'string' ? bytesPerValue(dtype) : undefined
+  if (bytesEach === undefined) {
+    const [floats, others] = [FLOAT_BYTES, INTEGER_BYTES].map((types) => Object.keys(types))
+    throw failure(
+      `${file}: tensor ${name} is ${dtype}; read are ${floats?.join(', ')}, ` +
+        `and ${others?.join(', ')} are passed over`,
+    )
   }
-  const [begin, end] = entry.data_offsets ?? []
-  const dimensions = Array.isArray(entry.shape) ? entry.shape : [Number.NaN]
-  const isShape = dimensions.every((size) => Number.isSafeInteger(size) && size >= 0)
-  const count = isShape ? dimensions.reduce((a, b) => a * b, 1) : Number.NaN
+  const [begin, end] = Array.isArray(data_offsets) ? data_offsets : []
+  const isShape = Array.isArray(shape) && shape.every((side) => Number.isSafeInteger(side))
+  const sides: readonly number[] = isShape ? shape : [Number.NaN]
+  const count = sides.reduce((product, side) => (side < 0 ? Number.NaN : product * side), 1)
   const fits =
     Number.isSafeInteger(begin) &&
     Number.isSafeInteger(end) &&
     Number.isSafeInteger(count) &&
-    (begin as number) >= 0 &&
-    (end as number) - (begin as number) === count * 4
+    begin >= 0 &&
+    end - begin === count * bytesEach
   if (!fits) throw failure(`${file}: tensor ${name} has offsets that do not fit its shape`)
-  if (dataStart + (end as number) > size) {
-    throw failure(
-      `${file} is truncated: tensor ${name} ends at byte ${dataStart + (end as number)} of ${size}`,
-    )
+  if (dataStart + end > size) {
+    throw failure(`${file} is truncated: tensor ${name} ends at byte ${dataStart + end} of ${size}`)
   }
-  const data = new Float32Array(count)
-  const bytes = new Uint8Array(data.buffer)
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesRead } = await handle.read(
-      bytes,
-      at,
-      bytes.length - at,
-      dataStart + (begin as number) + at,
-    )
+  return { name, dtype: dtype as string, shape: sides, at: dataStart + begin, bytes: end - begin }
+}
+
+async function readBytes(
+  handle: FileHandle,
+  file: string,
+  { name, at, bytes }: Entry,
+): Promise<ArrayBuffer> {
+  const data = new Uint8Array(bytes)
+  for (let done = 0; done < bytes; ) {
+    const { bytesRead } = await handle.read(data, done, bytes - done, at + done)
     if (bytesRead === 0) throw failure(`${file} is truncated: tensor ${name} ends early`)
-    at += bytesRead
+    done += bytesRead
   }
-  return data
+  return data.buffer
+}
+
+// torch.save writes a zip file, before PyTorch 1.6 a bare pickle (protocol 2 or later).
+function isPickle(head: Buffer): boolean {
+  const isZip = head.subarray(0, 4).toString('latin1') === 'PK\x03\x04'
+  return isZip || (head[0] === 0x80 && (head[1] as number) >= 2 && (head[1] as number) <= 5)
+}
+
+function pickleFailure(file: string): LocalformerError {
+  const target = `${file.replace(/\.(pth|pt|bin|tar)$/, '')}.safetensors`
+  return new LocalformerError(
+    'ERR_CHECKPOINT',
+    `${file} is a PyTorch pickle, which is not read; a safetensors file is`,
+    {
+      hint:
+        'Convert it once, in Python:\nimport torch; from safetensors.torch import save_file\n' +
+        `s = torch.load(${JSON.stringify(file)}, map_location="cpu"); ` +
+        'save_file({k: v.contiguous().clone() for k, v in s.get("model", s).items()}, ' +
+        `${JSON.stringify(target)})`,
+    },
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 function failure(message: string, cause?: unknown): LocalformerError {

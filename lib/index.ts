@@ -1,6 +1,15 @@
 // The package's public surface. Importing it loads neither the addon nor LibTorch.
+
+export type { UnitCost } from './balance.js'
 export type { Augmentation, ImageBatch } from './batch.js'
-export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.js'
+export {
+  type Checkpoint,
+  type CheckpointToWrite,
+  type ReadCheckpoint,
+  readCheckpoint,
+  type TensorInfo,
+  writeCheckpoint,
+} from './checkpoint.js'
 export * as cuda from './cuda.js'
 export {
   type Batch,
@@ -20,13 +29,28 @@ export * as memory from './memory.js'
 export {
   DECODERS,
   type DecoderKind,
+  DISTANCES,
+  type Distance,
+  DTYPES,
+  type Dtype,
+  HEADS,
+  type HeadKind,
   type LocalOptions,
   METHODS,
   type Method,
   type OptimizationOptions,
+  type OptimizerOptions,
   type Recompute,
+  TARGETS,
+  type Target,
+  type Weight,
 } from './methods.js'
-export type { ModuleStep, ModuleTrainer } from './module-trainer.js'
+export type {
+  ModuleOptimizer,
+  ModuleStep,
+  ModuleStepOptions,
+  ModuleTrainer,
+} from './module-trainer.js'
 export { type LoadOptions, load } from './native/load.js'
 export type { Split } from './splits.js'
 export {
@@ -49,3 +73,14 @@ export {
   type Trainer,
   type TrainStep,
 } from './trainers.js'
+export {
+  type ConvertedWeights,
+  type ConvertWeightsOptions,
+  convertWeights,
+} from './weights/convert-weights.js'
+export { type ExportWeightsOptions, exportWeights } from './weights/export-weights.js'
+export type { FileNetwork } from './weights/file-network.js'
+export type { WeightFormat, WrittenFormat } from './weights/formats.js'
+export { inspectWeights, type WeightsInfo } from './weights/inspect-weights.js'
+export { type LoadWeightsOptions, loadWeights } from './weights/load-weights.js'
+export type { ClassifierChoice, Mismatch, WeightsReport } from './weights/plan.js'

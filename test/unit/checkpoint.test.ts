@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCheckpoint, writeCheckpoint } from '../../lib/checkpoint.js'
+import { listCheckpoint, readCheckpoint, writeCheckpoint } from '../../lib/checkpoint.js'
 import { LocalformerError } from '../../lib/errors.js'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'localformer-checkpoint-'))
@@ -14,16 +14,26 @@ const tensors = {
   scalar: { shape: [], data: Float32Array.of(7) },
 }
 
-async function refused(file: string, ...parts: readonly string[]): Promise<void> {
+async function refused(file: string, ...parts: readonly string[]): Promise<LocalformerError> {
+  let error: unknown
   try {
     await readCheckpoint(file)
-  } catch (error) {
-    assert.instance(error, LocalformerError)
-    assert.is((error as LocalformerError).code, 'ERR_CHECKPOINT')
-    for (const part of parts) assert.match((error as Error).message, part)
-    return
+  } catch (thrown) {
+    error = thrown
   }
-  assert.unreachable(`${file} was read`)
+  if (error === undefined) assert.unreachable(`${file} was read`)
+  assert.instance(error, LocalformerError)
+  assert.is((error as LocalformerError).code, 'ERR_CHECKPOINT')
+  for (const part of parts) assert.match((error as Error).message, part)
+  return error as LocalformerError
+}
+
+/** A file with this header and these bytes behind it. */
+function writeRaw(file: string, header: string, data: Uint8Array): void {
+  const json = Buffer.from(header)
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(json.length))
+  writeFileSync(file, Buffer.concat([length, json, data]))
 }
 
 async function sample(name: string): Promise<string> {
@@ -74,18 +84,21 @@ test('a truncated file is refused at every length', async () => {
 
 test('hostile headers are refused', async () => {
   const file = path.join(folder, 'hostile.safetensors')
-  const write = (header: string, data = 8) => {
-    const json = Buffer.from(header)
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(json.length))
-    writeFileSync(file, Buffer.concat([length, json, Buffer.alloc(data)]))
-  }
+  const write = (header: string) => writeRaw(file, header, Buffer.alloc(8))
   write('not json')
   await refused(file, 'header')
   write('[]')
   await refused(file)
-  write('{"t":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}')
-  await refused(file, 'F16', 't')
+  write('{"t":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}')
+  await refused(file, 'tensor t is F8_E4M3', 'F32, F16, BF16, F64')
+  write('{"t":{"dtype":"F16","shape":[2],"data_offsets":[0,8]}}')
+  await refused(file, 'offsets')
+  write('{"t":{"dtype":"I64","shape":[2],"data_offsets":[0,8]}}')
+  await refused(file, 'offsets')
+  write('{"t":{"dtype":"I64","shape":[2],"data_offsets":[0,16]}}')
+  await refused(file, 'truncated')
+  write('{"t":{"dtype":"toString","shape":[2],"data_offsets":[0,4]}}')
+  await refused(file, 'toString')
   write('{"t":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}')
   await refused(file, 'offsets')
   write('{"t":{"dtype":"F32","shape":[1e15],"data_offsets":[0,4e15]}}')
@@ -96,6 +109,92 @@ test('hostile headers are refused', async () => {
   await refused(file)
   writeFileSync(file, Buffer.alloc(16, 0xff))
   await refused(file, 'not a safetensors file')
+})
+
+test('half, bfloat16 and double become float32; integers are named and passed over', async () => {
+  const file = path.join(folder, 'types.safetensors')
+  const header = {
+    half: { dtype: 'F16', shape: [8], data_offsets: [0, 16] },
+    brain: { dtype: 'BF16', shape: [2, 2], data_offsets: [16, 24] },
+    index: { dtype: 'I64', shape: [1, 2], data_offsets: [24, 40] },
+    flag: { dtype: 'BOOL', shape: [], data_offsets: [40, 41] },
+    double: { dtype: 'F64', shape: [2], data_offsets: [41, 57] },
+  }
+  // By hand after IEEE 754: 1, -2, largest, smallest normal, smallest, -0, infinity, NaN.
+  const halves = [0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x8000, 0x7c00, 0x7e00]
+  const brains = [0x3f80, 0xc020, 0x7f80, 0x0001]
+  const data = Buffer.alloc(57)
+  for (const [at, bits] of [...halves, ...brains].entries()) data.writeUInt16LE(bits, 2 * at)
+  data.writeDoubleLE(0.1, 41)
+  data.writeDoubleLE(-1e300, 49)
+  writeRaw(file, JSON.stringify(header), data)
+  const { tensors: read, skipped } = await readCheckpoint(file)
+  const { POSITIVE_INFINITY, NEGATIVE_INFINITY } = Number
+  const wanted = {
+    half: [1, -2, 65504, 2 ** -14, 2 ** -24, -0, POSITIVE_INFINITY, Number.NaN],
+    brain: [1, -2.5, POSITIVE_INFINITY, 2 ** -133],
+    double: [Math.fround(0.1), NEGATIVE_INFINITY],
+  }
+  assert.equal(Object.keys(read), ['half', 'brain', 'double'])
+  for (const [name, values] of Object.entries(wanted)) {
+    const got = [...(read[name]?.data ?? [])]
+    assert.ok(
+      values.length === got.length && values.every((value, i) => Object.is(value, got[i])),
+      `${name}: ${got}`,
+    )
+  }
+  assert.equal(read.brain?.shape, [2, 2])
+  assert.equal(skipped, [
+    { name: 'index', dtype: 'I64', shape: [1, 2] },
+    { name: 'flag', dtype: 'BOOL', shape: [] },
+  ])
+})
+
+test('integers are written beside the weights, aligned, and listed without reading values', async () => {
+  const file = path.join(folder, 'integers.safetensors')
+  const data = BigInt64Array.of(3n, -1n)
+  // An odd number of floats, behind which no integer would begin at a multiple of 8.
+  const odd = { ...tensors, one: { shape: [1], data: Float32Array.of(5) } }
+  await writeCheckpoint(file, { tensors: odd, metadata: {}, integers: { i: { shape: [2], data } } })
+  const bytes = readFileSync(file)
+  const length = Number(bytes.readBigUInt64LE(0))
+  const { i } = JSON.parse(bytes.subarray(8, 8 + length).toString('utf8'))
+  assert.is(i.dtype, 'I64')
+  assert.is((8 + length + i.data_offsets[0]) % 8, 0)
+  assert.is(bytes.readBigInt64LE(8 + length + i.data_offsets[0]), 3n)
+  assert.is(bytes.readBigInt64LE(8 + length + i.data_offsets[0] + 8), -1n)
+  const listed = (await listCheckpoint(file)).tensors.map(({ name, dtype }) => [name, dtype])
+  assert.equal(listed.sort(), [
+    ['a.bias', 'F32'],
+    ['a.weight', 'F32'],
+    ['i', 'I64'],
+    ['one', 'F32'],
+    ['scalar', 'F32'],
+  ])
+  assert.equal((await readCheckpoint(file)).tensors.one, odd.one)
+})
+
+test('a name that means something to JavaScript is a name', async () => {
+  const file = path.join(folder, 'proto.safetensors')
+  const entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+  writeRaw(file, `{"__proto__":${entry},"constructor":${entry}}`, Buffer.alloc(4))
+  assert.equal(Object.keys((await readCheckpoint(file)).tensors), ['__proto__', 'constructor'])
+})
+
+test('a PyTorch pickle is refused with the lines that convert it', async () => {
+  const zip = path.join(folder, 'swin "tiny".pth')
+  writeFileSync(zip, Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(200, 8)]))
+  const { hint } = await refused(zip, 'is a PyTorch pickle', zip)
+  assert.match(hint ?? '', 'from safetensors.torch import save_file')
+  assert.match(hint ?? '', JSON.stringify(zip))
+  assert.match(hint ?? '', JSON.stringify(zip.replace('.pth', '.safetensors')))
+  const legacy = path.join(folder, 'legacy.pt')
+  writeFileSync(legacy, Buffer.from('80028a0a6cfc9c46f920', 'hex'))
+  await refused(legacy, 'is a PyTorch pickle')
+})
+
+test('a folder is refused', async () => {
+  await refused(folder, folder)
 })
 
 test('what cannot be written leaves what was there', async () => {

@@ -8,12 +8,14 @@ import { evaluateCommand } from './evaluate.js'
 import { libtorchCommand } from './libtorch.js'
 import { summaryCommand } from './summary.js'
 import { trainCommand } from './train.js'
+import { weightsCommand } from './weights.js'
 
 export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = [
   trainCommand as never,
   evaluateCommand as never,
   compareCommand as never,
   summaryCommand as never,
+  weightsCommand,
   datasetCommand,
   libtorchCommand,
   doctorCommand,

@@ -1,0 +1,112 @@
+// Weights of another package, or of a run, into a network.
+import { type ReadCheckpoint, readCheckpoint } from '../checkpoint.js'
+import { expected, LocalformerError } from '../errors.js'
+import { type Parameter, SwinTransformer } from '../swin-transformer.js'
+import { boolean, lazy, oneOf, parseOptions, zod } from '../validate.js'
+import { detectFormat, FORMATS, type WeightFormat } from './formats.js'
+import {
+  CLASSIFIER_CHOICES,
+  type ClassifierChoice,
+  type Plan,
+  planLoad,
+  type WeightsReport,
+} from './plan.js'
+import { doesNotFit, notASwin } from './refusal.js'
+
+export interface LoadWeightsOptions {
+  /**
+   * Whose names the file has; default `auto`: told by the names. timm before 0.9 had Microsoft's
+   * names and is reported as `microsoft`.
+   */
+  readonly format?: WeightFormat | 'auto'
+  /**
+   * Default true: a tensor that is missing, unknown or of another shape is an error, and nothing is
+   * written. False: what fits is loaded, and the rest is in the report.
+   */
+  readonly strict?: boolean
+  /**
+   * The file's classifier. `auto`, the default: loaded, unless it is one for another number of
+   * classes, in which case the network keeps its own values. `load`: it has to fit. `skip`: the
+   * network keeps its own in any case, and the file needs none.
+   */
+  readonly classifier?: ClassifierChoice
+}
+
+/** With a smaller share of the parameters it is another network, whatever `strict` says. */
+const LEAST_SHARE = 0.25
+
+const schema = lazy(() =>
+  zod().object({
+    format: oneOf(['auto', ...FORMATS]).default('auto'),
+    strict: boolean().default(true),
+    classifier: oneOf(CLASSIFIER_CHOICES).default('auto'),
+  }),
+)
+
+/**
+ * Loads a safetensors file with the names of timm, torchvision or Microsoft's Swin Transformer, or of
+ * `localformer train`, into a network of the same width, depths, heads and patch. Bias tables are
+ * resized (bicubic) where the window differs; values of F16, BF16 and F64 become float32. An
+ * optimizer of a trainer that is there already keeps its state.
+ *
+ * ```ts
+ * const { classifier, resized } = await loadWeights(model, 'swin_tiny.safetensors')
+ * ```
+ *
+ * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that cannot be read, that holds no Swin
+ *   Transformer or less than a quarter of this one, and with `strict` for one that does not fit in
+ *   every tensor: one error that lists them by kind, whose properties `missing`, `unexpected` and
+ *   `mismatched` are those of the report; `ERR_CONFIG`, `ERR_BUSY`, `ERR_DISPOSED`.
+ */
+export async function loadWeights(
+  model: SwinTransformer,
+  file: string,
+  options: LoadWeightsOptions = {},
+): Promise<WeightsReport> {
+  checkFile(file, 'file')
+  if (!(model instanceof SwinTransformer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
+  }
+  const checked = parseOptions(schema(), options)
+  const parameters = model.parameters()
+  const { values, report } = planFile(file, await readCheckpoint(file), parameters, checked)
+  await model.writeParameters(values)
+  return report
+}
+
+/** @throws {LocalformerError} `ERR_CHECKPOINT` where the file does not fit, as far as `strict` asks. */
+export function planFile(
+  file: string,
+  contents: ReadCheckpoint,
+  parameters: readonly Parameter[],
+  { format, strict, classifier }: Required<LoadWeightsOptions>,
+): Plan {
+  const names = [...Object.keys(contents.tensors), ...contents.skipped.map(({ name }) => name)]
+  const detected = detectFormat(names)
+  if (detected === undefined && (format === 'auto' || strict)) throw notASwin(file, contents)
+  // Microsoft's names are also old ones of timm's.
+  const isOldTimm = format === 'timm' && detected === 'microsoft'
+  const taken = format === 'auto' || isOldTimm ? detected : format
+  // With names of no Swin there is a format that was asked for.
+  const plan = planLoad(contents, parameters, taken as WeightFormat, classifier)
+  const { loaded, missing, unexpected, mismatched } = plan.report
+  const isWhole = missing.length + unexpected.length + mismatched.length === 0
+  if (loaded.length < parameters.length * LEAST_SHARE || (strict && !isWhole)) {
+    const advice = strict ? adviceFor(plan.report) : 'Too little of the network is in it.'
+    throw doesNotFit(file, contents, parameters, format, plan.report, advice)
+  }
+  return plan
+}
+
+function adviceFor({ missing, unexpected, mismatched }: WeightsReport): string {
+  const isHeadless = missing.length === 2 && missing.every((name) => name.startsWith('head.fc.'))
+  return isHeadless && unexpected.length + mismatched.length === 0
+    ? "The file has no classifier: classifier 'skip' keeps the network's own."
+    : 'Without strict (strict: false) what fits is loaded and the rest is reported.'
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` */
+export function checkFile(file: unknown, name: string): asserts file is string {
+  if (typeof file === 'string' && file !== '') return
+  throw new LocalformerError('ERR_CONFIG', expected('the name of a file', name, file))
+}
