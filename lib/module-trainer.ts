@@ -2,24 +2,35 @@
 import { toLabels } from './batch.js'
 import { expected, LocalformerError } from './errors.js'
 import { Features } from './features.js'
-import type { NativeFeatures, NativeModule, NativeModuleStep } from './native/contract.js'
-import { learningRateOf, type StepOptions, type Trainer } from './trainers.js'
+import type {
+  NativeFeatures,
+  NativeModule,
+  NativeModuleOptions,
+  NativeModuleStep,
+} from './native/contract.js'
+import { checkRate, type Trainer } from './trainers.js'
+import { checkKeys } from './validate.js'
 
 /** What one module's step did; sizes in bytes. */
 export type ModuleStep = Readonly<NativeModuleStep>
 
-/** How a module learns. */
-export interface ModuleTraining {
-  /** Weight a of the label loss, of every module but the last. */
-  readonly labelWeight: number
-  /** Weight b of the reconstruction loss. */
-  readonly reconstructionWeight: number
-  readonly optimizer: {
-    readonly name: 'AdamW'
-    readonly betas: readonly [number, number]
-    readonly eps: number
-    readonly weightDecay: number
-  }
+/** The optimizer of a module, every default filled in. */
+export interface ModuleOptimizer {
+  readonly name: 'AdamW' | 'SGD'
+  readonly weightDecay: number
+  /** AdamW's. */
+  readonly betas?: readonly [number, number]
+  readonly eps?: number
+  /** SGD's. */
+  readonly momentum?: number
+}
+
+/** Options of one module's step. */
+export interface ModuleStepOptions {
+  /** At least 0; default 1e-3. */
+  readonly learningRate?: number
+  /** What `trainer.features(batch)` gave, for a module that reconstructs the image. */
+  readonly image?: Features
 }
 
 export class ModuleTrainer {
@@ -36,11 +47,16 @@ export class ModuleTrainer {
   /** Has it a decoder? */
   readonly reconstructs: boolean
   /** Weights of the losses; the last module has its classifier's cross-entropy alone. */
-  readonly lossWeights: { readonly label: number; readonly reconstruction: number }
-  readonly optimizer: ModuleTraining['optimizer']
+  readonly lossWeights: {
+    readonly label: number
+    readonly reconstruction: number
+    readonly penalty: number
+  }
+  readonly optimizer: ModuleOptimizer
+  #frozen = false
 
   /** @internal */
-  constructor(trainer: Trainer, index: number, info: NativeModule, training: ModuleTraining) {
+  constructor(trainer: Trainer, index: number, info: NativeModule, options: NativeModuleOptions) {
     this.#trainer = trainer
     this.index = index
     this.name = info.name
@@ -51,10 +67,34 @@ export class ModuleTrainer {
     // Only a module with auxiliary parts weighs its losses.
     const isWeighted = info.auxiliaryParameterCount > 0
     this.lossWeights = {
-      label: isWeighted ? training.labelWeight : 1,
-      reconstruction: info.reconstructs ? training.reconstructionWeight : 0,
+      label: isWeighted ? options.labelWeight : 1,
+      reconstruction: info.reconstructs ? options.reconstructionWeight : 0,
+      penalty: options.penaltyWeight,
     }
-    this.optimizer = training.optimizer
+    this.optimizer = describeOptimizer(options)
+  }
+
+  /** Does it keep its weights in a trainer's steps? */
+  get frozen(): boolean {
+    return this.#frozen
+  }
+
+  /** From now on a trainer's steps only pass features through this module, in evaluation mode. */
+  freeze(): void {
+    this.#frozen = true
+  }
+
+  /** Ends {@link freeze}. */
+  unfreeze(): void {
+    this.#frozen = false
+  }
+
+  /**
+   * Frees the optimizer's state, two values a weight for AdamW; the module's next step begins with
+   * a new one. For training the modules one after the other.
+   */
+  async releaseOptimizer(): Promise<void> {
+    return this.#trainer.runExclusive((native) => native.releaseOptimizer(this.index))
   }
 
   /**
@@ -67,14 +107,17 @@ export class ModuleTrainer {
   async step(
     features: Features,
     labels: ArrayLike<number>,
-    options: StepOptions = {},
+    options: ModuleStepOptions = {},
   ): Promise<ModuleStep & { features: Features }> {
-    const learningRate = learningRateOf(options)
+    checkKeys(options, 'options', ['learningRate', 'image'])
+    const { learningRate = 1e-3, image } = options
+    checkRate(learningRate)
     const input = nativeOf(features)
+    const pixels = image === undefined ? undefined : nativeOf(image, 'image')
     const classes = this.#trainer.model.config.classes
     const targets = toLabels(labels, features.shape[0] ?? 0, classes)
     const { features: output, ...result } = await this.#trainer.runExclusive((native) =>
-      native.stepModule(this.index, input, targets, learningRate),
+      native.stepModule(this.index, input, targets, learningRate, pixels),
     )
     return { ...result, features: new Features(output) }
   }
@@ -88,8 +131,15 @@ export class ModuleTrainer {
   }
 }
 
+function describeOptimizer(o: NativeModuleOptions): ModuleOptimizer {
+  const { weightDecay, beta1, beta2, eps, momentum } = o
+  return o.optimizer === 'sgd'
+    ? { name: 'SGD', weightDecay, momentum }
+    : { name: 'AdamW', weightDecay, betas: [beta1, beta2], eps }
+}
+
 // The addon trusts what it is handed, so another kind of handle must not get there.
-function nativeOf(features: unknown): NativeFeatures {
+function nativeOf(features: unknown, name = 'features'): NativeFeatures {
   if (features instanceof Features) return features.native
-  throw new LocalformerError('ERR_SHAPE', expected('Features', 'features', features))
+  throw new LocalformerError('ERR_SHAPE', expected('Features', name, features))
 }

@@ -1,7 +1,7 @@
 // What `localformer summary` shows: a network's units, and how run specs cut it into modules.
 // Random weights are built to measure what stays resident; nothing is trained.
 import * as memory from './memory.js'
-import type { Method, RunSpec } from './methods.js'
+import { type Method, modulesOfSpec, type RunSpec } from './methods.js'
 import type { ModuleTrainer } from './module-trainer.js'
 import { describeSplit, resolveSplit } from './splits.js'
 import {
@@ -62,7 +62,7 @@ const FLOAT_BYTES = 4
  */
 export async function summarize(options: SwinOptions, specs: readonly RunSpec[]): Promise<Summary> {
   const { depths, seed } = resolveSwinConfig(options)
-  for (const { split, modules } of specs) resolveSplit(split, modules, depths)
+  for (const spec of specs) resolveSplit(spec.split, modulesOfSpec(spec, depths), depths)
   await using model = await SwinTransformer.create(options)
   const runs: RunSummary[] = []
   for (const spec of specs) runs.push(await summarizeRun(model, spec, seed))
@@ -83,7 +83,7 @@ async function summarizeRun(
     spec: spec.text,
     method: spec.method,
     split: describeSplit(spec.split),
-    decoder: spec.method === 'paper' ? spec.decoder : null,
+    decoder: spec.target === 'none' || spec.method === 'backprop' ? null : spec.decoder,
     modules: trainer.modules.map(summarizeModule),
     residentBytes: memory.allocated(model.device),
   }

@@ -1,8 +1,11 @@
 // SwinTransformer: the network as scripts see it. It knows nothing of how it is trained.
+
+import type { UnitCost } from './balance.js'
 import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
 import { checkDeviceName, type DeviceName, resolveDevice } from './device.js'
 import { LocalformerError } from './errors.js'
 import { Handle } from './handle.js'
+import type { Dtype, Recompute } from './methods.js'
 import type {
   NativeModel,
   NativeModelOptions,
@@ -249,6 +252,17 @@ export class SwinTransformer extends Handle<NativeModel> {
   }> {
     const input = toNativeBatch(labelled(batch), this.config)
     return this.exclusive((model) => model.gradients(input))
+  }
+
+  /**
+   * What each unit takes of the device's memory in a training step on `batchSize` images, measured
+   * by running it alone. Weights stay as they are.
+   */
+  async measureUnits(
+    batchSize = 8,
+    { recompute = 'none', dtype = 'float32' }: { recompute?: Recompute; dtype?: Dtype } = {},
+  ): Promise<readonly UnitCost[]> {
+    return this.exclusive((model) => model.measureUnits(batchSize, recompute, dtype))
   }
 
   /** Frees the network and every trainer made of it. */

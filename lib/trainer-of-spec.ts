@@ -1,27 +1,26 @@
 // A run spec -> its trainer.
-import type { OptimizationOptions, RunSpec } from './methods.js'
+import { modulesOfSpec, type OptimizationOptions, type RunSpec } from './methods.js'
 import type { SwinTransformer } from './swin-transformer.js'
 import { BackpropTrainer, LocalTrainer, type Trainer } from './trainers.js'
 
-/** @throws {LocalformerError} what the trainers' `create` throws. */
+/**
+ * @param options What the spec does not say, for every method.
+ * @param balanceFor Batch size for which a balanced split is made.
+ * @throws {LocalformerError} what the trainers' `create` throws.
+ */
 export async function createTrainer(
   model: SwinTransformer,
   spec: RunSpec,
   options: OptimizationOptions = {},
+  balanceFor?: number,
 ): Promise<Trainer> {
-  const { method, modules, split, decoder, decoderHidden, chunkSize, recompute, accumulate } = spec
-  if (method === 'backprop') {
-    return BackpropTrainer.create(model, { ...options, recompute, accumulate })
-  }
+  const { method, given } = spec
+  if (method === 'backprop') return BackpropTrainer.create(model, { ...options, ...given })
   return LocalTrainer.create(model, {
     ...options,
-    recompute,
-    accumulate,
+    ...given,
     method,
-    modules,
-    split,
-    decoder,
-    decoderHidden,
-    ...(chunkSize === undefined ? {} : { chunkSize }),
+    modules: modulesOfSpec(spec, model.config.depths),
+    ...(balanceFor === undefined ? {} : { balanceFor }),
   })
 }

@@ -1,5 +1,6 @@
 // The trainers: LocalTrainer cuts a network into modules that learn from their own losses,
 // BackpropTrainer is the end-to-end baseline over the same units.
+import { balance } from './balance.js'
 import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
 import { expected, LocalformerError } from './errors.js'
 import { Features } from './features.js'
@@ -8,14 +9,21 @@ import {
   type LocalOptions,
   type Method,
   type OptimizationOptions,
+  type ResolvedLocalOptions,
   type ResolvedOptimization,
   resolveBackpropOptions,
   resolveLocalOptions,
+  weightsOf,
 } from './methods.js'
-import { type ModuleStep, ModuleTrainer, type ModuleTraining } from './module-trainer.js'
-import type { NativeEvaluation, NativeTrainer, NativeTrainerOptions } from './native/contract.js'
+import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
+import type {
+  NativeEvaluation,
+  NativeModuleOptions,
+  NativeTrainer,
+  NativeTrainerOptions,
+} from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
-import { resolveSplit } from './splits.js'
+import { modulesOf, resolveSplit } from './splits.js'
 import { type Parameter, SwinTransformer, type Tensors } from './swin-transformer.js'
 import { checkKeys, checkTensors } from './validate.js'
 
@@ -23,8 +31,12 @@ import { checkKeys, checkTensors } from './validate.js'
 export type BatchEvaluation = Readonly<NativeEvaluation>
 
 export interface StepOptions {
-  /** AdamW's learning rate of every module, at least 0; default 1e-3. */
-  readonly learningRate?: number
+  /**
+   * Learning rate of every module, at least 0; default 1e-3. Or a list: one for each module that
+   * runs, from the first; a module with null only passes the features on, and those after the list's
+   * end do not run.
+   */
+  readonly learningRate?: number | readonly (number | null)[]
 }
 
 /** What a step of all modules did. */
@@ -48,13 +60,13 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     native: NativeTrainer,
     model: SwinTransformer,
     method: Method,
-    options: ModuleTraining,
+    options: readonly NativeModuleOptions[],
   ) {
     super('trainer', native)
     this.model = model
     this.method = method
     this.modules = this.look((trainer) => trainer.modules()).map(
-      (info, index) => new ModuleTrainer(this, index, info, options),
+      (info, index) => new ModuleTrainer(this, index, info, options[index] as NativeModuleOptions),
     )
     model.adopt(this)
   }
@@ -67,9 +79,9 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
    */
   async step(batch: ImageBatch, options: StepOptions = {}): Promise<TrainStep> {
-    const learningRate = learningRateOf(options)
+    const rates = this.#ratesOf(options)
     const input = toNativeBatch(labelled(batch), this.model.config)
-    return this.exclusive((trainer) => trainer.step(input, learningRate))
+    return this.exclusive((trainer) => trainer.step(input, rates))
   }
 
   /**
@@ -103,6 +115,29 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     return this.exclusive((trainer) => trainer.writeAuxiliary(values))
   }
 
+  /** Names of the units behind which the network is cut. */
+  get cuts(): readonly string[] {
+    return this.modules.slice(0, -1).map(({ units }) => units[units.length - 1] ?? '')
+  }
+
+  // A frozen module learns at no rate.
+  #ratesOf(options: StepOptions): (number | null)[] {
+    checkKeys(options, 'options', ['learningRate'])
+    const { learningRate = 1e-3 } = options
+    if (!Array.isArray(learningRate)) checkRate(learningRate)
+    const rates = Array.isArray(learningRate)
+      ? (learningRate as readonly (number | null)[])
+      : this.modules.map(() => learningRate as number)
+    if (rates.length === 0 || rates.length > this.modules.length) {
+      const what = `a number, or a list of 1 to ${this.modules.length} of them`
+      throw new LocalformerError('ERR_CONFIG', expected(what, 'learningRate', rates))
+    }
+    return rates.map((rate, k) => {
+      if (rate !== null) checkRate(rate)
+      return this.modules[k]?.frozen ? null : rate
+    })
+  }
+
   /** @internal */
   runExclusive<T>(work: (native: NativeTrainer) => Promise<T>): Promise<T> {
     return this.exclusive(work)
@@ -123,19 +158,45 @@ export class LocalTrainer extends Trainer {
    * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DISPOSED` (the model), `ERR_OUT_OF_MEMORY`.
    */
   static async create(model: SwinTransformer, options: LocalOptions = {}): Promise<LocalTrainer> {
-    const o = resolveLocalOptions(options)
     checkModel(model)
-    const native = await createNative(model, {
-      ...optimizationOf(o),
-      ends: resolveSplit(o.split, o.modules, model.config.depths),
-      reconstruct: o.method === 'paper',
-      decoder: o.decoder,
-      decoderHidden: o.decoderHidden,
-      labelWeight: o.labelWeight,
-      reconstructionWeight: o.reconstructionWeight,
-      chunkSize: o.chunkSize ?? 0,
+    const { depths } = model.config
+    const split = options?.split === 'blocks' ? modulesOf('blocks', depths) : undefined
+    const o = resolveLocalOptions({
+      ...(split === undefined ? {} : { modules: split }),
+      ...options,
     })
-    return new LocalTrainer(native, model, o.method, trainingOf(o, o))
+    const costs = o.split === 'balanced' ? await measureUnits(model, o) : []
+    const ends = resolveSplit(o.split, o.modules, depths, (count) =>
+      balance(costs, count, {
+        scale: o.balanceFor / MEASURED_BATCH,
+        reconstructs: o.target === 'features',
+      }),
+    )
+    checkPerModule(o)
+    const labelWeights = weightsOf(o.labelWeight, o.modules)
+    const reconstructionWeights = weightsOf(o.reconstructionWeight, o.modules)
+    const modules = ends.map((_, k) => {
+      const own = { ...o, ...definedOf(o.perModule?.[k] ?? {}) }
+      return {
+        ...optimizationOf(own),
+        target: o.target,
+        distance: o.distance,
+        decoder: o.decoder,
+        decoderHidden: o.decoderHidden,
+        decoderDepth: o.decoderDepth,
+        head: o.head,
+        headHidden: o.headHidden ?? 0,
+        headDepth: o.headDepth,
+        labelWeight: labelWeights[k] ?? 1,
+        reconstructionWeight: reconstructionWeights[k] ?? 1,
+        penaltyWeight: o.penaltyWeight,
+        sample: o.sample,
+        // A norm over the batch sees the whole batch.
+        chunkSize: o.chunkSize ?? (takesWholeBatch(o) ? 2 ** 20 : 0),
+      } satisfies NativeModuleOptions
+    })
+    const native = await createNative(model, { ends, seed: o.seed, modules })
+    return new LocalTrainer(native, model, o.method, modules)
   }
 }
 
@@ -150,18 +211,52 @@ export class BackpropTrainer extends Trainer {
   ): Promise<BackpropTrainer> {
     checkModel(model)
     const o = resolveBackpropOptions(options)
-    const native = await createNative(model, {
-      ...optimizationOf(o),
-      ends: resolveSplit('stages', 1, model.config.depths),
-      reconstruct: false,
-      decoder: 'linear',
-      decoderHidden: 8,
-      labelWeight: 1,
-      reconstructionWeight: 0,
-      chunkSize: 0,
-    })
-    return new BackpropTrainer(native, model, 'backprop', trainingOf(o))
+    const modules = [
+      {
+        ...optimizationOf(o),
+        target: 'none',
+        distance: 'mse',
+        decoder: 'linear',
+        decoderHidden: 8,
+        decoderDepth: 1,
+        head: 'linear',
+        headHidden: 0,
+        headDepth: 1,
+        labelWeight: 1,
+        reconstructionWeight: 0,
+        penaltyWeight: 0,
+        sample: 1,
+        chunkSize: 0,
+      } satisfies NativeModuleOptions,
+    ]
+    const ends = resolveSplit('stages', 1, model.config.depths)
+    const native = await createNative(model, { ends, seed: o.seed, modules })
+    return new BackpropTrainer(native, model, 'backprop', modules)
   }
+}
+
+// Samples that units are measured with; a chunk of an eighth is then one sample.
+const MEASURED_BATCH = 8
+
+function measureUnits(model: SwinTransformer, { recompute, dtype }: ResolvedLocalOptions) {
+  return model.measureUnits(MEASURED_BATCH, { recompute, dtype })
+}
+
+function takesWholeBatch({ target, decoder }: ResolvedLocalOptions): boolean {
+  return target === 'image' && decoder === 'infopro'
+}
+
+function checkPerModule({ perModule, modules }: ResolvedLocalOptions): void {
+  if (perModule === undefined || perModule.length <= modules) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected(`at most ${modules} entries, one a module,`, 'perModule', perModule),
+  )
+}
+
+// A key that is there without a value must not hide the default.
+function definedOf(options: object): Partial<ResolvedOptimization> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function checkModel(model: unknown): asserts model is SwinTransformer {
@@ -173,31 +268,17 @@ async function createNative(model: SwinTransformer, options: NativeTrainerOption
   return awaitNative(async () => loadTorch().createTrainer(model.native, options))
 }
 
-function trainingOf(
-  { betas, eps, weightDecay }: ResolvedOptimization,
-  { labelWeight = 1, reconstructionWeight = 0 } = {},
-): ModuleTraining {
+function optimizationOf(o: ResolvedOptimization) {
+  const { eps, weightDecay, labelSmoothing, accumulate, recompute, dtype, optimizer, momentum } = o
+  const [beta1, beta2] = o.betas
   return {
-    labelWeight,
-    reconstructionWeight,
-    optimizer: { name: 'AdamW', betas, eps, weightDecay },
+    ...{ optimizer, beta1, beta2, eps, weightDecay, momentum },
+    ...{ labelSmoothing, accumulate, recompute, dtype },
   }
 }
 
-function optimizationOf(o: ResolvedOptimization) {
-  const { betas, eps, weightDecay, labelSmoothing, accumulate, seed } = o
-  const recompute = o.recompute === 'block'
-  const [beta1, beta2] = betas
-  return { beta1, beta2, eps, weightDecay, labelSmoothing, accumulate, recompute, seed }
-}
-
 /** @throws {LocalformerError} `ERR_CONFIG` */
-export function learningRateOf(options: StepOptions): number {
-  checkKeys(options, 'options', ['learningRate'])
-  const { learningRate = 1e-3 } = options
-  if (Number.isFinite(learningRate) && learningRate >= 0) return learningRate
-  throw new LocalformerError(
-    'ERR_CONFIG',
-    expected('a number of at least 0', 'learningRate', learningRate),
-  )
+export function checkRate(rate: unknown): asserts rate is number {
+  if (typeof rate === 'number' && Number.isFinite(rate) && rate >= 0) return
+  throw new LocalformerError('ERR_CONFIG', expected('a number of at least 0', 'learningRate', rate))
 }

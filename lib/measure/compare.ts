@@ -5,7 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { batches, type Dataset } from '../datasets/dataset.js'
 import { resolveDevice } from '../device.js'
 import { type ErrorCode, expected, LocalformerError } from '../errors.js'
-import { parseRunSpec, type Recompute, type RunSpec } from '../methods.js'
+import {
+  type Dtype,
+  modulesOfSpec,
+  parseRunSpec,
+  type Recompute,
+  type RunSpec,
+} from '../methods.js'
 import { resolveSplit } from '../splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
@@ -46,7 +52,7 @@ export interface CompareRow {
   readonly decoder: string | null
   readonly recompute: Recompute
   readonly accumulate: number
-  readonly dtype: 'float32'
+  readonly dtype: Dtype
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state and buffers between steps. */
   readonly residentBytes: number | null
@@ -73,6 +79,7 @@ export interface CompareModule {
   readonly units: readonly string[]
   /** Segment, head and decoder together. */
   readonly parameters: number
+  readonly reconstructs: boolean
   readonly peakAllocatedBytes: number
   /** Of the last step. */
   readonly labelLoss: number
@@ -115,7 +122,9 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   checkCount('warmup', warmup, 0)
   checkCount('rounds', rounds, 1)
   const config = resolveSwinConfig({ ...model, classes: data.classes.length, seed })
-  for (const spec of specs) resolveSplit(spec.split, spec.modules, config.depths)
+  for (const spec of specs) {
+    resolveSplit(spec.split, modulesOfSpec(spec, config.depths), config.depths)
+  }
   const device = resolveDevice(config.device).name
   checkLimit(options.memoryLimitBytes, device)
   const request = {
@@ -243,16 +252,16 @@ function makeRow(
   const firstPeak = first[0]?.peakAllocatedBytes
   const seconds = ok.flatMap((m) => m.stepSeconds)
   const ratios = rounds.map((m, round) => ratio(m, first[round]))
-  const decodes = spec.method === 'paper' && spec.modules > 1
+  const decodes = last?.perModule.some((module) => module.reconstructs) ?? false
   return {
     spec: spec.text,
     method: spec.method,
-    modules: spec.modules,
+    modules: last?.perModule.length ?? spec.modules,
     split: last?.perModule.map((module) => module.units[module.units.length - 1] ?? '') ?? [],
     decoder: decodes ? spec.decoder : null,
     recompute: spec.recompute,
     accumulate: spec.accumulate,
-    dtype: 'float32',
+    dtype: spec.dtype,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
     peakAllocatedBytes: peak ?? null,
@@ -269,7 +278,11 @@ function makeRow(
 }
 
 function paperSaving(spec: RunSpec): number | null {
-  const isPlain = spec.recompute === 'none' && spec.accumulate === 1
+  const isPlain =
+    spec.recompute === 'none' &&
+    spec.accumulate === 1 &&
+    spec.dtype === 'float32' &&
+    spec.split === 'stages'
   return spec.method === 'paper' && isPlain ? (PAPER_SAVINGS[spec.modules] ?? null) : null
 }
 

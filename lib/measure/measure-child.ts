@@ -52,7 +52,12 @@ const LEARNING_RATE = 1e-4
 
 async function measure(request: MeasureRequest): Promise<Measurement> {
   await using model = await SwinTransformer.create(request.model)
-  await using trainer = await createTrainer(model, request.spec, { seed: request.seed })
+  await using trainer = await createTrainer(
+    model,
+    request.spec,
+    { seed: request.seed },
+    request.batches[0]?.labels?.length,
+  )
   if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)
   const residentBytes = memory.allocated(model.device)
   const steps: TrainStep[] = []
@@ -79,6 +84,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       name: module.name,
       units: module.units,
       parameters: module.parameterCount + module.auxiliaryParameterCount,
+      reconstructs: module.reconstructs,
       peakAllocatedBytes: highest((step) => step.modules[k]?.peakAllocatedBytes ?? 0),
       labelLoss: steps[steps.length - 1]?.modules[k]?.labelLoss ?? 0,
       reconstructionLoss: steps[steps.length - 1]?.modules[k]?.reconstructionLoss ?? 0,

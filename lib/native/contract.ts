@@ -15,25 +15,55 @@ export interface NativeModelOptions {
   readonly seed: number
 }
 
-export interface NativeTrainerOptions {
-  /** Index behind the last unit of each module; the last one is the number of units. */
-  readonly ends: readonly number[]
-  readonly seed: number
-  readonly reconstruct: boolean
+/** How one module learns; every field is read by the core. */
+export interface NativeModuleOptions {
+  readonly target: 'none' | 'features' | 'image'
+  readonly distance: 'mse' | 'l1' | 'bce'
   readonly decoder: string
   readonly decoderHidden: number
+  readonly decoderDepth: number
+  readonly head: string
+  /** 0: the width of the features. */
+  readonly headHidden: number
+  readonly headDepth: number
   readonly labelWeight: number
   readonly reconstructionWeight: number
+  readonly penaltyWeight: number
+  /** Share of the output's tokens that are reconstructed. */
+  readonly sample: number
   readonly labelSmoothing: number
   /** Samples a chunk of the auxiliary losses; 0: an eighth of the batch. */
   readonly chunkSize: number
   /** Micro-batches of a step. */
   readonly accumulate: number
-  readonly recompute: boolean
+  readonly recompute: 'none' | 'selective' | 'block'
+  readonly dtype: 'float32' | 'bfloat16'
+  readonly optimizer: 'adamw' | 'sgd'
   readonly beta1: number
   readonly beta2: number
   readonly eps: number
   readonly weightDecay: number
+  readonly momentum: number
+}
+
+export interface NativeTrainerOptions {
+  /** Index behind the last unit of each module; the last one is the number of units. */
+  readonly ends: readonly number[]
+  readonly seed: number
+  /** One a module. */
+  readonly modules: readonly NativeModuleOptions[]
+}
+
+/** What a unit takes of the device's memory in a training step; bytes for the measured batch. */
+export interface NativeUnitCost {
+  readonly inputBytes: number
+  readonly outputBytes: number
+  /** Gradients of its parameters, the same for every batch. */
+  readonly gradientBytes: number
+  /** From forward to backward, the input included where it is needed. */
+  readonly keptBytes: number
+  readonly forwardPeakBytes: number
+  readonly backwardPeakBytes: number
 }
 
 export interface NativeBatch {
@@ -82,7 +112,11 @@ export interface NativeModule {
 export interface NativeModuleStep {
   readonly labelLoss: number
   readonly reconstructionLoss: number
+  /** Energy of the residual branches (arXiv 2309.17357); 0 where no penalty was asked for. */
+  readonly penalty: number
   readonly correct: number
+  /** False where the module only passed the features on. */
+  readonly learned: boolean
   readonly peakAllocatedBytes: number
   readonly allocatedBytesAfter: number
   readonly featureBytes: number
@@ -118,6 +152,11 @@ export interface NativeModel {
   gradients(
     batch: NativeBatch,
   ): Promise<{ logits: NativeTensor; loss: number; gradients: NativeTensors }>
+  measureUnits(
+    batch: number,
+    recompute: NativeModuleOptions['recompute'],
+    dtype: NativeModuleOptions['dtype'],
+  ): Promise<NativeUnitCost[]>
   dispose(): void
 }
 
@@ -126,7 +165,8 @@ export interface NativeTrainer {
   auxiliaryParameters(): NativeParameter[]
   readAuxiliary(): Promise<NativeTensors>
   writeAuxiliary(values: NativeTensors): Promise<void>
-  step(batch: NativeBatch, learningRate: number): Promise<NativeStep>
+  /** `learningRates`: of the modules that run, from the first; null only passes features on. */
+  step(batch: NativeBatch, learningRates: readonly (number | null)[]): Promise<NativeStep>
   evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
   features(batch: NativeBatch): Promise<NativeFeatures>
   stepModule(
@@ -134,8 +174,11 @@ export interface NativeTrainer {
     features: NativeFeatures,
     labels: Int32Array,
     learningRate: number,
+    image: NativeFeatures | undefined,
   ): Promise<NativeModuleStep & { features: NativeFeatures }>
   forwardModule(index: number, features: NativeFeatures): Promise<NativeFeatures>
+  /** Frees the optimizer's state; the module's next step begins with a new one. */
+  releaseOptimizer(index: number): Promise<void>
   dispose(): void
 }
 

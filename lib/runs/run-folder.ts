@@ -8,7 +8,7 @@ import { readCheckpoint, writeCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
-import { parseRunSpec, type RunSpec } from '../methods.js'
+import { parseRunSpec, pinSplit, type RunSpec } from '../methods.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
 import { createTrainer } from '../trainer-of-spec.js'
 import type { Trainer } from '../trainers.js'
@@ -83,13 +83,13 @@ export class RunFolder {
   }
 
   /** The weights of the network and of the auxiliary parts, with what is needed to build both. */
-  async writeWeights(trainer: Trainer, spec: string, data: Dataset): Promise<string> {
+  async writeWeights(trainer: Trainer, spec: RunSpec, data: Dataset): Promise<string> {
     const file = path.join(this.directory, WEIGHTS)
     await writeCheckpoint(file, {
       tensors: { ...(await trainer.model.readParameters()), ...(await trainer.readAuxiliary()) },
       metadata: {
         model: JSON.stringify(trainer.model.config),
-        run: spec,
+        run: pinSplit(spec, trainer.cuts),
         dataset: data.name,
         classes: JSON.stringify(data.classes),
       },

@@ -20,20 +20,20 @@ Napi::Function FeaturesWrap::Define(Napi::Env env) {
 
 FeaturesWrap::FeaturesWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FeaturesWrap>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor");
-  tensor_ = *info[0].As<Napi::External<at::Tensor>>().Data();
+  state_ = *info[0].As<Napi::External<FeaturesState>>().Data();
 }
 
-Napi::Object FeaturesWrap::New(Napi::Env env, at::Tensor tensor) {
-  return DataOf(env).features.New({Napi::External<at::Tensor>::New(env, &tensor)});
+Napi::Object FeaturesWrap::New(Napi::Env env, FeaturesState state) {
+  return DataOf(env).features.New({Napi::External<FeaturesState>::New(env, &state)});
 }
 
 FeaturesWrap* FeaturesWrap::From(const Napi::Value& value) {
   return Unwrap(value.As<Napi::Object>());
 }
 
-at::Tensor FeaturesWrap::tensor() const {
-  if (!tensor_.defined()) throw CodedError("ERR_DISPOSED", "The features were disposed");
-  return tensor_;
+const FeaturesState& FeaturesWrap::state() const {
+  if (!state_.tensor.defined()) throw CodedError("ERR_DISPOSED", "The features were disposed");
+  return state_;
 }
 
 Napi::Value FeaturesWrap::Shape(const Napi::CallbackInfo& info) {
@@ -47,6 +47,6 @@ Napi::Value FeaturesWrap::ByteLength(const Napi::CallbackInfo& info) {
   });
 }
 
-void FeaturesWrap::Dispose(const Napi::CallbackInfo&) { tensor_.reset(); }
+void FeaturesWrap::Dispose(const Napi::CallbackInfo&) { state_.tensor.reset(); }
 
 }  // namespace localformer

@@ -4,16 +4,26 @@
 #include <ATen/core/Tensor.h>
 #include <napi.h>
 
+#include <array>
+
 namespace localformer {
+
+// A tensor on the device; of a network's input also how its pixels were normalised.
+struct FeaturesState {
+  at::Tensor tensor;
+  std::array<double, 3> mean{};
+  std::array<double, 3> std{};
+};
 
 class FeaturesWrap : public Napi::ObjectWrap<FeaturesWrap> {
  public:
   static Napi::Function Define(Napi::Env env);
-  static Napi::Object New(Napi::Env env, at::Tensor tensor);
+  static Napi::Object New(Napi::Env env, FeaturesState state);
 
   explicit FeaturesWrap(const Napi::CallbackInfo& info);
   // Throws CodedError ERR_DISPOSED after dispose().
-  at::Tensor tensor() const;
+  const FeaturesState& state() const;
+  const at::Tensor& tensor() const { return state().tensor; }
   static FeaturesWrap* From(const Napi::Value& value);
 
  private:
@@ -21,7 +31,7 @@ class FeaturesWrap : public Napi::ObjectWrap<FeaturesWrap> {
   Napi::Value ByteLength(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
-  at::Tensor tensor_;
+  FeaturesState state_;
 };
 
 }  // namespace localformer

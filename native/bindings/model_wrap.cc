@@ -7,6 +7,7 @@
 
 #include "addon_data.h"
 #include "coded_error.h"
+#include "local/unit_costs.h"
 #include "options.h"
 #include "tensors.h"
 
@@ -49,6 +50,20 @@ Gradients ComputeGradients(const ModelState& state, const BatchInput& batch,
   return result;
 }
 
+Napi::Object DescribeCost(Napi::Env env, const UnitCost& cost) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* key, int64_t bytes) {
+    object.Set(key, static_cast<double>(bytes));
+  };
+  set("inputBytes", cost.input);
+  set("outputBytes", cost.output);
+  set("gradientBytes", cost.gradients);
+  set("keptBytes", cost.kept);
+  set("forwardPeakBytes", cost.forward_peak);
+  set("backwardPeakBytes", cost.backward_peak);
+  return object;
+}
+
 Napi::Object DescribeUnit(Napi::Env env, const Unit& unit) {
   int64_t count = 0;
   for (const auto& parameter : unit.Parameters()) count += parameter.second.numel();
@@ -79,6 +94,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          InstanceMethod<&ModelWrap::WriteParameters>("writeParameters"),
                          InstanceMethod<&ModelWrap::Predict>("predict"),
                          InstanceMethod<&ModelWrap::Gradients>("gradients"),
+                         InstanceMethod<&ModelWrap::MeasureUnits>("measureUnits"),
                          InstanceMethod<&ModelWrap::Dispose>("dispose"),
                      });
 }
@@ -180,6 +196,25 @@ Napi::Value ModelWrap::Gradients(const Napi::CallbackInfo& info) {
           object.Set("loss", result.loss);
           object.Set("gradients", ToJs(env, result.gradients));
           return object;
+        });
+  });
+}
+
+Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(),
+        [state = state(), batch = info[0].As<Napi::Number>().Int64Value(),
+         recompute = ReadRecompute(info[1]), compute_type = ReadComputeType(info[2]),
+         cancelled = data.executor.cancelled()] {
+          return localformer::MeasureUnits(*state->model, state->device, batch, recompute,
+                                           compute_type, cancelled);
+        },
+        [](Napi::Env env, std::vector<UnitCost>& costs) -> Napi::Value {
+          Napi::Array array = Napi::Array::New(env, costs.size());
+          for (uint32_t i = 0; i < costs.size(); ++i) array.Set(i, DescribeCost(env, costs[i]));
+          return array;
         });
   });
 }

@@ -21,6 +21,10 @@ bool Boolean(const Napi::Object& object, const char* key) {
   return object.Get(key).As<Napi::Boolean>().Value();
 }
 
+std::string Word(const Napi::Object& object, const char* key) {
+  return object.Get(key).As<Napi::String>().Utf8Value();
+}
+
 std::vector<int64_t> Integers(const Napi::Value& value) {
   const Napi::Array array = value.As<Napi::Array>();
   std::vector<int64_t> list;
@@ -63,20 +67,59 @@ SwinOptions ReadSwinOptions(const Napi::Object& object) {
 
 ModuleOptions ReadModuleOptions(const Napi::Object& object) {
   ModuleOptions o;
-  o.reconstruct = Boolean(object, "reconstruct");
-  o.decoder.kind = object.Get("decoder").As<Napi::String>().Utf8Value();
+  o.target = ParseTarget(Word(object, "target"));
+  o.distance = ParseDistance(Word(object, "distance"));
+  o.decoder.kind = Word(object, "decoder");
   o.decoder.hidden = Integer(object, "decoderHidden");
+  o.decoder.depth = Integer(object, "decoderDepth");
+  o.head.kind = Word(object, "head");
+  o.head.hidden = Integer(object, "headHidden");
+  o.head.depth = Integer(object, "headDepth");
   o.label_weight = Number(object, "labelWeight");
   o.reconstruction_weight = Number(object, "reconstructionWeight");
+  o.penalty_weight = Number(object, "penaltyWeight");
+  o.sample = Number(object, "sample");
   o.label_smoothing = Number(object, "labelSmoothing");
   o.chunk = Integer(object, "chunkSize");
   o.accumulate = Integer(object, "accumulate");
-  o.recompute = Boolean(object, "recompute");
+  o.recompute = ReadRecompute(object.Get("recompute"));
+  o.compute_type = ReadComputeType(object.Get("dtype"));
+  o.optimizer.kind = Word(object, "optimizer");
+  o.optimizer.weight_decay = Number(object, "weightDecay");
   o.optimizer.beta1 = Number(object, "beta1");
   o.optimizer.beta2 = Number(object, "beta2");
   o.optimizer.eps = Number(object, "eps");
-  o.optimizer.weight_decay = Number(object, "weightDecay");
+  o.optimizer.momentum = Number(object, "momentum");
   return o;
+}
+
+c10::ScalarType ReadComputeType(const Napi::Value& value) {
+  const std::string word = value.As<Napi::String>().Utf8Value();
+  if (word == "float32") return c10::ScalarType::Float;
+  if (word == "bfloat16") return c10::ScalarType::BFloat16;
+  throw CodedError("ERR_CONFIG",
+                   "Expected one of float32, bfloat16 for `dtype` but received \"" + word + "\"");
+}
+
+Recompute ReadRecompute(const Napi::Value& value) {
+  const std::string word = value.As<Napi::String>().Utf8Value();
+  if (word == "none") return Recompute::kNone;
+  if (word == "selective") return Recompute::kSelective;
+  if (word == "block") return Recompute::kBlock;
+  throw CodedError(
+      "ERR_CONFIG",
+      "Expected one of none, selective, block for `recompute` but received \"" + word + "\"");
+}
+
+std::vector<std::optional<double>> ReadLearningRates(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::optional<double>> rates;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value rate = array.Get(i);
+    rates.push_back(rate.IsNumber() ? std::optional<double>(rate.As<Napi::Number>().DoubleValue())
+                                    : std::nullopt);
+  }
+  return rates;
 }
 
 std::vector<int64_t> ReadLabels(const Napi::Value& value) {
@@ -94,6 +137,8 @@ BatchInput ReadBatch(const Napi::Object& object) {
     batch.labels = ReadLabels(object.Get("labels"));
     CheckSize(batch.labels.size(), batch.count, "labels");
   }
+  batch.options.mean = Triple(object.Get("mean"));
+  batch.options.std = Triple(object.Get("std"));
   const int64_t size = batch.count * 3 * batch.height * batch.width;
   const Napi::TypedArray images = object.Get("images").As<Napi::TypedArray>();
   CheckSize(images.ElementLength(), size, "images");
@@ -104,8 +149,6 @@ BatchInput ReadBatch(const Napi::Object& object) {
   }
   const uint8_t* data = images.As<Napi::Uint8Array>().Data();
   batch.pixels.assign(data, data + size);
-  batch.options.mean = Triple(object.Get("mean"));
-  batch.options.std = Triple(object.Get("std"));
   batch.options.crop_padding = Integer(object, "cropPadding");
   batch.options.flip = Boolean(object, "flip");
   batch.options.seed = static_cast<uint64_t>(Integer(object, "augmentSeed"));
@@ -122,6 +165,14 @@ at::Tensor BatchInput::Images(c10::Device device) const {
 }
 
 at::Tensor BatchInput::Labels(c10::Device device) const { return LabelTensor(labels, device); }
+
+Supervision BatchInput::Targets(c10::Device device) const {
+  Supervision supervision;
+  supervision.labels = Labels(device);
+  supervision.mean = options.mean;
+  supervision.std = options.std;
+  return supervision;
+}
 
 at::Tensor LabelTensor(const std::vector<int64_t>& labels, c10::Device device) {
   return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device);

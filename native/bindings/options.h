@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ namespace localformer {
 
 SwinOptions ReadSwinOptions(const Napi::Object& object);
 ModuleOptions ReadModuleOptions(const Napi::Object& object);
+// "float32" or "bfloat16".
+c10::ScalarType ReadComputeType(const Napi::Value& value);
+// "none", "selective" or "block".
+Recompute ReadRecompute(const Napi::Value& value);
+// Learning rates of modules from the first; null for one that learns nothing.
+std::vector<std::optional<double>> ReadLearningRates(const Napi::Value& value);
 
 // A batch copied out of JS memory, so that the native thread may read it.
 struct BatchInput {
@@ -29,6 +36,8 @@ struct BatchInput {
   // Float [count, 3, S, S] and int64 [count] on the device. Native thread.
   at::Tensor Images(c10::Device device) const;
   at::Tensor Labels(c10::Device device) const;
+  // Labels and the normalisation; without patches.
+  Supervision Targets(c10::Device device) const;
 };
 
 BatchInput ReadBatch(const Napi::Object& object);

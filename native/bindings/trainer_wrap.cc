@@ -30,12 +30,12 @@ std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const Bat
   c10::NoGradGuard no_grad;
   ForwardContext context;
   context.cancelled = cancelled;
-  at::Tensor x = batch.Images(state.model->device);
+  at::Tensor x = state.strategy->Patches(batch.Images(state.model->device));
   const at::Tensor labels = batch.Labels(state.model->device);
   std::vector<EvaluationResult> results;
   for (const auto& module : state.strategy->modules()) {
-    x = module->Forward(x, context);
-    const at::Tensor logits = module->Classify(x);
+    x = module->Forward(std::move(x), context);
+    const at::Tensor logits = module->Classify(x, context);
     EvaluationResult result;
     result.loss_sum = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
     result.correct = logits.argmax(1).eq(labels).sum().item<int64_t>();
@@ -49,7 +49,9 @@ Napi::Object ModuleResult(Napi::Env env, const ModuleStepResult& result) {
   const auto set = [&](const char* key, double value) { object.Set(key, value); };
   set("labelLoss", result.label_loss);
   set("reconstructionLoss", result.reconstruction_loss);
+  set("penalty", result.penalty);
   set("correct", static_cast<double>(result.correct));
+  object.Set("learned", result.learned);
   set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
   set("allocatedBytesAfter", static_cast<double>(result.allocated_bytes_after));
   set("featureBytes", static_cast<double>(result.feature_bytes));
@@ -96,10 +98,13 @@ std::vector<size_t> ReadEnds(const Napi::Value& value) {
   return ends;
 }
 
-std::unique_ptr<Strategy> MakeStrategy(const ModelState& state, const std::vector<size_t>& ends,
-                                       const ModuleOptions& options, uint64_t seed) {
-  if (ends.size() == 1) return std::make_unique<BackpropStrategy>(state.model, options, seed);
-  return std::make_unique<LocalStrategy>(state.model, ends, options, seed);
+std::vector<ModuleOptions> ReadModules(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<ModuleOptions> modules;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    modules.push_back(ReadModuleOptions(array.Get(i).As<Napi::Object>()));
+  }
+  return modules;
 }
 
 size_t ModuleIndex(const Napi::Value& value, const TrainerState& state) {
@@ -113,10 +118,7 @@ size_t ModuleIndex(const Napi::Value& value, const TrainerState& state) {
 // Features must have the shape that the module's first unit takes.
 void CheckFeatures(const at::Tensor& features, const ModuleTrainer& module) {
   const FeatureShape& want = module.segment().front()->input();
-  const std::vector<int64_t> shape =
-      module.segment().front()->name() == "patch_embed"
-          ? std::vector<int64_t>{features.size(0), want.channels, want.height, want.width}
-          : std::vector<int64_t>{features.size(0), want.height, want.width, want.channels};
+  const std::vector<int64_t> shape = {features.size(0), want.height, want.width, want.channels};
   if (features.sizes() == at::IntArrayRef(shape)) return;
   throw CodedError("ERR_SHAPE", "Expected features of shape " + c10::str(at::IntArrayRef(shape)) +
                                     " for " + module.name() + " but received " +
@@ -129,6 +131,22 @@ struct ModuleCall {
   size_t index;
   at::Tensor features;
 };
+
+// The image that a module reconstructs, as trainer.features() gave it; else nothing.
+FeaturesState ReadImage(const Napi::Value& value, const TrainerState& trainer, size_t index) {
+  const ModuleTrainer& module = *trainer.strategy->modules()[index];
+  if (!module.reconstructs() || module.options().target != Target::kImage) return {};
+  if (!value.IsObject()) {
+    throw CodedError(
+        "ERR_CONFIG",
+        "Expected Features for `image` but received nothing: " + module.name() +
+            " reconstructs the image",
+        "Pass what trainer.features(batch) gave: module.step(features, labels, { image }).");
+  }
+  const FeaturesState& image = FeaturesWrap::From(value)->state();
+  CheckFeatures(image.tensor, *trainer.strategy->modules()[0]);
+  return image;
+}
 
 ModuleCall ReadModuleCall(const Napi::CallbackInfo& info, std::shared_ptr<TrainerState> trainer) {
   const size_t index = ModuleIndex(info[0], *trainer);
@@ -151,6 +169,7 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::Features>("features"),
                          InstanceMethod<&TrainerWrap::StepModule>("stepModule"),
                          InstanceMethod<&TrainerWrap::ForwardModule>("forwardModule"),
+                         InstanceMethod<&TrainerWrap::ReleaseOptimizer>("releaseOptimizer"),
                          InstanceMethod<&TrainerWrap::Dispose>("dispose"),
                      });
 }
@@ -168,11 +187,12 @@ Napi::Value TrainerWrap::Create(const Napi::CallbackInfo& info) {
         .executor.Run(
             info.Env(),
             [model = ModelWrap::From(info[0])->state(), ends = ReadEnds(object.Get("ends")),
-             options = ReadModuleOptions(object),
+             options = ReadModules(object.Get("modules")),
              seed = object.Get("seed").As<Napi::Number>().Int64Value()] {
               auto state = std::make_shared<TrainerState>();
               state->model = model;
-              state->strategy = MakeStrategy(*model, ends, options, static_cast<uint64_t>(seed));
+              state->strategy = std::make_unique<Strategy>(model->model, ends, options,
+                                                           static_cast<uint64_t>(seed));
               return state;
             },
             [](Napi::Env env, std::shared_ptr<TrainerState>& state) -> Napi::Value {
@@ -234,10 +254,9 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         learning_rate = info[1].As<Napi::Number>().DoubleValue(),
-         cancelled = data.executor.cancelled()] {
+         learning_rates = ReadLearningRates(info[1]), cancelled = data.executor.cancelled()] {
           const c10::Device device = state->model->device;
-          return state->strategy->Step(batch.Images(device), batch.Labels(device), learning_rate,
+          return state->strategy->Step(batch.Images(device), batch.Targets(device), learning_rates,
                                        cancelled);
         },
         [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });
@@ -270,10 +289,11 @@ Napi::Value TrainerWrap::Features(const Napi::CallbackInfo& info) {
         .executor.Run(
             info.Env(),
             [state = state(), batch = ReadBatch(info[0].As<Napi::Object>())] {
-              return batch.Images(state->model->device);
+              return FeaturesState{state->strategy->Patches(batch.Images(state->model->device)),
+                                   batch.options.mean, batch.options.std};
             },
-            [](Napi::Env env, at::Tensor& images) -> Napi::Value {
-              return FeaturesWrap::New(env, std::move(images));
+            [](Napi::Env env, FeaturesState& patches) -> Napi::Value {
+              return FeaturesWrap::New(env, std::move(patches));
             });
   });
 }
@@ -291,17 +311,22 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [trainer = trainer, index = index, features = features, labels = std::move(labels),
+         image = ReadImage(info[4], *trainer, index),
          learning_rate = info[3].As<Napi::Number>().DoubleValue(),
          cancelled = data.executor.cancelled()] {
+          Supervision supervision;
+          supervision.labels = LabelTensor(labels, features.device());
+          supervision.patches = image.tensor;
+          supervision.mean = image.mean;
+          supervision.std = image.std;
           ModuleStepOutcome outcome;
-          outcome.result =
-              trainer->strategy->StepModule(index, features, LabelTensor(labels, features.device()),
-                                            learning_rate, cancelled, &outcome.output);
+          outcome.result = trainer->strategy->StepModule(index, features, supervision,
+                                                         learning_rate, cancelled, &outcome.output);
           return outcome;
         },
         [](Napi::Env env, ModuleStepOutcome& outcome) -> Napi::Value {
           Napi::Object object = ModuleResult(env, outcome.result);
-          object.Set("features", FeaturesWrap::New(env, std::move(outcome.output)));
+          object.Set("features", FeaturesWrap::New(env, {std::move(outcome.output), {}, {}}));
           return object;
         });
   });
@@ -320,8 +345,21 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
           return trainer->strategy->modules()[index]->Forward(features, context);
         },
         [](Napi::Env env, at::Tensor& output) -> Napi::Value {
-          return FeaturesWrap::New(env, std::move(output));
+          return FeaturesWrap::New(env, {std::move(output), {}, {}});
         });
+  });
+}
+
+Napi::Value TrainerWrap::ReleaseOptimizer(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state(), index = ModuleIndex(info[0], *state())] {
+              state->strategy->modules()[index]->ReleaseOptimizer();
+              return true;
+            },
+            [](Napi::Env env, bool&) { return env.Undefined(); });
   });
 }
 

@@ -35,6 +35,7 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value Features(const Napi::CallbackInfo& info);
   Napi::Value StepModule(const Napi::CallbackInfo& info);
   Napi::Value ForwardModule(const Napi::CallbackInfo& info);
+  Napi::Value ReleaseOptimizer(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<TrainerState> state_;

@@ -264,10 +264,10 @@ const CONFIGURATIONS: [string[], RegExp][] = [
   [['--image-size', '0'], /Expected a whole number from 1 to 4096 for `imageSize` but received 0/],
   [['--image-size', 'big'], /`imageSize` but received NaN/],
   [['--device', 'tpu'], /Expected cpu, cuda, cuda:N or auto for `device` but received "tpu"/],
-  [['--run', 'magic:4'], /the method is one of backprop, paper, greedy/],
+  [['--run', 'magic:4'], /the method is one of backprop, paper, infopro, greedy, trgl/],
   [
     ['--run', 'paper:4,color=red'],
-    /unknown key "color"; allowed are decoder, split, hidden, chunk/,
+    /unknown key "color"; allowed are split, target, decoder, hidden/,
   ],
   [['--run', 'paper:9'], /cannot be cut into 9 modules/],
 ]

@@ -122,7 +122,7 @@ test('bad input is told before anything runs, with exit code 2', () => {
   const wrong: readonly [readonly string[], readonly string[]][] = [
     [
       ['train', '--run', 'papr'],
-      ['papr', 'backprop, paper, greedy'],
+      ['papr', 'backprop, paper, infopro, greedy, trgl'],
     ],
     [
       ['train', '--epochs', '0'],
@@ -147,7 +147,7 @@ test('bad input is told before anything runs, with exit code 2', () => {
     ],
     [
       ['compare', '--run', 'paper:9', ...NETWORK],
-      ['9 modules', '1 to 4 modules'],
+      ['9 modules', 'at most 4 modules'],
     ],
     [['compare', ...NETWORK], ['run']],
     [['compare', '--run', 'backprop', ...NETWORK, '--memory-limit', '-1'], ['memoryLimit']],

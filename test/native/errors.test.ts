@@ -159,7 +159,7 @@ test('unknown options and values name what is allowed', async () => {
     await rejects(create, 'ERR_CONFIG', ...parts)
   }
   for (const [options, ...parts] of [
-    [{ method: 'infopro' }, '`method`', 'paper, greedy', '"infopro"'],
+    [{ method: 'infpro' }, '`method`', 'paper, infopro, greedy, trgl', '"infpro"'],
     [{ decoder: 'mlp' }, '`decoder`', 'linear, conv', '"mlp"'],
     [{ decoder: 'conv', decoderHidden: 12 }, '`decoderHidden`', '12', '8'],
     [{ modules: 0 }, '`modules`', '0'],
@@ -171,7 +171,18 @@ test('unknown options and values name what is allowed', async () => {
     [{ betas: [0.9, 1] }, '`betas.1`', 'below 1'],
     [{ eps: 0 }, '`eps`', '0'],
     [{ weightDecay: -0.1 }, '`weightDecay`', '-0.1'],
-    [{ optimizer: 'sgd' }, '"optimizer"', 'weightDecay'],
+    [{ optimizer: 'adam' }, '`optimizer`', 'adamw, sgd'],
+    [{ target: 'pixels' }, '`target`', 'features, image, none'],
+    [{ head: 'conv' }, '`head`', 'linear, mlp, transformer, later-stages'],
+    [{ distance: 'bce' }, 'bce', 'features', 'mse or l1'],
+    [{ decoder: 'infopro' }, 'infopro', 'image', 'linear, conv or transformer'],
+    [{ method: 'infopro', chunkSize: 4 }, 'BatchNorm', 'chunks of 4'],
+    [{ method: 'infopro', accumulate: 2 }, 'BatchNorm', '2 micro-batches'],
+    [{ sample: 0 }, '`sample`', '0'],
+    [{ dtype: 'float16' }, '`dtype`', 'float32, bfloat16'],
+    [{ recompute: 'all' }, '`recompute`', 'none, selective, block'],
+    [{ perModule: [null, null, null] }, '`perModule`', 'at most 2'],
+    [{ perModule: [{ lr: 1 }] }, 'perModule'],
     [{ seed: 1.5 }, '`seed`', '1.5'],
   ] as const) {
     const create = () =>
@@ -192,16 +203,20 @@ test('unknown options and values name what is allowed', async () => {
 test('splits that are impossible say which are possible', async () => {
   await using model = await SwinTransformer.create(TINY)
   for (const [options, ...parts] of [
-    [{ modules: 5 }, '4 stages', '5 modules', '1 to 4 modules'],
-    [{ modules: 2, split: [4] }, 'stages [4]'],
-    [{ modules: 2, split: [0] }, 'stages [0]'],
-    [{ modules: 2, split: [1, 2] }, '2 modules', '[1,2]'],
-    [{ modules: 3, split: [2] }, '3 modules', '[2]'],
+    [{ modules: 5 }, '4 stages', '5 modules', 'at most 4 modules', '`balanced`'],
+    [{ modules: 2, split: [4] }, '[4]', '1 to 3'],
+    [{ modules: 2, split: [0] }, '[0]'],
+    [{ modules: 2, split: [1, 2] }, 'makes 3 modules', 'not 2'],
+    [{ modules: 3, split: [2] }, 'makes 2 modules', 'not 3'],
     [{ modules: 3, split: [2, 1] }, '[2,1]', 'rising'],
-    [{ modules: 3, split: [2, 2] }, '[2,2]', 'different'],
+    [{ modules: 3, split: [2, 2] }, '[2,2]', 'rising'],
     [{ modules: 2, split: [1.5] }, '[1.5]'],
-    [{ modules: 1, split: [2] }, '1 modules', '[2]'],
-    [{ split: 'balanced' }, '`split`', '"balanced"'],
+    [{ modules: 1, split: [2] }, 'makes 2 modules', 'not 1'],
+    [{ split: 'even' }, '`split`', '"even"', 'balanced'],
+    [{ split: 'balanced', modules: 11 }, '10 units', '11 modules', '1 to 10'],
+    [{ split: 'blocks', modules: 4 }, 'makes 5 modules', 'not 4'],
+    [{ split: ['layers.9.blocks.0'] }, 'layers.9.blocks.0', 'patch_embed'],
+    [{ split: ['classifier'] }, 'classifier'],
   ] as const) {
     const create = () => LocalTrainer.create(model, untyped<LocalOptions>(options))
     await rejects(create, 'ERR_CONFIG', ...parts)

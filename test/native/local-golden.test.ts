@@ -1,9 +1,9 @@
 // Five steps of local learning against an implementation in Python that was written from METHOD.md.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { toNativeBatch } from '../../lib/batch.js'
 import type { NativeModule, NativeStep, NativeTensors } from '../../lib/native/contract.js'
 import { loadTorch } from '../../lib/native/load.js'
+import { unitNames } from '../../lib/splits.js'
 import { SwinTransformer } from '../../lib/swin-transformer.js'
 import { BackpropTrainer, LocalTrainer, type Trainer } from '../../lib/trainers.js'
 import { atMost, same } from '../helpers/expect.js'
@@ -46,13 +46,6 @@ function drive(trainer: Trainer): Driver {
   }
 }
 
-/** Stages that the cuts stand behind, or undefined where one stands inside a stage. */
-function stagesOf(cuts: readonly number[]): number[] | undefined {
-  const ends = [3, 6, 9]
-  const stages = cuts.map((cut) => ends.indexOf(cut) + 1)
-  return stages.includes(0) ? undefined : stages
-}
-
 async function makeDriver(
   model: SwinTransformer,
   config: LocalConfig,
@@ -63,36 +56,16 @@ async function makeDriver(
   const decoderHidden = golden.convDecoder.hidden
   const optimization = { betas, eps, weightDecay, labelSmoothing }
   if (cuts.length === 0) return drive(await BackpropTrainer.create(model, optimization))
-  const split = stagesOf(cuts)
-  if (split) {
-    return drive(
-      await LocalTrainer.create(model, {
-        ...optimization,
-        ...{ modules: cuts.length + 1, split, decoder, decoderHidden },
-        ...{ labelWeight, reconstructionWeight },
-        method: config.decoder === 'none' ? 'greedy' : 'paper',
-        ...(chunkSize !== undefined && { chunkSize }),
-      }),
-    )
-  }
-  // Cuts inside a stage are not offered to scripts, but the core can.
-  const native = await loadTorch().createTrainer(model.native, {
-    ...{ decoder, decoderHidden, eps, weightDecay, labelSmoothing },
-    ...{ labelWeight, reconstructionWeight, beta1: betas[0], beta2: betas[1] },
-    ends: [...cuts, model.units.length],
-    reconstruct: config.decoder !== 'none',
-    chunkSize: chunkSize ?? 0,
-    accumulate: 1,
-    recompute: false,
-    seed: 0,
-  })
-  return {
-    modules: native.modules(),
-    step: (step) => native.step(toNativeBatch(labelled(step), model.config), learningRate),
-    readAuxiliary: () => native.readAuxiliary(),
-    writeAuxiliary: (values) => native.writeAuxiliary(values),
-    dispose: () => native.dispose(),
-  }
+  const names = unitNames(sizes.depths)
+  return drive(
+    await LocalTrainer.create(model, {
+      ...optimization,
+      ...{ split: cuts.map((units) => names[units - 1] as string), decoder, decoderHidden },
+      ...{ labelWeight, reconstructionWeight },
+      method: config.decoder === 'none' ? 'greedy' : 'paper',
+      ...(chunkSize !== undefined && { chunkSize }),
+    }),
+  )
 }
 
 const isAuxiliary = (name: string) => name.startsWith('auxiliary.')
@@ -194,7 +167,9 @@ test('features between modules have the shapes of the fixture', async () => {
   await using model = await SwinTransformer.create({ ...sizes, device: 'cpu' })
   await using trainer = await LocalTrainer.create(model)
   let features = await trainer.features(labelled(0))
-  assert.equal(features.shape, [batch, 3, sizes.imageSize, sizes.imageSize])
+  // The normalised images, cut into patches.
+  const grid = sizes.imageSize / sizes.patchSize
+  assert.equal(features.shape, [batch, grid, grid, 3 * sizes.patchSize ** 2])
   const shapes: (readonly number[])[] = []
   for (const module of trainer.modules) {
     const next = await module.forward(features)

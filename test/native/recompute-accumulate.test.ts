@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { LocalOptions, OptimizationOptions } from '../../lib/methods.js'
 import { SwinTransformer } from '../../lib/swin-transformer.js'
 import { BackpropTrainer, LocalTrainer, type Trainer } from '../../lib/trainers.js'
-import { atMost, same } from '../helpers/expect.js'
+import { atMost } from '../helpers/expect.js'
 import { floatBatch, TINY } from '../helpers/tiny.js'
 
 type Method = 'backprop' | 'paper' | 'conv'
@@ -50,17 +50,22 @@ function close(got: Trained, want: Trained, tolerance: number, what: string): vo
 }
 
 for (const method of METHODS) {
-  test(`${method}: recomputed gradients are the same bit for bit, stochastic depth included`, async () => {
+  test(`${method}: recomputed gradients are the plain ones, stochastic depth included`, async () => {
     const plain = await trained(method, {}, { dropPath: 0.3 })
-    const recomputed = await trained(method, { recompute: 'block' }, { dropPath: 0.3 })
-    assert.equal(recomputed.losses, plain.losses)
-    same(plain.weights, recomputed.weights, method)
+    for (const recompute of ['selective', 'block'] as const) {
+      close(await trained(method, { recompute }, { dropPath: 0.3 }), plain, 1e-6, recompute)
+    }
   })
 
   test(`${method}: micro-batches give the whole batch's result`, async () => {
-    const whole = await trained(method, {})
+    const whole = await trained(method, {}, { dropPath: 0.3 })
     for (const accumulate of [2, 4, 8, 100]) {
-      close(await trained(method, { accumulate }), whole, 2e-6, `accumulate ${accumulate}`)
+      close(
+        await trained(method, { accumulate }, { dropPath: 0.3 }),
+        whole,
+        2e-6,
+        `accumulate ${accumulate}`,
+      )
     }
     const uneven = await trained(method, {}, { count: 7 })
     close(await trained(method, { accumulate: 3 }, { count: 7 }), uneven, 2e-6, '7 in 3')

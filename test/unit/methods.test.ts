@@ -2,7 +2,13 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalformerError } from '../../lib/errors.js'
-import { parseRunSpec, resolveLocalOptions } from '../../lib/methods.js'
+import {
+  modulesOfSpec,
+  parseRunSpec,
+  pinSplit,
+  resolveLocalOptions,
+  weightsOf,
+} from '../../lib/methods.js'
 import { learningRateAt } from '../../lib/schedule.js'
 import { resolveSplit, stageEnds } from '../../lib/splits.js'
 import { resolveSwinConfig } from '../../lib/swin-transformer.js'
@@ -21,18 +27,52 @@ function configError(work: () => unknown, ...parts: readonly string[]): void {
 }
 
 test('a run spec names method, modules and options', () => {
-  const spec = parseRunSpec('paper:2,decoder=conv,split=2,hidden=64,chunk=4')
-  assert.equal(spec, {
-    text: 'paper:2,decoder=conv,split=2,hidden=64,chunk=4',
-    method: 'paper',
-    modules: 2,
-    split: [2],
+  const text = 'paper:2,decoder=conv,split=2,hidden=64,chunk=4,a=0..2,dtype=bfloat16'
+  const spec = parseRunSpec(text)
+  const given = {
     decoder: 'conv',
+    split: [2],
     decoderHidden: 64,
     chunkSize: 4,
-    recompute: 'none',
-    accumulate: 1,
-  })
+    labelWeight: [0, 2],
+    dtype: 'bfloat16',
+  }
+  assert.equal(spec.given, given)
+  for (const [key, value] of Object.entries({ ...given, text, method: 'paper', modules: 2 })) {
+    assert.equal(spec[key as keyof typeof spec], value, key)
+  }
+  assert.is(spec.recompute, 'none')
+})
+
+test('methods are presets, and options go over them', () => {
+  const losses = (text: string) => {
+    const { target, decoder, distance, labelWeight, reconstructionWeight, penaltyWeight } =
+      parseRunSpec(text)
+    return [target, decoder, distance, labelWeight, reconstructionWeight, penaltyWeight]
+  }
+  assert.equal(losses('paper:4'), ['features', 'linear', 'mse', 1, 1, 0])
+  assert.equal(losses('greedy:4'), ['none', 'linear', 'mse', 1, 1, 0])
+  assert.equal(losses('trgl:4'), ['none', 'linear', 'mse', 1, 1, 0.05])
+  assert.equal(losses('infopro:4'), ['image', 'infopro', 'bce', [0, 2], [6, 1], 0])
+  assert.equal(losses('infopro:2'), ['image', 'infopro', 'bce', 1, 5, 0])
+  assert.equal(losses('infopro:4,decoder=conv,distance=l1,b=1').slice(0, 5), [
+    ...['image', 'conv', 'l1', [0, 2], 1],
+  ])
+  assert.equal(losses('paper:4,target=image,distance=bce').slice(0, 3), ['image', 'linear', 'bce'])
+})
+
+test("a weight runs linearly over the modules that have auxiliary losses, as InfoPro's", () => {
+  assert.equal(weightsOf([6, 1], 4).slice(0, 3), [6, 3.5, 1])
+  assert.equal(weightsOf([5, 0], 2).slice(0, 1), [5])
+  assert.equal(weightsOf(3, 3), [3, 3, 3])
+})
+
+test('a balanced split is written out where it must stay the same', () => {
+  const spec = parseRunSpec('paper:2,split=balanced,decoder=conv')
+  const pinned = pinSplit(spec, ['layers.0.blocks.0'])
+  assert.is(pinned, 'paper:2,split=layers.0.blocks.0,decoder=conv')
+  assert.equal(parseRunSpec(pinned).split, ['layers.0.blocks.0'])
+  assert.is(pinSplit(parseRunSpec('paper:4'), ['x']), 'paper:4')
 })
 
 test('the number of modules defaults to 4, and to 1 end to end', () => {
@@ -41,17 +81,21 @@ test('the number of modules defaults to 4, and to 1 end to end', () => {
 })
 
 test('a wrong run spec is told with what is allowed', () => {
-  configError(() => parseRunSpec(''), 'backprop, paper, greedy')
-  configError(() => parseRunSpec('papr:4'), 'papr:4', 'backprop, paper, greedy')
+  configError(() => parseRunSpec(''), 'backprop, paper, infopro, greedy, trgl')
+  configError(() => parseRunSpec('papr:4'), 'papr:4', 'backprop, paper, infopro, greedy, trgl')
   configError(() => parseRunSpec('paper:0'), 'at least 1', '"0"')
   configError(() => parseRunSpec('paper:2.5'), '2.5')
   configError(() => parseRunSpec('paper:2:3'), 'METHOD[:K]')
   configError(() => parseRunSpec('backprop:2'), 'one module')
-  configError(() => parseRunSpec('backprop,decoder=conv'), 'decoder', 'recompute, accumulate')
+  configError(
+    () => parseRunSpec('backprop,decoder=conv'),
+    'decoder',
+    'recompute, accumulate, dtype',
+  )
   configError(
     () => parseRunSpec('paper:4,deocder=conv'),
     'deocder',
-    'decoder, split, hidden, chunk',
+    'split, target, decoder, hidden',
   )
   configError(() => parseRunSpec('paper:4,decoder=mlp'), 'linear, conv', 'mlp')
   configError(() => parseRunSpec('paper:4,decoder=conv,decoder=linear'), 'twice')
@@ -78,12 +122,20 @@ test('a split is cut behind stages', () => {
   assert.equal(resolveSplit([1, 3], 3, depths), [3, 13, 17])
 })
 
+test('a split names stages, units, or a module for each block', () => {
+  const depths = [2, 2, 6, 2]
+  assert.equal(resolveSplit(['stage2'], 2, depths), [6, 17])
+  assert.equal(resolveSplit(['layers.0.blocks.0', 2], 3, depths), [2, 6, 17])
+  assert.equal(resolveSplit('blocks', 12, depths), [2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 15, 17])
+  assert.is(modulesOfSpec(parseRunSpec('paper,split=blocks'), depths), 12)
+})
+
 test('an impossible split says what is possible', () => {
   const depths = [2, 2, 6, 2]
-  configError(() => resolveSplit('stages', 5, depths), '5 modules', '1 to 4 modules')
+  configError(() => resolveSplit('stages', 5, depths), '5 modules', 'at most 4 modules')
   configError(() => resolveSplit([2, 1], 3, depths), '[2,1]', 'rising')
   configError(() => resolveSplit([4], 2, depths), '1 to 3')
-  configError(() => resolveSplit([1], 3, depths), '3 modules')
+  configError(() => resolveSplit([1], 3, depths), 'makes 2 modules', 'not 3')
 })
 
 test('the window defaults to the largest that divides every map', () => {

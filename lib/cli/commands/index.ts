@@ -6,6 +6,7 @@ import { datasetCommand } from './dataset.js'
 import { doctorCommand } from './doctor.js'
 import { evaluateCommand } from './evaluate.js'
 import { libtorchCommand } from './libtorch.js'
+import { reproduceCommand } from './reproduce.js'
 import { summaryCommand } from './summary.js'
 import { trainCommand } from './train.js'
 import { weightsCommand } from './weights.js'
@@ -14,6 +15,7 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   trainCommand as never,
   evaluateCommand as never,
   compareCommand as never,
+  reproduceCommand as never,
   summaryCommand as never,
   weightsCommand,
   datasetCommand,

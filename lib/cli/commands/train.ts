@@ -112,7 +112,12 @@ async function runTraining(
   const { dropPath, weightDecay, labelSmoothing, seed } = options
   const network = { ...swinOptionsOf({ ...options, classes: data.classes.length }), dropPath }
   await using model = await SwinTransformer.create(network)
-  await using trainer = await createTrainer(model, spec, { weightDecay, labelSmoothing, seed })
+  await using trainer = await createTrainer(
+    model,
+    spec,
+    { weightDecay, labelSmoothing, seed },
+    options.batchSize,
+  )
   note(options, `Device ${model.device}: ${model.deviceReason}`)
   const directory = path.resolve(options.runDir ?? defaultFolder(spec))
   const { signal: _, ...recorded } = loop
@@ -126,7 +131,7 @@ async function runTraining(
   })
   const progress = commandProgress(options)
   try {
-    const save = () => folder.writeWeights(trainer, spec.text, data)
+    const save = () => folder.writeWeights(trainer, spec, data)
     const summary = await follow(train(trainer, data, loop), folder, progress, options, save)
     const weights = await save()
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }

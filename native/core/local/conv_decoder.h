@@ -1,7 +1,8 @@
-// Decoder `conv`: bilinear to the input grid, Conv3x3 to `hidden`, norm, ReLU, Conv3x3 to C_in.
-// Parameters `conv1.*`, `norm.*`, `conv2.*`.
+// Decoder `conv`: bilinear to the target's grid, Conv3x3 to `hidden`, norm, ReLU, Conv3x3.
+// [B, H, W, C] -> [B, H * r, W * r, C_target]. Parameters `conv1.*`, `norm.*`, `conv2.*`.
 #pragma once
 
+#include "local/convolution.h"
 #include "local/decoder.h"
 
 namespace localformer {
@@ -14,15 +15,15 @@ class ConvDecoder : public Decoder {
 
   ConvDecoder(const FeatureShape& output, const FeatureShape& target, int64_t hidden,
               at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& features) const override;
+  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
 
  private:
   int64_t height_;
   int64_t width_;
-  Linear conv1_;  // weight: [hidden, C, 3, 3]
-  LayerNorm norm_;
-  Linear conv2_;  // weight: [C_in, hidden, 3, 3]
+  Convolution conv1_;  // C -> hidden
+  LayerNorm norm_;     // Its weight and bias serve the group norm.
+  Convolution conv2_;  // hidden -> C_target
 };
 
 }  // namespace localformer

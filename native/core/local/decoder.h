@@ -1,30 +1,33 @@
-// Decoders: from a module's output back to the features that came into it.
-// [B, H, W, C] -> [B, H * r, W * r, C_in], r = side of the input grid / side of the output grid.
+// Decoders: from a module's output back to the features that came into it, or to the image.
+// [B, H, W, C] -> [B, H * r, W * r, C_target], r = side of the target / side of the output.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "local/auxiliary_site.h"
 #include "swin/parameters.h"
-#include "swin/unit.h"
 
 namespace localformer {
 
 class Decoder {
  public:
   virtual ~Decoder() = default;
-  virtual at::Tensor Forward(const at::Tensor& features) const = 0;
+  // For an image the logits of its pixels, whose sigmoid lies in [0, 1].
+  virtual at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const = 0;
   virtual ParameterList Parameters() const = 0;
+  // Moves what is no parameter (indices, masks) to a device.
+  virtual void MoveBuffers(c10::Device) {}
 };
 
 struct DecoderOptions {
-  std::string kind = "linear";  // linear | conv
+  std::string kind = "linear";  // linear | conv | transformer | infopro
   int64_t hidden = 48;          // Channels between the two convolutions of `conv`.
+  int64_t depth = 1;            // Swin blocks of `transformer`.
 };
 
-// `output` is what the module gives, `target` the shape of the features to reconstruct.
 // Throws CodedError ERR_CONFIG for an unknown kind or a `hidden` that the norm cannot divide.
-std::unique_ptr<Decoder> CreateDecoder(const DecoderOptions& options, const FeatureShape& output,
-                                       const FeatureShape& target, at::Generator& generator);
+std::unique_ptr<Decoder> CreateDecoder(const DecoderOptions& options, const AuxiliarySite& site,
+                                       at::Generator& generator);
 
 }  // namespace localformer

@@ -1,22 +1,31 @@
-// The auxiliary head of a module: class logits from the module's output (METHOD: head `linear`).
+// Auxiliary heads: class logits from a module's output. [B, H, W, C] -> [B, classes].
 #pragma once
 
+#include <memory>
+#include <string>
+
+#include "local/auxiliary_site.h"
 #include "swin/parameters.h"
-#include "swin/unit.h"
 
 namespace localformer {
 
-// LayerNorm, mean over tokens, linear: [B, H, W, C] -> [B, classes].
-class LinearHead {
+class Head {
  public:
-  LinearHead(const FeatureShape& input, int64_t classes, at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& features) const;
-  // Names `norm.*` and `fc.*`.
-  ParameterList Parameters() const;
-
- private:
-  LayerNorm norm_;
-  Linear fc_;
+  virtual ~Head() = default;
+  virtual at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const = 0;
+  virtual ParameterList Parameters() const = 0;
+  // Moves what is no parameter (indices, masks) to a device.
+  virtual void MoveBuffers(c10::Device) {}
 };
+
+struct HeadOptions {
+  std::string kind = "linear";  // linear | mlp | transformer | later-stages
+  int64_t hidden = 0;           // Width of `mlp`'s hidden layer; 0: that of the features.
+  int64_t depth = 1;            // Swin blocks of `transformer`.
+};
+
+// Throws CodedError ERR_CONFIG for an unknown kind.
+std::unique_ptr<Head> CreateHead(const HeadOptions& options, const AuxiliarySite& site,
+                                 at::Generator& generator);
 
 }  // namespace localformer

@@ -1,4 +1,6 @@
-// Decoder `linear`. Parameters `proj.weight` [r * r * C_in, C], `proj.bias`.
+// Decoder `linear`: one linear map per token, then a pixel shuffle to the target's grid.
+// [B, H, W, C] -> [B, H * r, W * r, C_target]. Parameters `proj.weight` [r * r * C_target, C],
+// `proj.bias`.
 #pragma once
 
 #include "local/decoder.h"
@@ -7,8 +9,9 @@ namespace localformer {
 
 class LinearDecoder : public Decoder {
  public:
+  // The target's side is a multiple of the output's.
   LinearDecoder(const FeatureShape& output, const FeatureShape& target, at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& features) const override;
+  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
 
  private:

@@ -8,20 +8,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "coded_error.h"
-#include "local/segment_pass.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 #include "train/out_of_memory.h"
 
 namespace localformer {
 namespace {
-
-at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing) {
-  return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Mean,
-                                /*ignore_index=*/-100, smoothing);
-}
 
 int64_t CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
   c10::NoGradGuard no_grad;
@@ -30,6 +25,22 @@ int64_t CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// What the device looks like after a module's work.
+void Finish(c10::Device device, const PeakWindow& window, const at::Tensor& output,
+            std::chrono::steady_clock::time_point start, ModuleStepResult* result) {
+  // A device works behind the host's back: without waiting, this module's time would be booked on
+  // the next one.
+  Synchronize(device);
+  result->peak_allocated_bytes = window.PeakAllocated();
+  result->allocated_bytes_after = AllocatedBytes(device);
+  result->feature_bytes = static_cast<int64_t>(output.nbytes());
+  result->seconds = SecondsSince(start);
+}
+
+at::Tensor SelectTokens(const at::Tensor& map, const at::Tensor& rows) {
+  return map.reshape({-1, map.size(-1)}).index_select(0, rows);
 }
 
 }  // namespace
@@ -48,75 +59,123 @@ const char* PhaseName(Phase phase) {
   return "unknown";
 }
 
+Supervision Supervision::Slice(int64_t begin, int64_t end) const {
+  Supervision part = *this;
+  part.labels = labels.slice(0, begin, end);
+  if (patches.defined()) part.patches = patches.slice(0, begin, end);
+  return part;
+}
+
 ModuleTrainer::ModuleTrainer(std::string name, Segment segment, bool last,
-                             const FeatureShape& target, int64_t classes,
+                             const AuxiliarySite& site, int64_t largest_map,
                              const ModuleOptions& options, at::Generator& generator)
-    : name_(std::move(name)), segment_(std::move(segment)), options_(options) {
-  if (const auto* embedding = dynamic_cast<const PatchEmbedding*>(segment_.front())) {
-    patch_ = embedding->patch();
-  }
+    : name_(std::move(name)),
+      segment_(std::move(segment)),
+      options_(options),
+      site_(site),
+      largest_map_(largest_map),
+      first_(dynamic_cast<const PatchEmbedding*>(segment_.front()) != nullptr) {
   for (const Unit* unit : segment_) {
     for (auto& parameter : unit->Parameters()) segment_parameters_.push_back(std::move(parameter));
   }
+  const c10::Device device = segment_parameters_.front().second.device();
   if (!last) {
-    const FeatureShape& output = segment_.back()->output();
-    head_ = std::make_unique<LinearHead>(output, classes, generator);
+    head_ = CreateHead(options_.head, site_, generator);
+    head_->MoveBuffers(device);
     AppendWithPrefix("head", head_->Parameters(), &auxiliary_parameters_);
-    if (options_.reconstruct) {
-      decoder_ = CreateDecoder(options_.decoder, output, target, generator);
+    if (options_.target != Target::kNone) {
+      decoder_ = CreateDecoder(options_.decoder, site_, generator);
+      decoder_->MoveBuffers(device);
       AppendWithPrefix("decoder", decoder_->Parameters(), &auxiliary_parameters_);
     }
   }
-  MoveTo(segment_parameters_.front().second.device(), auxiliary_parameters_);
-  ParameterList all = segment_parameters_;
-  all.insert(all.end(), auxiliary_parameters_.begin(), auxiliary_parameters_.end());
-  optimizer_ = std::make_unique<AdamW>(all, options_.optimizer);
+  MoveTo(device, auxiliary_parameters_);
+  // Before the first step, so that resident bytes are the same before and after it.
+  optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
 }
 
-ModuleStepResult ModuleTrainer::Step(at::Tensor features, const at::Tensor& labels,
+ParameterList ModuleTrainer::AllParameters() const {
+  ParameterList all = segment_parameters_;
+  all.insert(all.end(), auxiliary_parameters_.begin(), auxiliary_parameters_.end());
+  return all;
+}
+
+ForwardContext ModuleTrainer::Prepared(const ForwardContext& context) const {
+  ForwardContext own = context;
+  own.compute_type = options_.compute_type;
+  return own;
+}
+
+ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& supervision,
                                      double learning_rate, const ForwardContext& context,
                                      at::Tensor* output,
                                      const std::function<void(ModuleStepResult*)>& after_backward) {
   const auto start = std::chrono::steady_clock::now();
-  const c10::Device device = labels.device();
+  const c10::Device device = supervision.labels.device();
   ModuleStepResult result;
   const PeakWindow window = OpenPeakWindow(device);
   try {
-    *output = ComputeGradients(std::move(features), labels, context, &result);
+    phase_ = Phase::kUpdate;
+    if (!optimizer_) optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
+    *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
     after_backward(&result);
     phase_ = Phase::kUpdate;
     optimizer_->Step(learning_rate);
   } catch (const c10::OutOfMemoryError&) {
-    optimizer_->ClearGradients();
+    ClearGradients();
     throw OutOfMemory(device, name_, PhaseName(phase_));
   } catch (...) {
-    optimizer_->ClearGradients();
+    ClearGradients();
     throw;
   }
-  optimizer_->ClearGradients();
-  // A device works behind the host's back: without waiting, this module's time would be booked on
-  // the next one.
-  Synchronize(device);
-  result.peak_allocated_bytes = window.PeakAllocated();
-  result.allocated_bytes_after = AllocatedBytes(device);
-  result.feature_bytes = static_cast<int64_t>(output->nbytes());
-  result.seconds = SecondsSince(start);
+  ClearGradients();
+  Finish(device, window, *output, start, &result);
   return result;
 }
 
-at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const at::Tensor& labels,
+ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& supervision,
+                                     const ForwardContext& context, at::Tensor* output) {
+  const auto start = std::chrono::steady_clock::now();
+  const c10::Device device = supervision.labels.device();
+  ModuleStepResult result;
+  result.learned = false;
+  const PeakWindow window = OpenPeakWindow(device);
+  try {
+    phase_ = Phase::kForward;
+    *output = Forward(std::move(features), context);
+    const at::Tensor logits = Classify(*output, context);
+    result.label_loss =
+        CrossEntropy(logits, supervision.labels, options_.label_smoothing).item<double>();
+    result.correct = CountCorrect(logits, supervision.labels);
+  } catch (const c10::OutOfMemoryError&) {
+    throw OutOfMemory(device, name_, PhaseName(phase_));
+  }
+  Finish(device, window, *output, start, &result);
+  return result;
+}
+
+at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
                                            const ForwardContext& context,
                                            ModuleStepResult* result) {
-  const int64_t batch = labels.size(0);
+  const int64_t batch = supervision.labels.size(0);
   const int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
-  if (size == batch) return LearnFrom(std::move(features), labels, 1.0, context, result);
+  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, result);
   at::Tensor output;
+  const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
     const int64_t end = std::min(begin + size, batch);
     const double share = static_cast<double>(end - begin) / static_cast<double>(batch);
-    const at::Tensor part = LearnFrom(features.slice(0, begin, end), labels.slice(0, begin, end),
-                                      share, context, result);
+    // Every micro-batch draws for the whole batch and takes its part: the result does not depend on
+    // their number.
+    at::Generator generator = before.clone();
+    ForwardContext own = context;
+    own.generator = &generator;
+    own.first_sample = begin;
+    own.batch_size = batch;
+    const at::Tensor part =
+        LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), share, own, result);
     if (!output.defined()) {
+      context.generator->set_state(generator.get_state());
       std::vector<int64_t> shape = part.sizes().vec();
       shape[0] = batch;
       output = at::empty(shape, part.options());
@@ -126,22 +185,28 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const at::Tensor
   return output;
 }
 
-at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const at::Tensor& labels, double share,
-                                    const ForwardContext& context, ModuleStepResult* result) {
+at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supervision,
+                                    double share, const ForwardContext& context,
+                                    ModuleStepResult* result) {
   phase_ = Phase::kForward;
+  SegmentPassOptions pass_options;
+  pass_options.recompute = options_.recompute;
+  pass_options.chunk_values = ChunkSize(supervision.labels.size(0)) * largest_map_;
+  pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
-  if (!reconstructs()) features.reset();
+  if (!reconstructs() || options_.target != Target::kFeatures) features.reset();
   const std::unique_ptr<SegmentPass> pass =
-      SegmentPass::Run(segment_, std::move(input), context, options_.recompute);
+      SegmentPass::Run(segment_, std::move(input), context, pass_options);
+  result->penalty += share * pass->energy();
   phase_ = Phase::kLosses;
   const at::Tensor gradient =
-      last() ? ClassifierGradient(pass->output(), labels, share, result)
-             : AuxiliaryGradient(pass->output(), features, labels, share, context, result);
+      last() ? ClassifierGradient(pass->output(), supervision.labels, share, result)
+             : AuxiliaryGradient(pass->output(), features, supervision, share, context, result);
   features.reset();
   CheckFinite(*result);
   phase_ = Phase::kBackward;
-  pass->Backward(gradient);
+  pass->Backward(gradient, share * options_.penalty_weight);
   return pass->output();
 }
 
@@ -156,10 +221,11 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output, const at:
 }
 
 at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
-                                            const at::Tensor& labels, double batch_share,
+                                            const Supervision& supervision, double batch_share,
                                             const ForwardContext& context,
                                             ModuleStepResult* result) const {
   const int64_t batch = output.size(0), size = ChunkSize(batch);
+  const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
@@ -168,17 +234,25 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     const double share =
         batch_share * static_cast<double>(end - begin) / static_cast<double>(batch);
     const at::Tensor x = output.slice(0, begin, end).detach().requires_grad_(true);
-    const at::Tensor y = labels.slice(0, begin, end);
+    const Supervision part = supervision.Slice(begin, end);
     {
-      const at::Tensor logits = head_->Forward(x);
-      const at::Tensor loss = CrossEntropy(logits, y, options_.label_smoothing);
+      const at::Tensor logits = head_->Forward(x, context);
+      const at::Tensor loss = CrossEntropy(logits, part.labels, options_.label_smoothing);
       result->label_loss += share * loss.item<double>();
-      result->correct += CountCorrect(logits, y);
+      result->correct += CountCorrect(logits, part.labels);
       (loss * (share * options_.label_weight)).backward();
     }
     if (decoder_ != nullptr) {
+      at::Tensor prediction = decoder_->Forward(x, context);
+      at::Tensor target =
+          TargetOf(features.defined() ? features.slice(0, begin, end) : features, part);
+      if (tokens.defined()) {
+        const at::Tensor rows = tokens.slice(0, begin, end).flatten().nonzero().squeeze(1);
+        prediction = SelectTokens(prediction, rows);
+        target = SelectTokens(target, rows);
+      }
       const at::Tensor loss =
-          at::mse_loss(decoder_->Forward(x), Target(features.slice(0, begin, end)));
+          ReconstructionLoss(prediction, target, options_.target, options_.distance);
       result->reconstruction_loss += share * loss.item<double>();
       (loss * (share * options_.reconstruction_weight)).backward();
     }
@@ -187,11 +261,41 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
   return gradient;
 }
 
-at::Tensor ModuleTrainer::Target(const at::Tensor& features) const {
+at::Tensor ModuleTrainer::TargetOf(const at::Tensor& features,
+                                   const Supervision& supervision) const {
   c10::NoGradGuard no_grad;
+  if (options_.target == Target::kImage) {
+    const auto channels = [&](const std::array<double, 3>& values) {
+      return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(supervision.patches.device());
+    };
+    const int64_t patch = site_.target.height / supervision.patches.size(1);
+    return JoinPatches(supervision.patches, patch)
+        .mul(channels(supervision.std))
+        .add_(channels(supervision.mean))
+        .clamp_(0.0, 1.0);
+  }
   // The normalised image stands for itself; features are layer-normalised without affine weights.
-  if (patch_ != 0) return CutIntoPatches(features, patch_);
-  return at::layer_norm(features, {features.size(-1)});
+  return first_ ? features : at::layer_norm(features, {features.size(-1)});
+}
+
+at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
+                                     const ForwardContext& context) const {
+  if (decoder_ == nullptr || options_.sample >= 1.0) return {};
+  const int64_t count = output.size(0), h = output.size(1), w = output.size(2);
+  const int64_t batch = context.batch_size > 0 ? context.batch_size : count;
+  const int64_t kept = std::max<int64_t>(
+      1, static_cast<int64_t>(std::lround(options_.sample * static_cast<double>(h * w))));
+  // Every sample's own tokens: those with the largest of one random number each.
+  const at::Tensor chosen =
+      std::get<1>(at::rand({batch, h * w}, *context.generator, at::kFloat).topk(kept, /*dim=*/1));
+  const int64_t scale = site_.target.height / h;
+  return at::zeros({batch, h * w}, at::kBool)
+      .scatter_(1, chosen, true)
+      .slice(0, context.first_sample, context.first_sample + count)
+      .view({count, h, w})
+      .repeat_interleave(scale, 1)
+      .repeat_interleave(scale, 2)
+      .to(output.device());
 }
 
 int64_t ModuleTrainer::ChunkSize(int64_t batch) const {
@@ -200,8 +304,12 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch) const {
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   const bool labels_ok = std::isfinite(result.label_loss);
-  if (labels_ok && std::isfinite(result.reconstruction_loss)) return;
-  const std::string which = labels_ok ? "reconstruction" : "label";
+  if (labels_ok && std::isfinite(result.reconstruction_loss) && std::isfinite(result.penalty)) {
+    return;
+  }
+  const std::string which = !labels_ok                                   ? "label"
+                            : !std::isfinite(result.reconstruction_loss) ? "reconstruction"
+                                                                         : "penalty";
   CodedError error("ERR_NON_FINITE",
                    "The " + which + " loss of " + name_ +
                        " is not a finite number; its weights were left as they were",
@@ -211,20 +319,26 @@ void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   throw error;
 }
 
-at::Tensor ModuleTrainer::Forward(const at::Tensor& features, const ForwardContext& context) const {
+at::Tensor ModuleTrainer::Forward(at::Tensor features, const ForwardContext& context) const {
   c10::NoGradGuard no_grad;
-  return ForwardSegment(segment_, features, context);
+  return ForwardSegment(segment_, std::move(features), Prepared(context));
 }
 
-at::Tensor ModuleTrainer::Classify(const at::Tensor& output) const {
+at::Tensor ModuleTrainer::Classify(const at::Tensor& output, const ForwardContext& context) const {
   c10::NoGradGuard no_grad;
-  return last() ? output : head_->Forward(output);
+  return last() ? output : head_->Forward(output, Prepared(context));
 }
 
 bool ModuleTrainer::HasGradient() const {
   const auto has = [](const NamedTensor& p) { return p.second.grad().defined(); };
   return std::any_of(segment_parameters_.begin(), segment_parameters_.end(), has) ||
          std::any_of(auxiliary_parameters_.begin(), auxiliary_parameters_.end(), has);
+}
+
+void ModuleTrainer::ClearGradients() {
+  for (const ParameterList* list : {&segment_parameters_, &auxiliary_parameters_}) {
+    for (const auto& parameter : *list) parameter.second.mutable_grad().reset();
+  }
 }
 
 }  // namespace localformer

@@ -3,38 +3,60 @@
 // (METHOD, section 4). Features in -> detached features out.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "local/auxiliary_site.h"
 #include "local/decoder.h"
 #include "local/head.h"
+#include "local/losses.h"
+#include "local/segment_pass.h"
 #include "swin/unit.h"
-#include "train/adamw.h"
+#include "train/optimizer.h"
 
 namespace localformer {
 
 struct ModuleOptions {
-  bool reconstruct = true;  // Target `features` with `decoder`; false: labels alone.
+  Target target = Target::kFeatures;
+  Distance distance = Distance::kMse;
   DecoderOptions decoder;
+  HeadOptions head;
   double label_weight = 1.0;           // a
   double reconstruction_weight = 1.0;  // b
+  double penalty_weight = 0.0;         // c, of the residual branches' energy; TRGL's 1 / (2 tau).
+  double sample = 1.0;                 // Share of the output's tokens that are reconstructed.
   double label_smoothing = 0.0;        // In [0, 1).
   int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: an eighth.
   int64_t accumulate = 1;              // Micro-batches whose gradients add up to one step.
-  bool recompute = false;              // Keep only the inputs of units for the backward pass.
-  AdamWOptions optimizer;
+  Recompute recompute = Recompute::kNone;
+  c10::ScalarType compute_type = c10::ScalarType::Float;
+  OptimizerOptions optimizer;
 };
 
 // Where in a step something happened; names for people and for errors.
 enum class Phase { kForward, kLosses, kBackward, kUpdate };
 const char* PhaseName(Phase phase);
 
+// What the losses compare with.
+struct Supervision {
+  at::Tensor labels;  // int64 [B]
+  at::Tensor
+      patches;  // The normalised images cut into patches, for target `image`; else undefined.
+  std::array<double, 3> mean{};  // Of the normalisation, by channel; pixels in [0, 1].
+  std::array<double, 3> std{};
+
+  Supervision Slice(int64_t begin, int64_t end) const;
+};
+
 struct ModuleStepResult {
   double label_loss = 0.0;
   double reconstruction_loss = 0.0;  // 0 where the module has no decoder.
+  double penalty = 0.0;              // Energy of the residual branches; 0 where not asked for.
   int64_t correct = 0;               // Samples whose largest logit is the label's.
+  bool learned = true;               // False where the module was frozen.
   int64_t peak_allocated_bytes = 0;  // While this module stepped.
   int64_t allocated_bytes_after = 0;
   int64_t feature_bytes = 0;  // Of the features handed on.
@@ -46,24 +68,29 @@ struct ModuleStepResult {
 class ModuleTrainer {
  public:
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
-  // `target` is the shape of the features to reconstruct.
-  ModuleTrainer(std::string name, Segment segment, bool last, const FeatureShape& target,
-                int64_t classes, const ModuleOptions& options, at::Generator& generator);
+  // `largest_map`: values of the network's largest feature map; recomputation takes as much at a
+  // time as a chunk of samples has there.
+  ModuleTrainer(std::string name, Segment segment, bool last, const AuxiliarySite& site,
+                int64_t largest_map, const ModuleOptions& options, at::Generator& generator);
 
-  // One local step. `features` [B, H, W, C], or images [B, 3, H, W] for the first module; taken by
-  // value so that the caller can give its reference up. `labels` int64 [B].
-  // `*output` receives the detached output of the forward pass, taken before the update; the logits
-  // where this is the last module. `after_backward` is called while the gradients are alive.
-  // Throws CodedError ERR_NON_FINITE before the weights are touched.
-  ModuleStepResult Step(at::Tensor features, const at::Tensor& labels, double learning_rate,
+  // One local step. `features` [B, H, W, C], for the first module patches; taken by value so that
+  // the caller can give its reference up. `*output` receives the detached output of the forward
+  // pass, taken before the update; the logits where this is the last module. `after_backward` is
+  // called while the gradients are alive. Throws CodedError ERR_NON_FINITE before the weights are
+  // touched.
+  ModuleStepResult Step(at::Tensor features, const Supervision& supervision, double learning_rate,
                         const ForwardContext& context, at::Tensor* output,
                         const std::function<void(ModuleStepResult*)>& after_backward);
 
+  // The same without learning: evaluation mode, label loss alone.
+  ModuleStepResult Pass(at::Tensor features, const Supervision& supervision,
+                        const ForwardContext& context, at::Tensor* output);
+
   // The module's output without learning from it: [B, H', W', C'] or logits.
-  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const;
+  at::Tensor Forward(at::Tensor features, const ForwardContext& context) const;
 
   // Class logits of the auxiliary head, or of the classifier: both from the module's output.
-  at::Tensor Classify(const at::Tensor& output) const;
+  at::Tensor Classify(const at::Tensor& output, const ForwardContext& context) const;
 
   const std::string& name() const { return name_; }
   const Segment& segment() const { return segment_; }
@@ -75,39 +102,49 @@ class ModuleTrainer {
   const ParameterList& auxiliary_parameters() const { return auxiliary_parameters_; }
 
   bool HasGradient() const;
-  void ClearGradients() { optimizer_->ClearGradients(); }
+  void ClearGradients();
+
+  // Frees the optimizer's state; the next step begins with a new one.
+  void ReleaseOptimizer() { optimizer_.reset(); }
 
  private:
   // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
-  at::Tensor ComputeGradients(at::Tensor features, const at::Tensor& labels,
+  at::Tensor ComputeGradients(at::Tensor features, const Supervision& supervision,
                               const ForwardContext& context, ModuleStepResult* result);
   // Forward, losses and backward of some samples, `share` of the batch; the segment's graph is gone
   // when it returns the detached output.
-  at::Tensor LearnFrom(at::Tensor features, const at::Tensor& labels, double share,
+  at::Tensor LearnFrom(at::Tensor features, const Supervision& supervision, double share,
                        const ForwardContext& context, ModuleStepResult* result);
   // Cross-entropy of the classifier, the last module's loss; returns its gradient with respect to
   // the logits.
   at::Tensor ClassifierGradient(const at::Tensor& output, const at::Tensor& labels, double share,
                                 ModuleStepResult* result) const;
   // Losses on the detached output, one after the other over chunks of the samples; returns their
-  // gradient with respect to the output (METHOD 4.3).
+  // gradient with respect to the output (METHOD 4.3). `features`: the module's input where that is
+  // the target.
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
-                               const at::Tensor& labels, double batch_share,
+                               const Supervision& supervision, double batch_share,
                                const ForwardContext& context, ModuleStepResult* result) const;
-  // The features to reconstruct, for some samples of the input.
-  at::Tensor Target(const at::Tensor& features) const;
+  // What the decoder has to give for some samples.
+  at::Tensor TargetOf(const at::Tensor& features, const Supervision& supervision) const;
+  // Which tokens of the target's grid are reconstructed: bool [B, H, W]; undefined: all of them.
+  at::Tensor DrawSample(const at::Tensor& output, const ForwardContext& context) const;
   int64_t ChunkSize(int64_t batch) const;
+  ForwardContext Prepared(const ForwardContext& context) const;
+  ParameterList AllParameters() const;
   void CheckFinite(const ModuleStepResult& result) const;
 
   std::string name_;
   Segment segment_;
   ModuleOptions options_;
-  int64_t patch_ = 0;  // Side of a patch where the input is images, else 0.
-  std::unique_ptr<LinearHead> head_;
+  AuxiliarySite site_;
+  int64_t largest_map_;
+  bool first_;
+  std::unique_ptr<Head> head_;
   std::unique_ptr<Decoder> decoder_;
   ParameterList segment_parameters_;
   ParameterList auxiliary_parameters_;
-  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;  // None until the first step after a release.
   Phase phase_ = Phase::kForward;
 };
 

@@ -3,54 +3,69 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace localformer {
 namespace {
 
+// Gradients of <gradient, output> + weight * the sum of `energies`.
+void BackwardWithEnergy(const at::Tensor& output, const at::Tensor& gradient,
+                        const std::vector<at::Tensor>& energies, double weight) {
+  if (energies.empty() || weight == 0.0) {
+    output.backward(gradient);
+    return;
+  }
+  const at::Tensor energy = at::stack(energies).sum();
+  torch::autograd::backward({output, energy}, {gradient, at::full_like(energy, weight)});
+}
+
 // Autograd keeps what every operation needs.
 class WholePass final : public SegmentPass {
  public:
-  WholePass(const Segment& segment, at::Tensor input, const ForwardContext& context)
-      : graph_(ForwardSegment(segment, std::move(input), context)) {
+  WholePass(const Segment& segment, at::Tensor input, const ForwardContext& context,
+            const SegmentPassOptions& options) {
+    ForwardContext own = context;
+    own.keep_cheap = options.recompute == Recompute::kNone;
+    if (options.measure_energy) own.residual_energy = &energies_;
+    graph_ = ForwardSegment(segment, std::move(input), own);
     output_ = graph_.detach();
+    if (!energies_.empty()) energy_ = at::stack(energies_).sum().item<double>();
   }
 
-  void Backward(const at::Tensor& gradient) override {
-    std::exchange(graph_, at::Tensor()).backward(gradient);
+  void Backward(const at::Tensor& gradient, double energy_weight) override {
+    BackwardWithEnergy(std::exchange(graph_, at::Tensor()), gradient, std::exchange(energies_, {}),
+                       energy_weight);
   }
 
  private:
   at::Tensor graph_;
+  std::vector<at::Tensor> energies_;  // One a residual branch.
 };
 
+// Keeps the input of each unit. Both ways a unit takes some samples at a time, so that what it
+// holds inside is small beside the inputs.
 class RecomputedPass final : public SegmentPass {
  public:
-  RecomputedPass(const Segment& segment, at::Tensor input, const ForwardContext& context)
-      : context_(context) {
+  RecomputedPass(const Segment& segment, at::Tensor input, const ForwardContext& context,
+                 const SegmentPassOptions& options)
+      : context_(context), options_(options) {
     c10::NoGradGuard no_grad;
     for (const Unit* unit : segment) {
-      context.ThrowIfCancelled();
       // Stochastic depth must toss the same coins again.
       steps_.push_back({unit, input, context.generator->clone()});
-      input = unit->Forward(input, context);
+      input = Forward(steps_.back());
     }
     output_ = input;
   }
 
-  void Backward(const at::Tensor& gradient) override {
+  void Backward(const at::Tensor& gradient, double energy_weight) override {
     at::Tensor g = gradient;
     for (; !steps_.empty(); steps_.pop_back()) {
-      context_.ThrowIfCancelled();
-      Step& step = steps_.back();
       // Nobody asks for the gradient of what came into the segment.
-      const bool is_first = steps_.size() == 1;
-      const at::Tensor input = step.input.detach().requires_grad_(!is_first);
-      ForwardContext context = context_;
-      context.generator = &step.generator;
-      step.unit->Forward(input, context).backward(g);
-      g = input.grad();
+      g = Backward(steps_.back(), g, energy_weight, /*is_first=*/steps_.size() == 1);
     }
   }
 
@@ -61,16 +76,91 @@ class RecomputedPass final : public SegmentPass {
     at::Generator generator;  // As it was before the unit ran.
   };
 
+  // Samples [begin, end) of a step's input with the context in which the unit runs on them.
+  struct Chunk {
+    at::Tensor input;
+    at::Generator generator;
+    std::vector<at::Tensor> energies;
+    ForwardContext context;
+    double share;  // Of the batch.
+  };
+
+  int64_t ChunkSize(const at::Tensor& input) const {
+    const int64_t batch = input.size(0);
+    if (options_.chunk_values <= 0) return batch;
+    return std::clamp<int64_t>(options_.chunk_values * batch / input.numel(), 1, batch);
+  }
+
+  std::unique_ptr<Chunk> Take(const Step& step, int64_t begin, int64_t end) const {
+    context_.ThrowIfCancelled();
+    const int64_t batch = step.input.size(0);
+    auto chunk = std::make_unique<Chunk>();
+    chunk->input = step.input.slice(0, begin, end).detach();
+    chunk->generator = step.generator.clone();
+    chunk->share = static_cast<double>(end - begin) / static_cast<double>(batch);
+    chunk->context = context_;
+    chunk->context.generator = &chunk->generator;
+    chunk->context.first_sample = context_.first_sample + begin;
+    chunk->context.batch_size = context_.batch_size > 0 ? context_.batch_size : batch;
+    if (options_.measure_energy) chunk->context.residual_energy = &chunk->energies;
+    return chunk;
+  }
+
+  at::Tensor Forward(const Step& step) {
+    const int64_t batch = step.input.size(0), size = ChunkSize(step.input);
+    at::Tensor output;
+    for (int64_t begin = 0; begin < batch; begin += size) {
+      const int64_t end = std::min(begin + size, batch);
+      const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
+      const at::Tensor part = step.unit->Forward(chunk->input, chunk->context);
+      if (begin == 0) {
+        // The pass's own generator moves on as if the unit had run once.
+        context_.generator->set_state(chunk->generator.get_state());
+        if (end == batch) {
+          output = part;
+        } else {
+          std::vector<int64_t> shape = part.sizes().vec();
+          shape[0] = batch;
+          output = at::empty(shape, part.options());
+        }
+      }
+      if (size < batch) output.slice(0, begin, end).copy_(part);
+      for (const at::Tensor& e : chunk->energies) energy_ += chunk->share * e.item<double>();
+    }
+    return output;
+  }
+
+  at::Tensor Backward(const Step& step, const at::Tensor& gradient, double energy_weight,
+                      bool is_first) const {
+    const int64_t batch = step.input.size(0), size = ChunkSize(step.input);
+    at::Tensor input_gradient;
+    if (!is_first) input_gradient = at::empty_like(step.input);
+    for (int64_t begin = 0; begin < batch; begin += size) {
+      const int64_t end = std::min(begin + size, batch);
+      const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
+      chunk->input.requires_grad_(!is_first);
+      BackwardWithEnergy(step.unit->Forward(chunk->input, chunk->context),
+                         gradient.slice(0, begin, end), chunk->energies,
+                         energy_weight * chunk->share);
+      if (!is_first) input_gradient.slice(0, begin, end).copy_(chunk->input.grad());
+    }
+    return input_gradient;
+  }
+
   ForwardContext context_;
+  SegmentPassOptions options_;
   std::vector<Step> steps_;
 };
 
 }  // namespace
 
 std::unique_ptr<SegmentPass> SegmentPass::Run(const Segment& segment, at::Tensor input,
-                                              const ForwardContext& context, bool recompute) {
-  if (recompute) return std::make_unique<RecomputedPass>(segment, std::move(input), context);
-  return std::make_unique<WholePass>(segment, std::move(input), context);
+                                              const ForwardContext& context,
+                                              const SegmentPassOptions& options) {
+  if (options.recompute == Recompute::kBlock) {
+    return std::make_unique<RecomputedPass>(segment, std::move(input), context, options);
+  }
+  return std::make_unique<WholePass>(segment, std::move(input), context, options);
 }
 
 }  // namespace localformer

@@ -12,22 +12,42 @@
 
 namespace localformer {
 
+// What of a pass is computed again in the backward pass rather than kept; the gradients are the
+// same.
+enum class Recompute {
+  kNone,
+  kSelective,  // Inside a block what is cheap: the outputs of its second norm and of GELU.
+  kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
+};
+
+struct SegmentPassOptions {
+  Recompute recompute = Recompute::kNone;
+  // With kBlock: values of a unit's input that are taken at a time, at least one sample.
+  int64_t chunk_values = 0;
+  // Measure the residual branches, for SegmentPass::energy().
+  bool measure_energy = false;
+};
+
 class SegmentPass {
  public:
   virtual ~SegmentPass() = default;
 
-  // Runs forward. `recompute`: keep only the input of each unit, and run a unit forward again when
-  // the backward pass comes to it (Chen et al., arXiv 1604.06174). The gradients are the same.
   static std::unique_ptr<SegmentPass> Run(const Segment& segment, at::Tensor input,
-                                          const ForwardContext& context, bool recompute);
+                                          const ForwardContext& context,
+                                          const SegmentPassOptions& options);
 
   const at::Tensor& output() const { return output_; }
+  // Sum over the residual branches of the mean square of what each adds (the transport cost of
+  // Karkar et al., arXiv 2309.17357); 0 where not measured.
+  double energy() const { return energy_; }
 
-  // Adds to the parameters' gradients. What the pass kept is gone afterwards.
-  virtual void Backward(const at::Tensor& gradient) = 0;
+  // Adds to the parameters' gradients those of <gradient, output> + energy_weight * energy. What
+  // the pass kept is gone afterwards.
+  virtual void Backward(const at::Tensor& gradient, double energy_weight) = 0;
 
  protected:
   at::Tensor output_;
+  double energy_ = 0.0;
 };
 
 }  // namespace localformer

@@ -4,47 +4,82 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <chrono>
 
+#include "coded_error.h"
+#include "swin/embedding.h"
 #include "train/device.h"
 
 namespace localformer {
 namespace {
 
-// Shape of what module `begin` receives, as its decoder gives it back.
-FeatureShape TargetShape(const SwinModel& model, size_t begin) {
-  if (begin > 0) return model.units()[begin - 1]->output();
-  const int64_t patch = model.options().patch_size;
-  const int64_t grid = model.options().image_size / patch;
-  return {grid, grid, 3 * patch * patch};
+int64_t Values(const FeatureShape& shape) { return shape.height * shape.width * shape.channels; }
+
+// Where the auxiliary parts of the module of units [begin, end) stand.
+AuxiliarySite SiteOf(const SwinModel& model, size_t begin, size_t end, Target target) {
+  const SwinOptions& o = model.options();
+  AuxiliarySite site;
+  site.output = model.units()[end - 1]->output();
+  site.target = target == Target::kImage ? FeatureShape{o.image_size, o.image_size, 3}
+                                         : model.units()[begin]->input();
+  site.classes = o.classes;
+  // The width doubles with every stage.
+  size_t stage = 0;
+  while (stage + 1 < o.depths.size() && (o.embed_dim << stage) < site.output.channels) ++stage;
+  for (; stage < o.depths.size(); ++stage) site.stages.push_back(model.StageBlock(stage));
+  return site;
 }
 
 }  // namespace
 
 Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& ends,
-                   const ModuleOptions& options, uint64_t seed)
+                   const std::vector<ModuleOptions>& options, uint64_t seed)
     : model_(std::move(model)), generator_(at::detail::createCPUGenerator(seed)) {
+  if (ends.size() != options.size()) {
+    throw CodedError("ERR_CONFIG", "Expected the options of " + std::to_string(ends.size()) +
+                                       " modules but received those of " +
+                                       std::to_string(options.size()));
+  }
   size_t begin = 0;
-  for (size_t end : ends) {
-    const bool last = end == model_->units().size();
+  for (size_t k = 0; k < ends.size(); ++k) {
+    const bool last = ends[k] == model_->units().size();
     modules_.push_back(std::make_unique<ModuleTrainer>(
-        "module " + std::to_string(modules_.size() + 1), model_->Slice(begin, end), last,
-        TargetShape(*model_, begin), model_->options().classes, options, generator_));
-    begin = end;
+        "module " + std::to_string(k + 1), model_->Slice(begin, ends[k]), last,
+        SiteOf(*model_, begin, ends[k], options[k].target), Values(model_->units()[0]->output()),
+        options[k], generator_));
+    begin = ends[k];
   }
 }
 
-StepResult Strategy::Step(at::Tensor images, const at::Tensor& labels, double learning_rate,
+at::Tensor Strategy::Patches(const at::Tensor& images) const {
+  return CutIntoPatches(images, model_->options().patch_size);
+}
+
+bool Strategy::needs_image() const {
+  return std::any_of(modules_.begin(), modules_.end(), [](const auto& module) {
+    return module->reconstructs() && module->options().target == Target::kImage;
+  });
+}
+
+StepResult Strategy::Step(at::Tensor images, Supervision supervision,
+                          const std::vector<std::optional<double>>& learning_rates,
                           const std::atomic<bool>* cancelled) {
   const auto start = std::chrono::steady_clock::now();
-  const c10::Device device = labels.device();
+  const c10::Device device = supervision.labels.device();
   const PeakWindow window = OpenPeakWindow(device);
   StepResult result;
-  at::Tensor features = std::move(images);
-  for (size_t k = 0; k < modules_.size(); ++k) {
+  at::Tensor features = Patches(images);
+  images.reset();
+  if (needs_image()) supervision.patches = features;
+  ForwardContext passing;
+  passing.cancelled = cancelled;
+  for (size_t k = 0; k < std::min(modules_.size(), learning_rates.size()); ++k) {
     at::Tensor output;
     result.modules.push_back(
-        StepModule(k, std::move(features), labels, learning_rate, cancelled, &output));
+        learning_rates[k] ? StepModule(k, std::move(features), supervision, *learning_rates[k],
+                                       cancelled, &output)
+                          : modules_[k]->Pass(std::move(features), supervision, passing, &output));
     features = std::move(output);
   }
   Synchronize(device);
@@ -54,15 +89,15 @@ StepResult Strategy::Step(at::Tensor images, const at::Tensor& labels, double le
   return result;
 }
 
-ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features, const at::Tensor& labels,
-                                      double learning_rate, const std::atomic<bool>* cancelled,
-                                      at::Tensor* output) {
+ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
+                                      const Supervision& supervision, double learning_rate,
+                                      const std::atomic<bool>* cancelled, at::Tensor* output) {
   ForwardContext context;
   context.training = true;
   context.generator = &generator_;
   context.cancelled = cancelled;
   return modules_[index]->Step(
-      std::move(features), labels, learning_rate, context, output,
+      std::move(features), supervision, learning_rate, context, output,
       [this](ModuleStepResult* result) {
         for (size_t k = 0; k < modules_.size(); ++k) {
           if (modules_[k]->HasGradient()) {
@@ -79,9 +114,5 @@ ParameterList Strategy::AuxiliaryParameters() const {
   }
   return list;
 }
-
-BackpropStrategy::BackpropStrategy(std::shared_ptr<SwinModel> model, const ModuleOptions& options,
-                                   uint64_t seed)
-    : Strategy(model, {model->units().size()}, options, seed) {}
 
 }  // namespace localformer

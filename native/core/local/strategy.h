@@ -1,8 +1,10 @@
-// Strategies: how one batch trains the whole network. Both run over the same units with the same
-// ModuleTrainer; backpropagation is the case of one module.
+// How one batch trains the whole network: module by module. End-to-end backpropagation is the case
+// of one module without auxiliary parts, so both run over the same units with the same
+// ModuleTrainer.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "local/module_trainer.h"
@@ -20,21 +22,28 @@ struct StepResult {
 class Strategy {
  public:
   // `ends`: index behind the last unit of each module, rising, the last one the number of units.
-  // `seed` draws the auxiliary parts' weights and stochastic depth. Everything that the strategy
-  // adds lives on the model's device.
+  // `options`: one a module. `seed` draws the auxiliary parts' weights and stochastic depth.
+  // Everything that the strategy adds lives on the model's device.
   Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& ends,
-           const ModuleOptions& options, uint64_t seed);
-  virtual ~Strategy() = default;
+           const std::vector<ModuleOptions>& options, uint64_t seed);
 
-  // One step of every module on a normalised batch: images [B, 3, H, W], labels int64 [B]. Module
-  // k+1 begins when module k has updated its weights and freed its graph and gradients.
-  StepResult Step(at::Tensor images, const at::Tensor& labels, double learning_rate,
+  // One step on a normalised batch: images [B, 3, H, W]. `learning_rates`: one for each module that
+  // runs, from the first; a module without one only passes the features on. Module k+1 begins when
+  // module k has updated its weights and freed its graph and gradients.
+  StepResult Step(at::Tensor images, Supervision supervision,
+                  const std::vector<std::optional<double>>& learning_rates,
                   const std::atomic<bool>* cancelled);
 
   // One module alone.
-  ModuleStepResult StepModule(size_t index, at::Tensor features, const at::Tensor& labels,
+  ModuleStepResult StepModule(size_t index, at::Tensor features, const Supervision& supervision,
                               double learning_rate, const std::atomic<bool>* cancelled,
                               at::Tensor* output);
+
+  // What the first module takes.
+  at::Tensor Patches(const at::Tensor& images) const;
+
+  // Does any module reconstruct the image?
+  bool needs_image() const;
 
   const std::vector<std::unique_ptr<ModuleTrainer>>& modules() const { return modules_; }
   const SwinModel& model() const { return *model_; }
@@ -45,18 +54,6 @@ class Strategy {
   std::shared_ptr<SwinModel> model_;
   at::Generator generator_;
   std::vector<std::unique_ptr<ModuleTrainer>> modules_;
-};
-
-// Local learning: the network cut into modules (METHOD, section 3).
-class LocalStrategy : public Strategy {
- public:
-  using Strategy::Strategy;
-};
-
-// End-to-end backpropagation: one module, no auxiliary parts.
-class BackpropStrategy : public Strategy {
- public:
-  BackpropStrategy(std::shared_ptr<SwinModel> model, const ModuleOptions& options, uint64_t seed);
 };
 
 }  // namespace localformer

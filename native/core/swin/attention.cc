@@ -28,15 +28,15 @@ at::Tensor WindowAttention::Bias() const {
   return mask_.defined() ? bias + mask_ : bias.contiguous();
 }
 
-at::Tensor WindowAttention::Forward(const at::Tensor& windows) const {
+at::Tensor WindowAttention::Forward(const at::Tensor& windows, c10::ScalarType compute_type) const {
   const int64_t n = windows.size(0), c = windows.size(2), d = c / heads_;
   // [3, n * heads, tokens, d]: one copy that lays q, k and v out as batched products want them.
-  const std::vector<at::Tensor> qkv = qkv_.Forward(windows)
+  const std::vector<at::Tensor> qkv = qkv_.Forward(windows, compute_type)
                                           .view({n, tokens_, 3, heads_, d})
                                           .permute({2, 0, 3, 1, 4})
                                           .reshape({3, n * heads_, tokens_, d})
                                           .unbind(0);
-  const at::Tensor bias = Bias();
+  const at::Tensor bias = Bias().to(compute_type);
   // In place, since neither the product nor the sum needs its result for the backward pass. The
   // unsafe view is one without a view's bookkeeping, which in-place work would otherwise pay for.
   const at::Tensor logits =
@@ -49,7 +49,7 @@ at::Tensor WindowAttention::Forward(const at::Tensor& windows) const {
                              .view({n, heads_, tokens_, d})
                              .transpose(1, 2)
                              .reshape({n, tokens_, c});
-  return proj_.Forward(out);
+  return proj_.Forward(out, compute_type);
 }
 
 ParameterList WindowAttention::Parameters() const {

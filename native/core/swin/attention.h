@@ -14,8 +14,8 @@ class WindowAttention {
   WindowAttention(int64_t channels, int64_t heads, int64_t window, at::Tensor mask,
                   at::Generator& generator);
 
-  // [B * nW, window^2, C] -> the same shape.
-  at::Tensor Forward(const at::Tensor& windows) const;
+  // [B * nW, window^2, C] -> the same shape, both in `compute_type`.
+  at::Tensor Forward(const at::Tensor& windows, c10::ScalarType compute_type) const;
 
   // Names below `attn.`.
   ParameterList Parameters() const;

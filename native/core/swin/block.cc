@@ -34,50 +34,56 @@ SwinBlock::SwinBlock(std::string name, FeatureShape shape, const BlockOptions& o
       drop_path_(options.drop_path),
       norm1_(LayerNorm::Create(shape.channels)),
       attention_(shape.channels, options.heads, window_, MaskFor(shape, options), generator),
-      norm2_(LayerNorm::Create(shape.channels)),
-      fc1_(Linear::Create(
-          shape.channels,
-          static_cast<int64_t>(static_cast<double>(shape.channels) * options.mlp_ratio), true,
-          generator)),
-      fc2_(Linear::Create(fc1_.weight.size(0), shape.channels, true, generator)) {}
+      mlp_(shape.channels,
+           static_cast<int64_t>(static_cast<double>(shape.channels) * options.mlp_ratio),
+           generator) {}
 
-at::Tensor SwinBlock::Attend(const at::Tensor& x) const {
+at::Tensor SwinBlock::Attend(const at::Tensor& x, const ForwardContext& context) const {
   at::Tensor y = norm1_.Forward(x);
   if (shift_ != 0) y = at::roll(y, {-shift_, -shift_}, {1, 2});
-  y = attention_.Forward(WindowPartition(y, window_));
+  y = attention_.Forward(WindowPartition(y.to(context.compute_type), window_),
+                         context.compute_type);
   y = WindowReverse(y, window_, x.size(1), x.size(2));
   return shift_ != 0 ? at::roll(y, {shift_, shift_}, {1, 2}) : y;
 }
 
-at::Tensor SwinBlock::Mlp(const at::Tensor& x) const {
-  return fc2_.Forward(at::gelu(fc1_.Forward(norm2_.Forward(x))));
-}
-
 at::Tensor SwinBlock::AddResidual(const at::Tensor& x, const at::Tensor& branch,
                                   const ForwardContext& context) const {
-  if (!context.training || drop_path_ == 0.0) return x + branch;
-  // One coin a sample, drawn on the CPU so that every device sees the same ones; survivors are
-  // scaled so that the expectation stays.
-  const double keep = 1.0 - drop_path_;
-  const at::Tensor scale = at::empty({x.size(0), 1, 1, 1})
-                               .bernoulli_(keep, *context.generator)
-                               .div_(keep)
-                               .to(x.device(), x.scalar_type());
-  return at::addcmul(x, branch, scale);
+  at::Tensor scale;
+  if (context.training && drop_path_ != 0.0) {
+    // One coin a sample, drawn on the CPU so that every device sees the same ones; survivors are
+    // scaled so that the expectation stays.
+    const double keep = 1.0 - drop_path_;
+    const int64_t count = x.size(0);
+    scale = at::empty({context.batch_size > 0 ? context.batch_size : count})
+                .bernoulli_(keep, *context.generator)
+                .div_(keep)
+                .slice(0, context.first_sample, context.first_sample + count)
+                .view({count, 1, 1, 1})
+                .to(x.device(), branch.scalar_type());
+  }
+  if (context.residual_energy != nullptr) {
+    const at::Tensor added = scale.defined() ? branch * scale : branch;
+    context.residual_energy->push_back(added.to(at::kFloat).square().mean());
+    return x + added;
+  }
+  if (!scale.defined()) return x + branch;
+  return branch.scalar_type() == x.scalar_type() ? at::addcmul(x, branch, scale)
+                                                 : x + branch * scale;
 }
 
 at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor y = AddResidual(x, Attend(x), context);
-  return AddResidual(y, Mlp(y), context);
+  const at::Tensor y = AddResidual(x, Attend(x, context), context);
+  return AddResidual(y, mlp_.Forward(y, context), context);
 }
 
 ParameterList SwinBlock::Parameters() const {
   ParameterList own;
   norm1_.Collect("norm1", &own);
   AppendWithPrefix("attn", attention_.Parameters(), &own);
-  norm2_.Collect("norm2", &own);
-  fc1_.Collect("mlp.fc1", &own);
-  fc2_.Collect("mlp.fc2", &own);
+  mlp_.norm().Collect("norm2", &own);
+  mlp_.fc1().Collect("mlp.fc1", &own);
+  mlp_.fc2().Collect("mlp.fc2", &own);
   ParameterList list;
   AppendWithPrefix(name(), own, &list);
   return list;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "swin/attention.h"
+#include "swin/mlp.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -24,8 +25,7 @@ class SwinBlock : public Unit {
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
 
  private:
-  at::Tensor Attend(const at::Tensor& x) const;
-  at::Tensor Mlp(const at::Tensor& x) const;
+  at::Tensor Attend(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor AddResidual(const at::Tensor& x, const at::Tensor& branch,
                          const ForwardContext& context) const;
 
@@ -34,9 +34,7 @@ class SwinBlock : public Unit {
   double drop_path_;
   LayerNorm norm1_;
   WindowAttention attention_;
-  LayerNorm norm2_;
-  Linear fc1_;
-  Linear fc2_;
+  MlpBranch mlp_;
 };
 
 }  // namespace localformer

@@ -15,11 +15,17 @@ at::Tensor CutIntoPatches(const at::Tensor& images, int64_t patch) {
       .reshape({b, h, w, c * patch * patch});
 }
 
+at::Tensor JoinPatches(const at::Tensor& patches, int64_t patch) {
+  const int64_t b = patches.size(0), h = patches.size(1), w = patches.size(2);
+  return patches.reshape({b, h, w, 3, patch, patch})
+      .permute({0, 1, 4, 2, 5, 3})
+      .reshape({b, h * patch, w * patch, 3});
+}
+
 PatchEmbedding::PatchEmbedding(int64_t image_size, int64_t patch, int64_t channels,
                                at::Generator& generator)
-    : Unit("patch_embed", {image_size, image_size, 3},
+    : Unit("patch_embed", {image_size / patch, image_size / patch, 3 * patch * patch},
            {image_size / patch, image_size / patch, channels}),
-      patch_(patch),
       norm_(LayerNorm::Create(channels)) {
   // PyTorch's default for a convolution: uniform within 1 / sqrt(fan_in), weight and bias.
   const double bound = 1.0 / std::sqrt(static_cast<double>(3 * patch * patch));
@@ -27,9 +33,10 @@ PatchEmbedding::PatchEmbedding(int64_t image_size, int64_t patch, int64_t channe
   proj_.bias = UniformParameter({channels}, bound, generator);
 }
 
-at::Tensor PatchEmbedding::Forward(const at::Tensor& images, const ForwardContext&) const {
+at::Tensor PatchEmbedding::Forward(const at::Tensor& patches, const ForwardContext& context) const {
+  const c10::ScalarType type = context.compute_type;
   return norm_.Forward(
-      at::linear(CutIntoPatches(images, patch_), proj_.weight.flatten(1), proj_.bias));
+      at::linear(patches.to(type), proj_.weight.flatten(1).to(type), proj_.bias.to(type)));
 }
 
 ParameterList PatchEmbedding::Parameters() const {
@@ -44,13 +51,13 @@ PatchMerging::PatchMerging(std::string name, FeatureShape input, at::Generator& 
       norm_(LayerNorm::Create(4 * input.channels)),
       reduction_(Linear::Create(4 * input.channels, 2 * input.channels, false, generator)) {}
 
-at::Tensor PatchMerging::Forward(const at::Tensor& x, const ForwardContext&) const {
+at::Tensor PatchMerging::Forward(const at::Tensor& x, const ForwardContext& context) const {
   const int64_t b = x.size(0), h = x.size(1) / 2, w = x.size(2) / 2, c = x.size(3);
   // The order of the four neighbours is (0,0), (1,0), (0,1), (1,1): column parity before row
   // parity.
   const at::Tensor merged =
       x.view({b, h, 2, w, 2, c}).permute({0, 1, 3, 4, 2, 5}).reshape({b, h, w, 4 * c});
-  return reduction_.Forward(norm_.Forward(merged));
+  return reduction_.Forward(norm_.Forward(merged), context.compute_type).to(at::kFloat);
 }
 
 ParameterList PatchMerging::Parameters() const {
@@ -65,8 +72,8 @@ Classifier::Classifier(FeatureShape input, int64_t classes, at::Generator& gener
       norm_(LayerNorm::Create(input.channels)),
       fc_(Linear::Create(input.channels, classes, true, generator)) {}
 
-at::Tensor Classifier::Forward(const at::Tensor& x, const ForwardContext&) const {
-  return fc_.Forward(norm_.Forward(x).mean({1, 2}));
+at::Tensor Classifier::Forward(const at::Tensor& x, const ForwardContext& context) const {
+  return fc_.Forward(norm_.Forward(x).mean({1, 2}), context.compute_type).to(at::kFloat);
 }
 
 ParameterList Classifier::Parameters() const {

@@ -6,21 +6,21 @@
 namespace localformer {
 
 // [B, 3, H, W] -> [B, H/patch, W/patch, 3 * patch * patch]; inside a patch channel-major, as a
-// convolution's weight is laid out.
+// convolution's weight is laid out. This is what the first unit takes.
 at::Tensor CutIntoPatches(const at::Tensor& images, int64_t patch);
 
-// [B, 3, H, W] -> [B, H/patch, W/patch, C]. The convolution with stride = kernel = patch is taken
-// as a linear map of the cut patches; its weight keeps timm's shape [C, 3, patch, patch].
+// The reverse, channels last: [B, h, w, 3 * patch * patch] -> [B, h * patch, w * patch, 3].
+at::Tensor JoinPatches(const at::Tensor& patches, int64_t patch);
+
+// [B, h, w, 3 * patch * patch] -> [B, h, w, C]. The convolution with stride = kernel = patch is
+// taken as a linear map of the cut patches; its weight keeps timm's shape [C, 3, patch, patch].
 class PatchEmbedding : public Unit {
  public:
   PatchEmbedding(int64_t image_size, int64_t patch, int64_t channels, at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& images, const ForwardContext& context) const override;
+  at::Tensor Forward(const at::Tensor& patches, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
 
-  int64_t patch() const { return patch_; }
-
  private:
-  int64_t patch_;
   Linear proj_;  // weight: [C, 3, patch, patch]
   LayerNorm norm_;
 };

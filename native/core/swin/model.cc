@@ -8,7 +8,6 @@
 #include <string>
 
 #include "coded_error.h"
-#include "swin/block.h"
 #include "swin/embedding.h"
 
 namespace localformer {
@@ -47,11 +46,8 @@ SwinModel::SwinModel(const SwinOptions& options) : options_(options) {
                                                       units_.back()->output(), generator));
     }
     for (int64_t depth = 0; depth < options.depths[stage]; ++depth, ++block) {
-      BlockOptions b;
-      b.heads = options.heads[stage];
-      b.window = options.window_size;
+      BlockOptions b = StageBlock(stage);
       b.shifted = depth % 2 == 1;
-      b.mlp_ratio = options.mlp_ratio;
       b.drop_path = blocks > 1 ? options.drop_path_rate * static_cast<double>(block) /
                                      static_cast<double>(blocks - 1)
                                : 0.0;
@@ -68,6 +64,14 @@ SwinModel::SwinModel(const SwinOptions& options) : options_(options) {
   }
 }
 
+BlockOptions SwinModel::StageBlock(size_t stage) const {
+  BlockOptions block;
+  block.heads = options_.heads[stage];
+  block.window = options_.window_size;
+  block.mlp_ratio = options_.mlp_ratio;
+  return block;
+}
+
 void SwinModel::To(c10::Device device) {
   MoveTo(device, parameters_);
   for (const auto& unit : units_) unit->MoveBuffers(device);
@@ -80,7 +84,8 @@ Segment SwinModel::Slice(size_t begin, size_t end) const {
 }
 
 at::Tensor SwinModel::Forward(const at::Tensor& images, const ForwardContext& context) const {
-  return ForwardSegment(Slice(0, units_.size()), images, context);
+  return ForwardSegment(Slice(0, units_.size()), CutIntoPatches(images, options_.patch_size),
+                        context);
 }
 
 }  // namespace localformer

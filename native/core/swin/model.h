@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "swin/block.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -33,6 +34,9 @@ class SwinModel {
   Segment Slice(size_t begin, size_t end) const;
   // Index behind the last unit of each stage; the last stage includes the classifier.
   const std::vector<size_t>& stage_ends() const { return stage_ends_; }
+
+  // How blocks of a stage are built, without shift and stochastic depth.
+  BlockOptions StageBlock(size_t stage) const;
 
   // All parameters with timm's names, in timm's order.
   const ParameterList& parameters() const { return parameters_; }

@@ -35,7 +35,10 @@ Linear Linear::Create(int64_t in, int64_t out, bool with_bias, at::Generator& ge
   return linear;
 }
 
-at::Tensor Linear::Forward(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::Forward(const at::Tensor& x, c10::ScalarType compute_type) const {
+  return at::linear(x.to(compute_type), weight.to(compute_type),
+                    bias.defined() ? bias.to(compute_type) : bias);
+}
 
 void Linear::Collect(const std::string& name, ParameterList* out) const {
   out->emplace_back(name + ".weight", weight);
@@ -50,7 +53,7 @@ LayerNorm LayerNorm::Create(int64_t channels) {
 }
 
 at::Tensor LayerNorm::Forward(const at::Tensor& x) const {
-  return at::layer_norm(x, {x.size(-1)}, weight, bias, 1e-5);
+  return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight, bias, 1e-5);
 }
 
 void LayerNorm::Collect(const std::string& name, ParameterList* out) const {

@@ -4,6 +4,7 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 #include <string>
@@ -28,11 +29,12 @@ struct Linear {
 
   // Truncated normal (std 0.02, cut at -2 and 2) and zero bias, as timm initialises Swin.
   static Linear Create(int64_t in, int64_t out, bool with_bias, at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& x) const;
+  // The product runs in `compute_type`, and so comes out.
+  at::Tensor Forward(const at::Tensor& x, c10::ScalarType compute_type) const;
   void Collect(const std::string& name, ParameterList* out) const;
 };
 
-// Layer normalisation over the last dimension, eps 1e-5.
+// Layer normalisation over the last dimension, eps 1e-5, always in float32.
 struct LayerNorm {
   at::Tensor weight;
   at::Tensor bias;

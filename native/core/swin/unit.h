@@ -5,6 +5,7 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <atomic>
 #include <stdexcept>
@@ -27,8 +28,21 @@ struct ForwardContext {
   // Stochastic depth is on only while training, and draws from this generator.
   bool training = false;
   at::Generator* generator = nullptr;
+  // What matrix products and convolutions run in: float32, or bfloat16 with float32 weights,
+  // residual stream, normalisation and losses (the rules of PyTorch's CUDA autocast).
+  c10::ScalarType compute_type = c10::ScalarType::Float;
+  // False: what is cheap to compute again (the outputs of a block's second norm and of GELU) is not
+  // kept for the backward pass.
+  bool keep_cheap = true;
   // Set from another thread to abandon the work at the next unit; may be null.
   const std::atomic<bool>* cancelled = nullptr;
+  // Where the input holds only some samples of a batch: the first one's index, and how many the
+  // batch has (0: the input is the batch). Random numbers are drawn for the whole batch, so that a
+  // sample meets the same ones whatever the chunks.
+  int64_t first_sample = 0;
+  int64_t batch_size = 0;
+  // Where not null, every residual branch appends the mean square of what it adds to the features.
+  std::vector<at::Tensor>* residual_energy = nullptr;
 
   void ThrowIfCancelled() const;
 };

@@ -1,0 +1,29 @@
+// Decoder `infopro`: bilinear to the image's size, Conv3x3 to 12 channels, BatchNorm, ReLU, Conv3x3
+// to the logits of the pixels (Wang et al., ICLR 2021; their code, networks/auxiliary_nets.py).
+// [B, H, W, C] -> [B, side, side, 3]. Parameters `conv1.*`, `norm.*`, `conv2.*`.
+#pragma once
+
+#include "local/convolution.h"
+#include "local/decoder.h"
+
+namespace localformer {
+
+class InfoProDecoder : public Decoder {
+ public:
+  static constexpr int64_t kHidden = 12;
+
+  InfoProDecoder(const FeatureShape& output, const FeatureShape& image, at::Generator& generator);
+  // The norm takes the statistics of the samples that it is given and keeps none: a batch taken in
+  // chunks is normalised chunk by chunk.
+  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
+  ParameterList Parameters() const override;
+
+ private:
+  int64_t height_;
+  int64_t width_;
+  Convolution conv1_;  // C -> 12
+  LayerNorm norm_;     // Its weight and bias serve the batch norm.
+  Convolution conv2_;  // 12 -> 3
+};
+
+}  // namespace localformer

@@ -1,0 +1,23 @@
+// See linear_head.h.
+#include "local/linear_head.h"
+
+#include <ATen/ATen.h>
+
+namespace localformer {
+
+LinearHead::LinearHead(int64_t channels, int64_t classes, at::Generator& generator)
+    : norm_(LayerNorm::Create(channels)), fc_(Linear::Create(channels, classes, true, generator)) {}
+
+at::Tensor LinearHead::Forward(const at::Tensor& features, const ForwardContext& context) const {
+  const at::Tensor pooled = norm_.Forward(features).mean({1, 2});
+  return fc_.Forward(pooled, context.compute_type).to(at::kFloat);
+}
+
+ParameterList LinearHead::Parameters() const {
+  ParameterList list;
+  norm_.Collect("norm", &list);
+  fc_.Collect("fc", &list);
+  return list;
+}
+
+}  // namespace localformer

@@ -1,0 +1,20 @@
+// Head `linear`: LayerNorm, mean over tokens, linear. [B, H, W, C] -> [B, classes].
+// Parameters `norm.*`, `fc.*`.
+#pragma once
+
+#include "local/head.h"
+
+namespace localformer {
+
+class LinearHead : public Head {
+ public:
+  LinearHead(int64_t channels, int64_t classes, at::Generator& generator);
+  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
+  ParameterList Parameters() const override;
+
+ private:
+  LayerNorm norm_;
+  Linear fc_;
+};
+
+}  // namespace localformer

@@ -1,0 +1,39 @@
+// See losses.h.
+#include "local/losses.h"
+
+#include <ATen/ATen.h>
+
+#include "coded_error.h"
+
+namespace localformer {
+
+Target ParseTarget(const std::string& word) {
+  if (word == "none") return Target::kNone;
+  if (word == "features") return Target::kFeatures;
+  if (word == "image") return Target::kImage;
+  throw CodedError(
+      "ERR_CONFIG",
+      "Expected one of none, features, image for `target` but received \"" + word + "\"");
+}
+
+Distance ParseDistance(const std::string& word) {
+  if (word == "mse") return Distance::kMse;
+  if (word == "l1") return Distance::kL1;
+  if (word == "bce") return Distance::kBce;
+  throw CodedError("ERR_CONFIG",
+                   "Expected one of mse, l1, bce for `distance` but received \"" + word + "\"");
+}
+
+at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing) {
+  return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Mean,
+                                /*ignore_index=*/-100, smoothing);
+}
+
+at::Tensor ReconstructionLoss(const at::Tensor& prediction, const at::Tensor& target, Target kind,
+                              Distance distance) {
+  if (distance == Distance::kBce) return at::binary_cross_entropy_with_logits(prediction, target);
+  const at::Tensor values = kind == Target::kImage ? prediction.sigmoid() : prediction;
+  return distance == Distance::kMse ? at::mse_loss(values, target) : at::l1_loss(values, target);
+}
+
+}  // namespace localformer

@@ -1,0 +1,31 @@
+// The losses of a local step (METHOD, section 3): labels, and reconstruction.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+namespace localformer {
+
+// What a module reconstructs from its output.
+enum class Target {
+  kNone,
+  kFeatures,  // Its input, layer-normalised; for the first module the normalised image's patches.
+  kImage,     // The image with pixels in [0, 1] (InfoPro, Wang et al., ICLR 2021).
+};
+
+// How a reconstruction is compared with its target, averaged over elements.
+enum class Distance { kMse, kL1, kBce };
+
+// Throws CodedError ERR_CONFIG for another word.
+Target ParseTarget(const std::string& word);
+Distance ParseDistance(const std::string& word);
+
+// Mean cross-entropy of logits [B, classes], labels int64 [B].
+at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing);
+
+// `prediction` and `target` have one shape; of an image the prediction holds the pixels' logits.
+at::Tensor ReconstructionLoss(const at::Tensor& prediction, const at::Tensor& target, Target kind,
+                              Distance distance);
+
+}  // namespace localformer

@@ -1,0 +1,21 @@
+// Head `mlp`: LayerNorm, mean over tokens, linear to `hidden`, GELU, linear.
+// [B, H, W, C] -> [B, classes]. Parameters `norm.*`, `hidden.*`, `fc.*`.
+#pragma once
+
+#include "local/head.h"
+
+namespace localformer {
+
+class MlpHead : public Head {
+ public:
+  MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generator& generator);
+  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
+  ParameterList Parameters() const override;
+
+ private:
+  LayerNorm norm_;
+  Linear hidden_;
+  Linear fc_;
+};
+
+}  // namespace localformer

@@ -1,0 +1,74 @@
+// See unit_costs.h.
+#include "local/unit_costs.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <utility>
+
+#include "train/device.h"
+
+namespace localformer {
+namespace {
+
+int64_t Values(const FeatureShape& shape) { return shape.height * shape.width * shape.channels; }
+
+void ClearGradients(const ParameterList& parameters) {
+  for (const auto& parameter : parameters) parameter.second.mutable_grad().reset();
+}
+
+UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
+                     const SegmentPassOptions& options, c10::Device device, int64_t batch) {
+  const FeatureShape& shape = unit.input();
+  const ParameterList parameters = unit.Parameters();
+  const int64_t before = AllocatedBytes(device);
+  UnitCost cost;
+  for (const auto& parameter : parameters) {
+    cost.gradients += static_cast<int64_t>(parameter.second.nbytes());
+  }
+  std::unique_ptr<SegmentPass> pass;
+  {
+    const PeakWindow window = OpenPeakWindow(device);
+    at::Tensor input = at::zeros({batch, shape.height, shape.width, shape.channels},
+                                 at::TensorOptions().device(device));
+    cost.input = static_cast<int64_t>(input.nbytes());
+    pass = SegmentPass::Run({&unit}, std::move(input), context, options);
+    cost.forward_peak = window.PeakAllocated() - before;
+  }
+  cost.output = static_cast<int64_t>(pass->output().nbytes());
+  cost.kept = AllocatedBytes(device) - before - cost.output;
+  const PeakWindow window = OpenPeakWindow(device);
+  pass->Backward(at::zeros_like(pass->output()), /*energy_weight=*/0.0);
+  // A unit alone computes no gradient of its input; inside a module it does.
+  cost.backward_peak = window.PeakAllocated() - before + cost.input;
+  ClearGradients(parameters);
+  return cost;
+}
+
+}  // namespace
+
+std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, int64_t batch,
+                                   Recompute recompute, c10::ScalarType compute_type,
+                                   const std::atomic<bool>* cancelled) {
+  at::Generator generator = at::detail::createCPUGenerator(0);
+  ForwardContext context;
+  context.training = true;
+  context.generator = &generator;
+  context.compute_type = compute_type;
+  context.cancelled = cancelled;
+  SegmentPassOptions options;
+  options.recompute = recompute;
+  options.chunk_values = (batch + 7) / 8 * Values(model.units()[0]->output());
+  std::vector<UnitCost> costs;
+  try {
+    for (const auto& unit : model.units()) {
+      costs.push_back(MeasureUnit(*unit, context, options, device, batch));
+    }
+  } catch (...) {
+    ClearGradients(model.parameters());
+    throw;
+  }
+  return costs;
+}
+
+}  // namespace localformer

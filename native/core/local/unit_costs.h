@@ -1,0 +1,29 @@
+// What each unit of the network takes of the device's memory in a training step, measured by
+// running it alone. From these a split is balanced (lib/balance.ts).
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "local/segment_pass.h"
+#include "swin/model.h"
+
+namespace localformer {
+
+// Bytes, for the batch that was measured.
+struct UnitCost {
+  int64_t input = 0;
+  int64_t output = 0;
+  int64_t gradients = 0;  // Of the unit's parameters; the same for every batch.
+  int64_t kept = 0;       // From forward to backward, the input included where it is needed.
+  // Highest while the unit runs, its input included.
+  int64_t forward_peak = 0;
+  int64_t backward_peak = 0;  // Gradients of its parameters, output and input included.
+};
+
+// `batch`: samples to measure with. Leaves no gradients behind.
+std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, int64_t batch,
+                                   Recompute recompute, c10::ScalarType compute_type,
+                                   const std::atomic<bool>* cancelled);
+
+}  // namespace localformer

@@ -1,0 +1,61 @@
+// See optimizer.h.
+#include "train/optimizer.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "coded_error.h"
+#include "train/adamw.h"
+#include "train/sgd.h"
+
+namespace localformer {
+namespace {
+
+bool TakesDecay(const std::string& name, const at::Tensor& parameter) {
+  return parameter.dim() > 1 && name.find("relative_position_bias_table") == std::string::npos;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const ParameterList& parameters, double weight_decay, size_t states)
+    : groups_(2) {
+  groups_[0].weight_decay = weight_decay;
+  for (Group& group : groups_) group.state.resize(states);
+  for (const auto& [name, parameter] : parameters) {
+    Group& group = groups_[TakesDecay(name, parameter) ? 0 : 1];
+    group.parameters.push_back(parameter);
+    const auto plain = parameter.options().requires_grad(false);
+    for (auto& kind : group.state) kind.push_back(at::zeros(parameter.sizes(), plain));
+    group.steps.push_back(at::zeros({}, plain));
+  }
+}
+
+void Optimizer::Step(double learning_rate) {
+  c10::NoGradGuard no_grad;
+  for (const Group& group : groups_) {
+    Group due;
+    due.weight_decay = group.weight_decay;
+    due.state.resize(group.state.size());
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      const at::Tensor& gradient = group.parameters[i].grad();
+      if (!gradient.defined()) continue;
+      due.parameters.push_back(group.parameters[i]);
+      due.gradients.push_back(gradient);
+      due.steps.push_back(group.steps[i].add_(1));
+      for (size_t kind = 0; kind < due.state.size(); ++kind) {
+        due.state[kind].push_back(group.state[kind][i]);
+      }
+    }
+    if (!due.parameters.empty()) Update(due, learning_rate);
+  }
+}
+
+std::unique_ptr<Optimizer> CreateOptimizer(const OptimizerOptions& options,
+                                           const ParameterList& parameters) {
+  if (options.kind == "adamw") return std::make_unique<AdamW>(parameters, options);
+  if (options.kind == "sgd") return std::make_unique<Sgd>(parameters, options);
+  throw CodedError("ERR_CONFIG", "Expected one of adamw, sgd for `optimizer` but received \"" +
+                                     options.kind + "\"");
+}
+
+}  // namespace localformer
