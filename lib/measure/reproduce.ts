@@ -1,0 +1,147 @@
+// The paper's claims about memory (arXiv 2212.14215), measured again by one comparison.
+// in: a data set and a network -> out: claims, each beside the quoted figure, and the comparison.
+import os from 'node:os'
+import { getDeviceProperties } from '../cuda.js'
+import { type CompareOptions, type CompareResult, type CompareRow, compare } from './compare.js'
+
+/** End to end, the paper's rival, the paper's method, rivals with exact gradients, our best. */
+export const MEMORY_RUNS = [
+  'backprop',
+  'infopro:2',
+  'infopro:4',
+  // Which three decoders the paper tried is not known: these are the usual ones.
+  'paper:2',
+  'paper:2,decoder=conv',
+  'paper:2,decoder=transformer',
+  'paper:4',
+  'paper:4,decoder=conv',
+  'paper:4,decoder=transformer',
+  'backprop,recompute=selective',
+  'backprop,recompute=block',
+  'backprop,accumulate=4',
+  'backprop,dtype=bfloat16',
+  'paper:2,split=balanced',
+  'paper:4,split=balanced',
+  'paper:4,split=balanced,recompute=block',
+  'paper:4,split=balanced,dtype=bfloat16',
+] as const
+
+type MemoryRun = (typeof MEMORY_RUNS)[number]
+
+export interface ReproduceOptions extends Omit<CompareOptions, 'runs'> {
+  /** Batches of 8 and one measured step, unless an option says otherwise; default false. */
+  readonly quick?: boolean
+}
+
+/** Where a quoted figure is from. */
+export type Source = 'paper' | 'trgl'
+
+export interface Quote {
+  readonly saving: number
+  /** Reported as "up to". */
+  readonly isUpperBound: boolean
+  /** `paper`: arXiv 2212.14215, abstract. `trgl`: the table of arXiv 2309.17357. */
+  readonly source: Source
+}
+
+/** Peak memory of one run against that of another. */
+export interface Claim {
+  readonly run: string
+  readonly against: string
+  /** 1 - peak allocated / that of `against`; null where one of them ran out of memory. */
+  readonly measured: number | null
+  /** Null where nothing was reported, and for every network but Swin-Tiny. */
+  readonly quoted: Quote | null
+}
+
+export interface Machine {
+  readonly cpu: string
+  /** Logical cores that this process may use. */
+  readonly cores: number
+  /** Threads of LibTorch. */
+  readonly threads: number
+  /** The device's name where it is a GPU. */
+  readonly gpu: string | null
+  readonly libtorch: string
+}
+
+export interface ReproduceResult {
+  readonly schema: 1
+  readonly what: 'memory'
+  /** Day (UTC), `YYYY-MM-DD`. */
+  readonly date: string
+  readonly machine: Machine
+  readonly claims: readonly Claim[]
+  readonly comparison: CompareResult
+}
+
+/** @throws {LocalformerError} as {@link compare} */
+export async function reproduceMemory(options: ReproduceOptions): Promise<ReproduceResult> {
+  const { quick = false, ...rest } = options
+  const comparison = await compare({
+    ...(quick ? { batchSize: 8, steps: 1, warmup: 1, rounds: 1 } : {}),
+    ...rest,
+    runs: MEMORY_RUNS,
+  })
+  return {
+    schema: 1,
+    what: 'memory',
+    date: new Date().toISOString().slice(0, 10),
+    machine: machineOf(comparison),
+    claims: claimsOf(comparison),
+    comparison,
+  }
+}
+
+/** The paper's abstract: memory below InfoPro-Transformer. */
+const BELOW_INFOPRO: Quote = { saving: 0.12, isUpperBound: true, source: 'paper' }
+/** InfoPro-Transformer below end-to-end training at K=4, as TRGL's table gives it. */
+const INFOPRO_BELOW_E2E: Quote = { saving: 0.38, isUpperBound: false, source: 'trgl' }
+
+/** What is set against what; of `paper` against end to end the comparison knows the figure. */
+const CLAIMS: readonly { run: MemoryRun; against: MemoryRun; quoted?: Quote }[] = [
+  { run: 'paper:2', against: 'backprop' },
+  { run: 'paper:4', against: 'backprop' },
+  { run: 'infopro:4', against: 'backprop', quoted: INFOPRO_BELOW_E2E },
+  { run: 'paper:2', against: 'infopro:2', quoted: BELOW_INFOPRO },
+  { run: 'paper:4', against: 'infopro:4', quoted: BELOW_INFOPRO },
+  { run: 'paper:4', against: 'backprop,recompute=block' },
+  { run: 'paper:4,split=balanced,recompute=block', against: 'backprop,recompute=block' },
+]
+
+/** The claims whose runs are both in a comparison. */
+export function claimsOf({ rows }: CompareResult): Claim[] {
+  const first = rows[0]
+  // compare gives the paper's figures for the paper's network alone.
+  const isPapersNetwork = rows.some((row) => row.paperSaving !== null)
+  return CLAIMS.flatMap(({ run, against, quoted }) => {
+    const one = rows.find(({ spec }) => spec === run)
+    const other = rows.find(({ spec }) => spec === against)
+    if (!one || !other) return []
+    const known = quoted ?? (other === first ? paperQuote(one) : null)
+    return [
+      { run, against, measured: savingOf(one, other), quoted: isPapersNetwork ? known : null },
+    ]
+  })
+}
+
+function paperQuote({ paperSaving }: CompareRow): Quote | null {
+  return paperSaving === null ? null : { saving: paperSaving, isUpperBound: false, source: 'paper' }
+}
+
+function savingOf(one: CompareRow, other: CompareRow): number | null {
+  return one.peakAllocatedBytes !== null && other.peakAllocatedBytes
+    ? 1 - one.peakAllocatedBytes / other.peakAllocatedBytes
+    : null
+}
+
+function machineOf({ device, threads, versions }: CompareResult): Machine {
+  const [kind, index = '0'] = device.split(':')
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
+    cores: os.availableParallelism(),
+    threads,
+    gpu: kind === 'cuda' ? getDeviceProperties(Number(index)).name : null,
+    libtorch: versions.libtorch,
+  }
+}
