@@ -1,20 +1,36 @@
 // The training loop as an asynchronous generator of events: dataset -> batches -> steps -> events.
 import type { z } from 'zod'
-import { batchCount, batches, type Dataset } from './datasets/dataset.js'
+import {
+  type Batch,
+  type BatchOptions,
+  batchCount,
+  batches,
+  type Dataset,
+  type ImageSplit,
+} from './datasets/dataset.js'
 import { expected, LocalformerError } from './errors.js'
 import { checkSplit, type Evaluation, evaluate, firstImages } from './evaluate.js'
 import type { ModuleStep } from './module-trainer.js'
 import { learningRateAt } from './schedule.js'
 import { Trainer } from './trainers.js'
-import { boolean, integer, lazy, number, parseOptions, zod } from './validate.js'
+import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
+
+export const SCHEDULES = ['together', 'sequential'] as const
 
 export interface TrainOptions {
-  /** Passes over the training split; default 1. */
+  /**
+   * `together`, the default: every step trains all modules. `sequential`: the modules are trained one
+   * after the other, each for all the epochs with a learning rate that rises and falls anew; those
+   * before it only pass features on, in evaluation mode, those behind it do not run, and only its own
+   * optimizer is in memory. Modules that are frozen when training begins have no turn.
+   */
+  readonly schedule?: (typeof SCHEDULES)[number]
+  /** Passes over the training split, for `sequential` of each module; default 1. */
   readonly epochs?: number
   /** Images in a batch; the last one of an epoch is left out where it is not full. Default 128. */
   readonly batchSize?: number
-  /** Highest learning rate, of every module; default 1e-3. */
-  readonly learningRate?: number
+  /** Highest learning rate of every module, or a list, one for each of them; default 1e-3. */
+  readonly learningRate?: number | readonly number[]
   /** Share of the steps in which the learning rate rises; default 0.05. */
   readonly warmup?: number
   /** Of the order of the images, crops and flips; default 0. */
@@ -23,7 +39,7 @@ export interface TrainOptions {
   readonly cropPadding?: number
   /** Mirror half of the images; default true. */
   readonly flip?: boolean
-  /** Stops after so many steps in all; default: when the epochs are done. */
+  /** Stops after so many steps, for `sequential` of each module; default: with the epochs. */
   readonly maxSteps?: number
   /** Only the first so many training images; default: all. */
   readonly trainLimit?: number
@@ -41,11 +57,16 @@ export interface ModuleProgress extends ModuleStep {
 export type TrainEvent =
   | {
       readonly type: 'step'
+      /** From 1; for `sequential`, as everywhere, counted on over the modules. */
       readonly epoch: number
+      /** Index of the module that is trained; null: all together. */
+      readonly activeModule: number | null
       /** From 1. */
       readonly step: number
       readonly totalSteps: number
+      /** The highest of the modules' in this step. */
       readonly learningRate: number
+      /** Those that ran; one that passed features on has `learned: false`. */
       readonly modules: readonly ModuleProgress[]
       readonly peakAllocatedBytes: number
       readonly peakReservedBytes: number
@@ -56,7 +77,8 @@ export type TrainEvent =
       readonly type: 'epoch'
       readonly epoch: number
       readonly epochs: number
-      /** Means over the epoch. */
+      readonly activeModule: number | null
+      /** Means over the epoch, of the modules that ran. */
       readonly modules: readonly {
         readonly labelLoss: number
         readonly reconstructionLoss: number
@@ -64,6 +86,7 @@ export type TrainEvent =
       }[]
       readonly seconds: number
     }
+  /** Of every head; for `sequential` those behind the active module are still as they began. */
   | ({ readonly type: 'evaluation'; readonly epoch: number } & Evaluation)
   | {
       readonly type: 'done'
@@ -75,9 +98,14 @@ export type TrainEvent =
 
 const schema = lazy(() =>
   zod().object({
+    schedule: oneOf(SCHEDULES).default('together'),
     epochs: integer(1).default(1),
     batchSize: integer(1).default(128),
-    learningRate: number(0).default(1e-3),
+    learningRate: zod()
+      .union([number(0), zod().array(number(0))], {
+        error: 'a number of at least 0, or a list of them, one a module,',
+      })
+      .default(1e-3),
     warmup: number(0, { max: 1 }).default(0.05),
     seed: integer(0).default(0),
     cropPadding: integer(0).default(4),
@@ -114,7 +142,44 @@ export async function* train(
   data: Dataset,
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
-  const o = resolveTrainOptions(options)
+  const run = planRun(trainer, data, resolveTrainOptions(options))
+  const start = performance.now()
+  for (const phase of run.phases) {
+    const { activeModule } = phase
+    if (activeModule !== null) {
+      for (const module of trainer.modules) await module.releaseOptimizer()
+    }
+    yield* runPhase(run, phase)
+    if (activeModule !== null) await trainer.modules[activeModule]?.releaseOptimizer()
+  }
+  const { step: steps, peakAllocatedBytes, evaluation } = run
+  const seconds = (performance.now() - start) / 1000
+  yield { type: 'done', steps, seconds, peakAllocatedBytes, evaluation }
+}
+
+/** A stretch of a run with its own rise and fall of the learning rate. */
+interface Phase {
+  readonly activeModule: number | null
+  /** Highest learning rate of the modules that run, from the first; null only passes features on. */
+  readonly rates: readonly (number | null)[]
+}
+
+/** What is asked for, and how far it is. */
+interface Run {
+  readonly trainer: Trainer
+  readonly data: Dataset
+  readonly options: ResolvedTrainOptions
+  readonly split: ImageSplit
+  readonly order: BatchOptions
+  readonly phases: readonly Phase[]
+  readonly stepsPerPhase: number
+  step: number
+  epoch: number
+  peakAllocatedBytes: number
+  evaluation: Evaluation | null
+}
+
+function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run {
   if (!(trainer instanceof Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
   }
@@ -131,68 +196,104 @@ export async function* train(
       { hint: `The training split has ${split.count} images, and only full batches are used.` },
     )
   }
-  const totalSteps = Math.min(o.maxSteps ?? Number.POSITIVE_INFINITY, perEpoch * o.epochs)
-  const schedule = {
-    learningRate: o.learningRate,
-    warmupSteps: Math.round(o.warmup * totalSteps),
-    totalSteps,
+  const stepsPerPhase = Math.min(o.maxSteps ?? Number.POSITIVE_INFINITY, perEpoch * o.epochs)
+  return {
+    ...{ trainer, data, options: o, split, order, stepsPerPhase },
+    phases: phasesOf(trainer, o),
+    ...{ step: 0, epoch: 0, peakAllocatedBytes: 0, evaluation: null },
   }
+}
+
+function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrainOptions): Phase[] {
+  const rates = typeof learningRate === 'number' ? modules.map(() => learningRate) : learningRate
+  if (rates.length !== modules.length) {
+    const what = `a number, or a list of ${modules.length}, one a module,`
+    throw new LocalformerError('ERR_CONFIG', expected(what, 'learningRate', rates))
+  }
+  if (schedule === 'together') return [{ activeModule: null, rates }]
+  return modules
+    .filter((module) => !module.frozen)
+    .map(({ index }) => ({
+      activeModule: index,
+      rates: rates.slice(0, index + 1).map((rate, k) => (k === index ? rate : null)),
+    }))
+}
+
+async function* runPhase(run: Run, phase: Phase): AsyncGenerator<TrainEvent, void, undefined> {
+  const { options: o, trainer, data } = run
+  const end = run.step + run.stepsPerPhase
+  while (run.step < end) {
+    run.epoch++
+    yield* runEpoch(run, phase, end)
+    if (o.testLimit === 0) continue
+    run.evaluation = await evaluate(trainer, data.test, {
+      ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
+      ...(o.signal === undefined ? {} : { signal: o.signal }),
+    })
+    yield { type: 'evaluation', epoch: run.epoch, ...run.evaluation }
+  }
+}
+
+async function* runEpoch(
+  run: Run,
+  phase: Phase,
+  end: number,
+): AsyncGenerator<TrainEvent, void, undefined> {
+  const { epoch, phases, options } = run
+  const { activeModule } = phase
   const start = performance.now()
-  let step = 0
-  let peakAllocatedBytes = 0
-  let evaluation: Evaluation | null = null
-  for (let epoch = 1; step < totalSteps; epoch++) {
-    const epochStart = performance.now()
-    const means = new Means()
-    for (const batch of batches(split, { ...order, epoch })) {
-      if (step === totalSteps) break
-      o.signal?.throwIfAborted()
-      const learningRate = learningRateAt(step, schedule)
-      const { height, width, mean, std } = split
-      // One seed a batch, so that a step's augmentation does not depend on the steps before it.
-      const augment = {
-        cropPadding: o.cropPadding,
-        flip: o.flip,
-        seed: (o.seed % 2 ** 28) * 2 ** 24 + step,
-      }
-      const started = performance.now()
-      const result = await trainer.step(
-        { images: batch.images, labels: batch.labels, height, width, mean, std, augment },
-        { learningRate },
-      )
-      const seconds = (performance.now() - started) / 1000
-      step++
-      peakAllocatedBytes = Math.max(peakAllocatedBytes, result.peakAllocatedBytes)
-      const modules = result.modules.map((module) => ({
-        ...module,
-        accuracy: module.correct / batch.labels.length,
-      }))
-      means.add(modules)
-      yield {
-        type: 'step',
-        epoch,
-        step,
-        totalSteps,
-        learningRate,
-        modules,
-        peakAllocatedBytes: result.peakAllocatedBytes,
-        peakReservedBytes: result.peakReservedBytes,
-        seconds,
-        imagesPerSecond: batch.labels.length / seconds,
-      }
-    }
-    const seconds = (performance.now() - epochStart) / 1000
-    yield { type: 'epoch', epoch, epochs: o.epochs, modules: means.take(), seconds }
-    if (o.testLimit !== 0) {
-      evaluation = await evaluate(trainer, data.test, {
-        ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
-        ...(o.signal === undefined ? {} : { signal: o.signal }),
-      })
-      yield { type: 'evaluation', epoch, ...evaluation }
-    }
+  const means = new Means()
+  for (const batch of batches(run.split, { ...run.order, epoch })) {
+    if (run.step === end) break
+    options.signal?.throwIfAborted()
+    const event = await runStep(run, phase, end, batch)
+    means.add(event.modules)
+    yield event
   }
   const seconds = (performance.now() - start) / 1000
-  yield { type: 'done', steps: step, seconds, peakAllocatedBytes, evaluation }
+  const epochs = phases.length * options.epochs
+  yield { type: 'epoch', epoch, epochs, activeModule, modules: means.take(), seconds }
+}
+
+async function runStep(run: Run, phase: Phase, end: number, batch: Batch) {
+  const { options: o, split, stepsPerPhase, phases } = run
+  const { images, labels } = batch
+  const { height, width, mean, std } = split
+  // One seed a batch, so that a step's augmentation does not depend on the steps before it.
+  const seed = (o.seed % 2 ** 28) * 2 ** 24 + run.step
+  const augment = { cropPadding: o.cropPadding, flip: o.flip, seed }
+  const rates = ratesAt(run.step - (end - stepsPerPhase), phase, run)
+  const started = performance.now()
+  const result = await run.trainer.step(
+    { images, labels, height, width, mean, std, augment },
+    { learningRate: rates },
+  )
+  const seconds = (performance.now() - started) / 1000
+  const { peakAllocatedBytes, peakReservedBytes } = result
+  run.step++
+  run.peakAllocatedBytes = Math.max(run.peakAllocatedBytes, peakAllocatedBytes)
+  return {
+    type: 'step',
+    epoch: run.epoch,
+    activeModule: phase.activeModule,
+    step: run.step,
+    totalSteps: phases.length * stepsPerPhase,
+    learningRate: Math.max(...rates.map((rate) => rate ?? 0)),
+    modules: result.modules.map((module) => ({
+      ...module,
+      accuracy: module.correct / labels.length,
+    })),
+    ...{ peakAllocatedBytes, peakReservedBytes, seconds },
+    imagesPerSecond: labels.length / seconds,
+  } satisfies TrainEvent
+}
+
+/** Learning rates in a phase's step, counted from 0. */
+function ratesAt(step: number, { rates }: Phase, { options, stepsPerPhase: totalSteps }: Run) {
+  const warmupSteps = Math.round(options.warmup * totalSteps)
+  return rates.map((rate) =>
+    rate === null ? null : learningRateAt(step, { learningRate: rate, warmupSteps, totalSteps }),
+  )
 }
 
 function checkFits(trainer: Trainer, data: Dataset): void {

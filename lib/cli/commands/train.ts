@@ -6,8 +6,15 @@ import { formatBytes } from '../../format.js'
 import { parseRunSpec, type RunSpec } from '../../methods.js'
 import { RunFolder } from '../../runs/run-folder.js'
 import { SwinTransformer } from '../../swin-transformer.js'
-import { resolveTrainOptions, type TrainEvent, type TrainOptions, train } from '../../train.js'
+import {
+  resolveTrainOptions,
+  SCHEDULES,
+  type TrainEvent,
+  type TrainOptions,
+  train,
+} from '../../train.js'
 import { createTrainer } from '../../trainer-of-spec.js'
+import { loadWeights } from '../../weights/load-weights.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -18,6 +25,8 @@ import { RUN_SPEC_HELP } from '../run-option.js'
 interface TrainArguments extends ModelArguments, DataArguments {
   run: string
   runDir: string | undefined
+  init: string | undefined
+  schedule: (typeof SCHEDULES)[number]
   epochs: number
   maxSteps: number | undefined
   batchSize: number
@@ -63,6 +72,19 @@ export const trainCommand: Command<TrainArguments> = {
           describe: 'Folder of the run; default: runs/<spec>-<time>',
           group,
         },
+        init: {
+          type: 'string',
+          requiresArg: true,
+          describe: 'Weights to begin with, a safetensors file',
+          group,
+        },
+        schedule: {
+          choices: SCHEDULES,
+          default: 'together',
+          requiresArg: true,
+          describe: 'All modules in a step, or one after the other',
+          group,
+        },
         epochs: number('Passes over the images', 1),
         'max-steps': number('Steps after which to stop'),
         'batch-size': number('Images in a batch', 128),
@@ -94,9 +116,9 @@ export const trainCommand: Command<TrainArguments> = {
 }
 
 function loopOptionsOf(options: TrainArguments): TrainOptions {
-  const { epochs, batchSize, learningRate, warmup, seed, cropPadding, flip } = options
+  const { schedule, epochs, batchSize, learningRate, warmup, seed, cropPadding, flip } = options
   return {
-    ...{ epochs, batchSize, learningRate, warmup, seed, cropPadding, flip },
+    ...{ schedule, epochs, batchSize, learningRate, warmup, seed, cropPadding, flip },
     ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
     ...(options.trainLimit === undefined ? {} : { trainLimit: options.trainLimit }),
     ...(options.testLimit === undefined ? {} : { testLimit: options.testLimit }),
@@ -112,6 +134,7 @@ async function runTraining(
   const { dropPath, weightDecay, labelSmoothing, seed } = options
   const network = { ...swinOptionsOf({ ...options, classes: data.classes.length }), dropPath }
   await using model = await SwinTransformer.create(network)
+  if (options.init !== undefined) note(options, await initialise(model, options.init))
   await using trainer = await createTrainer(
     model,
     spec,
@@ -128,6 +151,7 @@ async function runTraining(
     model: model.config,
     optimizer: { weightDecay, labelSmoothing },
     training: recorded,
+    ...(options.init === undefined ? {} : { init: path.resolve(options.init) }),
   })
   const progress = commandProgress(options)
   try {
@@ -144,6 +168,14 @@ async function runTraining(
   }
 }
 
+/** Loads another's weights; says what that did. */
+async function initialise(model: SwinTransformer, file: string): Promise<string> {
+  const { format, loaded, resized, classifier } = await loadWeights(model, file)
+  const tables = resized.length === 0 ? '' : `, bias tables resized: ${resized.length}`
+  const head = classifier === 'loaded' ? 'its classifier too' : 'a new classifier'
+  return `Weights of ${file} (names of ${format}): ${loaded.length} tensors, ${head}${tables}`
+}
+
 /** Prints and records every event, saves weights with every epoch; gives what the run came to. */
 async function follow(
   events: AsyncIterable<TrainEvent>,
@@ -157,7 +189,7 @@ async function follow(
     folder.event(event)
     if (event.type === 'step') {
       progress.update({
-        label: `Epoch ${event.epoch}`,
+        label: labelOf(event),
         done: event.step,
         total: event.totalSteps,
         unit: 'steps',
@@ -194,17 +226,32 @@ function say(options: GlobalOptions, line: string): void {
   else printLine(line)
 }
 
+function labelOf({ epoch, activeModule }: TrainEvent & { type: 'step' }): string {
+  return activeModule === null ? `Epoch ${epoch}` : `Epoch ${epoch}, module ${activeModule + 1}`
+}
+
 function stepText(event: TrainEvent & { type: 'step' }): string {
-  const losses = event.modules.map((module) => lossText(module)).join(' ')
+  const losses = trainedOf(event).map(([, module]) => lossText(module))
   const speed = event.imagesPerSecond.toFixed(0)
-  return `loss ${losses}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
+  return `loss ${losses.join(' ')}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
 }
 
 function epochLine(event: TrainEvent & { type: 'epoch' }): string {
-  const losses = event.modules
-    .map((module, k) => `module ${k + 1} ${lossText(module)} (${percent(module.accuracy)})`)
+  const losses = trainedOf(event)
+    .map(([k, module]) => `module ${k + 1} ${lossText(module)} (${percent(module.accuracy)})`)
     .join(', ')
   return `Epoch ${event.epoch} of ${event.epochs}: train loss ${losses}, ${event.seconds.toFixed(0)} s`
+}
+
+/** The modules that an event is about, with their index. */
+function trainedOf<T>({
+  activeModule,
+  modules,
+}: {
+  readonly activeModule: number | null
+  readonly modules: readonly T[]
+}): [number, T][] {
+  return [...modules.entries()].filter(([k]) => activeModule === null || k === activeModule)
 }
 
 function lossText({
