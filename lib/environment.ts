@@ -33,6 +33,16 @@ export function libtorchShared(): string | undefined {
   return process.env.LIBTORCH || undefined
 }
 
+/**
+ * The proxy for a URL, or '' for none: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
+ * small letters too, as curl reads them.
+ */
+export async function proxyFor(url: string): Promise<string> {
+  // Loaded where it is used: only a download needs it.
+  const { getProxyForUrl } = await import('proxy-from-env')
+  return getProxyForUrl(url)
+}
+
 /** `NO_COLOR` (any non-empty value) or a dumb terminal turns colours off. */
 export function wantsColor(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'

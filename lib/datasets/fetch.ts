@@ -3,35 +3,41 @@
 import { constants } from 'node:fs'
 import { access, mkdir, open, rename, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
+import { hashFile } from '../download.js'
 import { cacheDirectory, isOffline } from '../environment.js'
 import { LocalformerError } from '../errors.js'
 import { formatBytes } from '../format.js'
-import { hashFile } from './download.js'
 import { abandonedWorkFolders, createWorkFolder, moveIfThere, removeFolder } from './work-folder.js'
 
-/** What a fetch tells while it runs. */
+/** What a fetch, or the decoding of photos, tells while it runs. */
 export type FetchEvent =
   | { readonly type: 'source'; readonly source: string; readonly description: string }
   | { readonly type: 'source-failed'; readonly source: string; readonly error: LocalformerError }
-  | {
-      readonly type: 'progress'
-      readonly phase: 'download' | 'unpack' | 'convert' | 'check'
-      readonly unit: 'bytes' | 'files'
-      readonly done: number
-      /** Undefined where it is not known. */
-      readonly total: number | undefined
-    }
+  | FetchProgress
 
+export interface FetchProgress {
+  readonly type: 'progress'
+  readonly phase: 'download' | 'unpack' | 'convert' | 'check' | 'decode'
+  readonly unit: 'bytes' | 'files'
+  readonly done: number
+  /** Undefined where it is not known. */
+  readonly total: number | undefined
+}
+
+/** A file with the sum that is known of it: what its publisher, or who had it before us, gives. */
 export interface RecipeFile {
   readonly name: string
   readonly bytes: number
-  readonly sha256: string
+  readonly sha256?: string
+  readonly md5?: string
 }
 
 /** What a source works with. */
 export interface SourceContext {
   /** An empty folder of the source's own, removed afterwards. */
   readonly work: string
+  /** The data set's folder in the cache, which need not be there or right. */
+  readonly directory: string
   readonly signal: AbortSignal | undefined
   readonly onEvent: (event: FetchEvent) => void
 }
@@ -42,7 +48,7 @@ export interface DatasetSource {
   readonly name: string
   /** For people: the address. */
   readonly description: string
-  /** A file in the work folder that is worth keeping when the download breaks off. */
+  /** A file or folder in the work folder that is worth keeping when the download breaks off. */
   readonly resumable?: string
   /** Puts the recipe's files into the existing folder `target`. */
   fill(target: string, context: SourceContext): Promise<void>
@@ -56,6 +62,8 @@ export interface DatasetRecipe {
   readonly files: readonly RecipeFile[]
   /** Free space that a fetch needs at its peak. */
   readonly neededBytes: number
+  /** Where a person gets the files, or the archive that holds them. */
+  readonly addresses: readonly string[]
   /** Tried in this order. */
   readonly sources: readonly DatasetSource[]
   /** A source that reads what the user has already: an archive or a folder. */
@@ -120,11 +128,12 @@ async function fetchInto(
   // Before the cache is looked at: a wrong path is told also where it would not be read.
   if (from !== undefined) await demandReadable(path.resolve(from))
   if (await isComplete(directory, recipe)) {
-    const broken = await findWrongFile(directory, recipe, { work: root, signal, onEvent })
+    const place = { work: root, directory, signal, onEvent }
+    const broken = await findWrongFile(directory, recipe, place)
     if (!broken) return { directory, source: 'cache', files: recipe.files, attempts: [] }
   }
   const sources = from === undefined ? recipe.sources : [recipe.fromLocal(path.resolve(from))]
-  if (from === undefined && isOffline()) throw offlineError(recipe)
+  if (from === undefined && isOffline()) throw offlineError(recipe, directory)
   await cleanUpAfterOthers(root, recipe)
   const work = await createWorkFolder(root, recipe.folder)
   try {
@@ -149,7 +158,7 @@ async function fetchInto(
         onEvent({ type: 'source-failed', source: source.name, error })
       }
     }
-    throw noSourceError(recipe, errors, attempts)
+    throw noSourceError(recipe, directory, errors, attempts)
   } finally {
     await removeFolder(work)
   }
@@ -163,7 +172,6 @@ async function demandReadable(from: string): Promise<void> {
 
 interface TakeContext extends SourceContext {
   readonly root: string
-  readonly directory: string
   readonly recipe: DatasetRecipe
 }
 
@@ -176,8 +184,9 @@ async function takeFrom(source: DatasetSource, context: TakeContext): Promise<vo
   const resumed = source.resumable && path.join(work, source.resumable)
   try {
     if (resumed) await moveIfThere(kept, resumed)
-    await source.fill(target, { work, signal, onEvent })
-    const wrong = await findWrongFile(target, recipe, { work, signal, onEvent })
+    const own = { work, directory, signal, onEvent }
+    await source.fill(target, own)
+    const wrong = await findWrongFile(target, recipe, own)
     if (wrong) throw wrong
     await install(target, directory, context)
   } catch (error) {
@@ -230,20 +239,40 @@ async function findWrongFile(
   { signal, onEvent }: SourceContext,
 ): Promise<LocalformerError | undefined> {
   const total = recipe.files.length
-  for (const [done, { name, bytes, sha256 }] of recipe.files.entries()) {
+  for (const [done, wanted] of recipe.files.entries()) {
     onEvent({ type: 'progress', phase: 'check', unit: 'files', done, total })
+    const { name, bytes } = wanted
     const file = path.join(directory, name)
     const entry = await stat(file).catch(() => undefined)
     if (!entry) {
       return new LocalformerError('ERR_DATASET', `${name} of ${recipe.dataset} is missing`)
     }
-    const found = await hashFile(file, 'sha256', signal)
-    if (entry.size !== bytes || found !== sha256) {
-      return checksumError(`${name} (${entry.size} bytes)`, 'sha256', found, sha256)
+    const { algorithm, sum } = sumOf(wanted)
+    const found = await hashFile(file, algorithm, signal)
+    if (entry.size !== bytes || found !== sum) {
+      return checksumError(`${name} (${entry.size} bytes)`, algorithm, found, sum)
     }
   }
   onEvent({ type: 'progress', phase: 'check', unit: 'files', done: total, total })
   return undefined
+}
+
+/** Whether a file is there with its size and sum. */
+export async function isRightFile(
+  place: string,
+  file: RecipeFile,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const entry = await stat(place).catch(() => undefined)
+  if (!entry?.isFile() || entry.size !== file.bytes) return false
+  const { algorithm, sum } = sumOf(file)
+  return (await hashFile(place, algorithm, signal)) === sum
+}
+
+function sumOf({ name, sha256, md5 }: RecipeFile): { algorithm: 'sha256' | 'md5'; sum: string } {
+  if (sha256 !== undefined) return { algorithm: 'sha256', sum: sha256 }
+  if (md5 !== undefined) return { algorithm: 'md5', sum: md5 }
+  throw new TypeError(`The recipe gives no sum of ${name}`)
 }
 
 export function checksumError(
@@ -332,26 +361,43 @@ function isSourceError(error: unknown): error is LocalformerError {
   )
 }
 
-function offlineError(recipe: DatasetRecipe): LocalformerError {
+/** How to place the files without a fetch, as sentences. */
+export function byHand(recipe: DatasetRecipe, directory: string): string {
+  const names = recipe.files.map(({ name }) => name).join(', ')
+  return (
+    `By hand: get ${recipe.addresses.join(' and ')} by other means and pass the archive or the ` +
+    `folder with the files with \`localformer dataset fetch ${recipe.dataset} --from PATH\`, or put ` +
+    `${names} into ${directory}, or leave them where they are and name their folder with ` +
+    '`--data-dir`.'
+  )
+}
+
+function offlineError(recipe: DatasetRecipe, directory: string): LocalformerError {
   return new LocalformerError(
     'ERR_DATASET',
     `Data set ${recipe.dataset} is not (or not whole) in the cache and LOCALFORMER_OFFLINE forbids ` +
       'to fetch it',
-    {
-      hint:
-        `Unset LOCALFORMER_OFFLINE, or give a copy with \`localformer dataset fetch ` +
-        `${recipe.dataset} --from PATH\`, or read it where it is with \`--data-dir\`.`,
-    },
+    { hint: `Unset LOCALFORMER_OFFLINE. ${byHand(recipe, directory)}` },
   )
 }
 
 function noSourceError(
   recipe: DatasetRecipe,
+  directory: string,
   errors: readonly LocalformerError[],
   attempts: readonly FetchAttempt[],
 ): LocalformerError {
+  const isLocal = attempts.every(({ source }) => source === 'local')
+  const again = isLocal ? '' : 'Try again (an interrupted download is resumed). '
+  const hint = `${again}${byHand(recipe, directory)}`
   const [only] = errors
-  if (only && errors.length === 1) return only
+  if (only && errors.length === 1) {
+    return new LocalformerError(only.code, only.message, {
+      hint,
+      cause: only,
+      details: { attempts },
+    })
+  }
   const lines = attempts.map(({ source, error }) => `  ${source}: ${error}`)
   // Wrong data is the graver finding: somebody served something else.
   const code = errors.some((error) => error.code === 'ERR_CHECKSUM')
@@ -360,12 +406,6 @@ function noSourceError(
   return new LocalformerError(
     code,
     `No source served data set ${recipe.dataset}:\n${lines.join('\n')}`,
-    {
-      hint:
-        'Try again (an interrupted download is resumed), or give an archive or folder with ' +
-        `\`localformer dataset fetch ${recipe.dataset} --from PATH\`.`,
-      cause: new AggregateError(errors),
-      details: { attempts },
-    },
+    { hint, cause: new AggregateError(errors), details: { attempts } },
   )
 }

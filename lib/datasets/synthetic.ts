@@ -2,6 +2,7 @@
 // learn them in seconds. For tests and for trying out without a download.
 import { expected, LocalformerError } from '../errors.js'
 import { type Dataset, defineDataset, type SplitDefinition } from './dataset.js'
+import type { DatasetEntry } from './entry.js'
 import { randomUint32 } from './shuffle.js'
 
 export interface SyntheticOptions {
@@ -96,4 +97,12 @@ function makeSplit(
     }
   }
   return { images: new Uint8Array(images.buffer), labels, height: imageSize, width: imageSize }
+}
+
+export const synthetic: DatasetEntry = {
+  name: 'synthetic',
+  description: 'Coloured waves under noise, made from a seed; for trying out without a download',
+  recipe: null,
+  needsDataDir: false,
+  open: async (options) => syntheticDataset(options.synthetic),
 }

@@ -2,11 +2,9 @@
 // certificates) and a plain URL. Both stay inside a given folder and report the bytes so far.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { downloadFile } from '../download.js'
 import { isOffline } from '../environment.js'
 import { LocalformerError } from '../errors.js'
 import type { LibtorchManifest, WheelSpec } from './manifest.js'
@@ -15,8 +13,7 @@ import type { LibtorchManifest, WheelSpec } from './manifest.js'
 export type ReportBytes = (doneBytes: number, totalBytes: number) => void
 
 const POLL_MS = 250
-const CONNECT_TIMEOUT_MS = 10_000
-const IDLE_TIMEOUT_MS = 30_000
+const URL_LIMITS = { connectMs: 10_000, stallMs: 30_000 }
 const KEPT_LOG_LINES = 12
 
 const FROM_HINT =
@@ -116,48 +113,14 @@ export async function downloadUrl(
   requireNetwork(url.href)
   const name = decodeURIComponent(path.posix.basename(url.pathname)) || 'download'
   const file = path.join(folder, name.replaceAll(/[/\0]/g, '_'))
-  const watchdog = new AbortController()
-  const rearm = (ms: number, what: string) =>
-    setTimeout(() => watchdog.abort(new Error(`${what} within ${ms / 1000} s`)), ms)
-  let timer = rearm(CONNECT_TIMEOUT_MS, 'no answer')
-  const stop = signal ? AbortSignal.any([signal, watchdog.signal]) : watchdog.signal
-  try {
-    const response = await fetch(url, { signal: stop })
-    if (!response.ok || !response.body) {
-      throw new Error(`the server answers ${response.status} ${response.statusText}`.trim())
-    }
-    const totalBytes = Number(response.headers.get('content-length') ?? 0)
-    let doneBytes = 0
-    const counter = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        clearTimeout(timer)
-        timer = rearm(IDLE_TIMEOUT_MS, 'no data')
-        doneBytes += chunk.length
-        report(doneBytes, totalBytes)
-        done(null, chunk)
-      },
-    })
-    const body = Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0])
-    await pipeline(body, counter, createWriteStream(file), { signal: stop })
-    if (totalBytes && doneBytes !== totalBytes) {
-      throw new Error(`it ended after ${doneBytes} of ${totalBytes} bytes`)
-    }
-    return file
-  } catch (error) {
-    signal?.throwIfAborted()
-    // A full disk is the cache's matter, not the server's.
-    if ((error as NodeJS.ErrnoException).syscall === 'write') throw error
-    throw new LocalformerError(
-      'ERR_LIBTORCH_NOT_FOUND',
-      `${url.href} could not be downloaded: ${reasonOf(watchdog.signal.reason ?? error)}`,
-      {
-        hint: 'Check the address, or fetch the file by other means and pass its path.',
-        cause: error,
-      },
-    )
-  } finally {
-    clearTimeout(timer)
-  }
+  await downloadFile(url.href, file, {
+    code: 'ERR_LIBTORCH_NOT_FOUND',
+    hint: 'Check the address, or fetch the file by other means and pass its path.',
+    limits: URL_LIMITS,
+    signal,
+    onBytes: (done, total) => report(done, total ?? 0),
+  })
+  return file
 }
 
 /** @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND` when `LOCALFORMER_OFFLINE` is set. */
@@ -168,14 +131,6 @@ export function requireNetwork(what: string): void {
     `LOCALFORMER_OFFLINE is set, so ${what} is not downloaded`,
     { hint: `Unset LOCALFORMER_OFFLINE. ${FROM_HINT}` },
   )
-}
-
-/** fetch says "fetch failed"; what failed is in the causes below it. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.cause instanceof Error) return reasonOf(error.cause)
-  const [first] = error instanceof AggregateError ? error.errors : []
-  return error.message || (first ? reasonOf(first) : error.name)
 }
 
 /** Runs a command to its end; status 127 when it cannot be started. Aborting ends the child. */

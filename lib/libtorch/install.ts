@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hashFile } from '../download.js'
 import { expected, LocalformerError } from '../errors.js'
 import { formatBytes } from '../format.js'
 import { publish, requireSpace, retire, withLockedCache, withStaging } from './cache.js'
@@ -30,7 +31,6 @@ import {
 import {
   type Contents,
   flush,
-  hashFile,
   type Member,
   openArchive,
   openCompanion,
@@ -239,7 +239,7 @@ class Installation {
   /** A known wheel under another name is known by its sha256. */
   async #lookUpHash(file: string, given: string): Promise<void> {
     const count = this.#counter('verify', path.basename(file), statSync(file).size)
-    const sha256 = await hashFile(file, count, this.#options.signal)
+    const sha256 = await hashFile(file, 'sha256', this.#options.signal, count)
     if (this.#manifest.wheels.some((known) => known.sha256 === sha256)) return
     this.#verified = false
     this.#say(`${given} is none of the pinned wheels, so its sha256 (${sha256}) was not checked`)

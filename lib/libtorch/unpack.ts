@@ -1,6 +1,5 @@
 // From archives and folders to one unpacked LibTorch, laid out as pip does: torch/ with nvidia/ at
 // its side, where libtorch_cpu.so's RPATH looks. Members are chosen first and streamed one by one.
-import { createHash } from 'node:crypto'
 import { constants, createReadStream, createWriteStream, existsSync } from 'node:fs'
 import { copyFile, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -9,6 +8,7 @@ import { buffer, text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import zlib from 'node:zlib'
 import yauzl from 'yauzl'
+import { hashFile } from '../download.js'
 import { LocalformerError } from '../errors.js'
 import { parseVersionPy, readVersion } from './locate.js'
 import { type Flavor, isKept, type WheelSpec } from './manifest.js'
@@ -46,7 +46,7 @@ export async function verifyWheel(
   count: CountBytes,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const sha256 = await hashFile(file, count, signal)
+  const sha256 = await hashFile(file, 'sha256', signal, count)
   if (sha256 === wheel.sha256) return
   const { size } = await stat(file)
   throw new LocalformerError(
@@ -55,19 +55,6 @@ export async function verifyWheel(
       `(${size} bytes instead of ${wheel.sizeBytes})`,
     { hint: 'The file is damaged or another one of the same name; fetch it again.' },
   )
-}
-
-export async function hashFile(
-  file: string,
-  count: CountBytes,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal })) {
-    hash.update(chunk as Buffer)
-    count((chunk as Buffer).length)
-  }
-  return hash.digest('hex')
 }
 
 /**

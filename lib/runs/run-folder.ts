@@ -17,10 +17,13 @@ const WEIGHTS = 'model.safetensors'
 const SUMMARY = 'summary.json'
 
 /** Writes a file whole or not at all. */
-export async function writeFileAtomically(file: string, text: string): Promise<void> {
+export async function writeFileAtomically(
+  file: string,
+  content: string | Uint8Array,
+): Promise<void> {
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
-    await writeFile(temporary, text)
+    await writeFile(temporary, content)
     await rename(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true })

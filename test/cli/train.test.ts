@@ -128,7 +128,7 @@ test('bad input is told before anything runs, with exit code 2', () => {
       ['train', '--epochs', '0'],
       ['epochs', 'received 0'],
     ],
-    [['train', '--dataset', 'cifar'], ['cifar10, synthetic']],
+    [['train', '--dataset', 'cifar'], ['cifar10, cifar100']],
     [
       ['train', ...NETWORK, '--batch-size', '100000'],
       ['batchSize', '100000'],

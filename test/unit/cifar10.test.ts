@@ -1,7 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { rm, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -11,7 +9,6 @@ import {
   CIFAR10_RECORD_BYTES,
   readCifar10,
 } from '../../lib/datasets/cifar10.js'
-import { channelStatistics, classHistogram } from '../../lib/datasets/dataset.js'
 import { openDataset } from '../../lib/datasets/open.js'
 import { LocalformerError } from '../../lib/errors.js'
 import { makeBatches, makeTempFolder, writeBatches } from '../helpers/cifar10-fixture.js'
@@ -102,53 +99,5 @@ test('where the whole set is wanted, a subset is refused', async ({ folder }) =>
   const error = await errorOf(readCifar10(folder, { complete: true }))
   assert.match(error.message, /data_batch_1.bin has 9219 bytes, expected 30730000 bytes/)
 })
-
-interface GoldenSplit {
-  count: number
-  perClass: number[]
-  channelSums: number[]
-  placeSum: number
-  firstLabels: number[]
-  mean: number[]
-  std: number[]
-}
-
-const repository = fileURLToPath(new URL('../../../', import.meta.url))
-const shared = path.join(repository, '../shared/data')
-const title = 'real images: counts, sums and statistics are those of numpy'
-
-if (!existsSync(path.join(shared, CIFAR10_FOLDER))) {
-  console.log(`SKIP: ${title}: no ../shared/data beside the repository`)
-  test.skip(title)
-} else {
-  test(title, async () => {
-    const golden = JSON.parse(
-      readFileSync(path.join(repository, 'test/fixtures/golden/dataset.json'), 'utf8'),
-    ) as { train: GoldenSplit; test: GoldenSplit }
-    const data = await openDataset('cifar10', { dataDir: shared })
-    for (const name of ['train', 'test'] as const) {
-      const { images, labels, count } = data[name]
-      const expected = golden[name]
-      const channelSums = [0, 0, 0]
-      let placeSum = 0
-      images.forEach((value, index) => {
-        const place = index % 3072
-        const channel = Math.floor(place / 1024)
-        channelSums[channel] = (channelSums[channel] as number) + value
-        placeSum += value * (place + 1)
-      })
-      assert.is(count, expected.count)
-      assert.equal(classHistogram(data[name], 10), expected.perClass)
-      assert.equal(channelSums, expected.channelSums)
-      assert.is(placeSum, expected.placeSum)
-      assert.equal([...labels.slice(0, 10)], expected.firstLabels)
-      const { mean, std } = channelStatistics(data[name])
-      for (const channel of [0, 1, 2]) {
-        assert.ok(Math.abs((mean[channel] as number) - (expected.mean[channel] as number)) < 1e-10)
-        assert.ok(Math.abs((std[channel] as number) - (expected.std[channel] as number)) < 1e-10)
-      }
-    }
-  })
-}
 
 test.run()

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -13,14 +12,7 @@ import { findDataset, openDataset } from '../../lib/datasets/open.js'
 import { shuffledIndices } from '../../lib/datasets/shuffle.js'
 import { syntheticDataset } from '../../lib/datasets/synthetic.js'
 import { LocalformerError } from '../../lib/errors.js'
-
-interface Golden {
-  shuffles: { count: number; seed: number; epoch: number; order: number[] }[]
-}
-
-const golden = JSON.parse(
-  readFileSync(new URL('../../../test/fixtures/golden/dataset.json', import.meta.url), 'utf8'),
-) as Golden
+import { golden } from '../helpers/official-files.js'
 
 function failsWith(code: string, pattern: RegExp): (error: unknown) => boolean {
   return (error) =>
@@ -52,6 +44,23 @@ test('a data set of arrays that do not agree is refused', () => {
   refuse(tiny({ labels: new Uint8Array(0), images: new Uint8Array(0) }), /train has no images/)
   refuse(tiny({ height: 2, width: 1 }), /train are 2x1 pixels, those of test 1x2/)
   refuse({ ...tiny(), classes: [] }, /no classes/)
+})
+
+test('a script makes a data set of its own in ten lines', () => {
+  // Stripes across for one class, along for the other.
+  const stripes = (count: number) => ({
+    images: Uint8Array.from({ length: count * 3 * 64 }, (_, place) => {
+      const [row, column] = [(place >> 3) & 7, place & 7]
+      return 255 * ((Math.floor(place / 192) % 2 === 0 ? row : column) & 1)
+    }),
+    labels: Uint8Array.from({ length: count }, (_, image) => image % 2),
+    ...{ height: 8, width: 8 },
+  })
+  const classes = ['across', 'along']
+  const data = defineDataset({ name: 'stripes', classes, train: stripes(10), test: stripes(4) })
+  assert.equal(classHistogram(data.train, 2), [5, 5])
+  assert.equal([...data.test.images.slice(0, 10)], [0, 0, 0, 0, 0, 0, 0, 0, 255, 255])
+  assert.equal(data.std, [0.5, 0.5, 0.5])
 })
 
 test('batches without shuffling follow the split, the last one is short or left out', () => {
@@ -161,7 +170,10 @@ test('the classes of the synthetic data set can be told apart', () => {
 test('an unknown name lists the names there are', async () => {
   assert.throws(
     () => findDataset('cifar11'),
-    failsWith('ERR_CONFIG', /one of cifar10, synthetic for `dataset` but received "cifar11"/),
+    failsWith(
+      'ERR_CONFIG',
+      /one of cifar10, cifar100, stl10, svhn, svhn-extra, image-folder, synthetic for `dataset` but received "cifar11"/,
+    ),
   )
   const data = await openDataset('synthetic', { synthetic: { trainCount: 3 } })
   assert.is(data.train.count, 3)

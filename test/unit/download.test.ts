@@ -1,8 +1,11 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
+import { pipeline } from 'node:stream'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { downloadFile, hashFile } from '../../lib/datasets/download.js'
+import { downloadFile, hashFile } from '../../lib/download.js'
 import { LocalformerError } from '../../lib/errors.js'
 import { makeTempFolder, sendFile, serve, type TestServer } from '../helpers/cifar10-fixture.js'
 
@@ -155,6 +158,118 @@ test('an abort ends a download with its reason', async (context) => {
     onBytes: () => controller.abort(reason),
   }).catch((caught: unknown) => caught)
   assert.is(error, reason)
+})
+
+/** A proxy on this machine: forwards plain requests and tunnels, and remembers what it was asked. */
+async function startProxy(status = 200) {
+  const asked: string[] = []
+  const credentials: (string | undefined)[] = []
+  const proxy = http.createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    credentials.push(request.headers['proxy-authorization'])
+    if (status !== 200) return response.writeHead(status).end()
+    http.get(request.url ?? '', { headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 0, answer.headers)
+      // Unlike pipe, it drops the line where the other one drops.
+      pipeline(answer, response, () => {})
+    })
+  })
+  proxy.on('connect', (request, socket) => {
+    asked.push(`${request.method} ${request.url}`)
+    socket.end(`HTTP/1.1 ${status === 200 ? 502 : status} No\r\n\r\n`)
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const { port } = proxy.address() as AddressInfo
+  const close = () => {
+    proxy.close()
+    proxy.closeAllConnections()
+  }
+  return { host: `127.0.0.1:${port}`, asked, credentials, close }
+}
+
+const PROXY_NAMES = ['http_proxy', 'https_proxy', 'all_proxy', 'no_proxy']
+
+/** With these variables and none of the kind from outside. */
+async function withProxies(
+  variables: Readonly<Record<string, string>>,
+  work: () => Promise<void>,
+): Promise<void> {
+  const names = [...PROXY_NAMES, ...PROXY_NAMES.map((name) => name.toUpperCase())]
+  const before = names.map((name) => [name, process.env[name]] as const)
+  for (const name of names) delete process.env[name]
+  Object.assign(process.env, variables)
+  try {
+    await work()
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
+}
+
+test('a plain address is asked of the proxy, resumed through it too', async (context) => {
+  const proxy = await startProxy()
+  let requests = 0
+  const server = await serve((request, response) => {
+    requests++
+    sendFile(request, response, body, requests === 1 ? 100_000 : undefined)
+  })
+  context.server = server
+  try {
+    await withProxies({ HTTP_PROXY: `http://me:secret@${proxy.host}` }, async () => {
+      await downloadFile(server.url, context.file, { limits })
+    })
+    assert.equal(proxy.asked, [`GET ${server.url}`, `GET ${server.url}`])
+    assert.is(proxy.credentials[0], `Basic ${Buffer.from('me:secret').toString('base64')}`)
+    assert.equal(new Uint8Array(await readFile(context.file)), body)
+    proxy.asked.length = 0
+    await withProxies({ http_proxy: proxy.host, NO_PROXY: 'other.host,127.0.0.1' }, async () => {
+      await rm(context.file)
+      await downloadFile(server.url, context.file, { limits })
+    })
+    assert.equal(proxy.asked, [], 'not for a host of NO_PROXY')
+  } finally {
+    proxy.close()
+  }
+})
+
+test('a secure address is tunnelled to; what the proxy answers is told', async ({ file }) => {
+  const proxy = await startProxy(407)
+  try {
+    await withProxies({ HTTPS_PROXY: `http://me:secret@${proxy.host}` }, async () => {
+      const error = await errorOf(downloadFile('https://data.invalid/a', file, { limits }))
+      assert.is(error.code, 'ERR_DATASET')
+      const text = `Cannot download https://data.invalid/a through the proxy ${proxy.host}: `
+      assert.ok(error.message.startsWith(text), error.message)
+      assert.match(error.message, /407/)
+      assert.not.match(error.message, /secret/)
+    })
+    assert.equal(proxy.asked, ['CONNECT data.invalid:443'])
+  } finally {
+    proxy.close()
+  }
+})
+
+test('a proxy that is not there, or none, is told', async ({ file }) => {
+  await withProxies({ all_proxy: 'http://127.0.0.1:9' }, async () => {
+    const error = await errorOf(downloadFile('http://data.invalid/a', file, { limits }))
+    assert.match(error.message, /through the proxy 127\.0\.0\.1:9: .*ECONNREFUSED/)
+  })
+  for (const proxy of ['socks5://127.0.0.1:9', 'http://[']) {
+    await withProxies({ ALL_PROXY: proxy }, async () => {
+      const error = await errorOf(downloadFile('http://data.invalid/a', file, { limits }))
+      assert.match(error.message, /the environment names is no http or https address/)
+    })
+  }
+})
+
+test('a redirect to what is no address of the web is refused', async (context) => {
+  context.server = await serve((_, response) => {
+    response.writeHead(302, { location: 'file:///etc/passwd' }).end()
+  })
+  const error = await errorOf(downloadFile(context.server.url, context.file, { limits }))
+  assert.match(error.message, /it redirects to "file:/)
 })
 
 test('sums are those of md5sum and sha256sum', async ({ file }) => {

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { contactSheet } from '../../datasets/contact-sheet.js'
 import {
   type ChannelStatistics,
   channelStatistics,
@@ -17,11 +18,13 @@ import {
   fetchDataset,
   isComplete,
 } from '../../datasets/fetch.js'
-import { DATASETS, findDataset, openDataset } from '../../datasets/open.js'
+import { DATASETS, findDataset } from '../../datasets/open.js'
 import { expected, LocalformerError } from '../../errors.js'
 import { formatBytes } from '../../format.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { dataOptions, fetchUpdate, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
+import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress, type Progress } from '../progress.js'
 
 export const datasetCommand: CommandModule<GlobalOptions, GlobalOptions> = {
@@ -79,26 +82,49 @@ const fetchCommand: Command<FetchArguments> = {
 interface InfoArguments {
   name: string
   dataDir: string | undefined
+  imageSize: number | undefined
+  contactSheet: string | undefined
 }
+
+const SHEET_OPTION = '--contact-sheet'
 
 const infoCommand: Command<InfoArguments> = {
   command: 'info <name>',
-  describe: 'Count images and classes, measure pixels',
+  describe: 'Count images and classes, measure pixels, draw a contact sheet',
   builder: (yargs) =>
     yargs
       .positional('name', { type: 'string', demandOption: true, describe: 'See `dataset list`' })
-      .option('data-dir', {
+      .option('data-dir', dataOptions['data-dir'])
+      .option('image-size', {
+        type: 'number',
+        requiresArg: true,
+        defaultDescription: '224',
+        describe: 'Of image-folder: side in pixels to which photos are brought',
+      })
+      .option('contact-sheet', {
         type: 'string',
         requiresArg: true,
-        describe: 'Folder with the files, or its parent; default: the cache',
+        describe: 'PNG file that receives the first train images of each class, a class a row',
       })
+      .example('$0 dataset info cifar10 --data-dir ./data', 'reads ./data/cifar-10-batches-bin')
       .example(
-        '$0 dataset info cifar10 --data-dir ./data',
-        'reads ./data/cifar-10-batches-bin',
+        '$0 dataset info image-folder --data-dir DIR --contact-sheet a.png',
+        'photos as DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg',
       ) as unknown as Argv<GlobalOptions & InfoArguments>,
   handler: async (options) => {
-    printInfo(options, await openDataset(options.name, { dataDir: options.dataDir }))
+    const { name, contactSheet: file } = options
+    if (file !== undefined) await checkOutputFile(file, SHEET_OPTION)
+    const data = await openDataOf({ ...options, dataset: name })
+    if (file !== undefined) await writeSheet(options, file, data)
+    printInfo(options, data)
   },
+}
+
+async function writeSheet(options: GlobalOptions, file: string, data: Dataset): Promise<void> {
+  const { png, rows, columns } = await contactSheet(data)
+  await writeOutputFile(file, png, SHEET_OPTION)
+  const shown = rows < data.classes.length ? `the first ${rows} classes` : 'a class'
+  note(options, `Wrote ${file}: up to ${columns} train images of ${shown} a row`)
 }
 
 const listCommand: Command<object> = {
@@ -106,11 +132,15 @@ const listCommand: Command<object> = {
   describe: 'Name the data sets there are and whether they are in the cache',
   handler: async (options) => {
     const rows = await Promise.all(
-      DATASETS.map(async ({ name, description, recipe }) => ({
-        name,
-        description,
-        ...(recipe ? await placeOf(recipe) : { state: 'built in' as const, directory: null }),
-      })),
+      DATASETS.map(async (entry) => {
+        const { name, description, recipe, needsDataDir } = entry
+        const state = needsDataDir ? ('your folder' as const) : ('built in' as const)
+        return {
+          name,
+          description,
+          ...(recipe ? await placeOf(recipe) : { state, directory: null }),
+        }
+      }),
     )
     if (options.json) printJson({ schema: 1, datasets: rows })
     else {
@@ -137,7 +167,7 @@ function printFetch(options: GlobalOptions & FetchArguments, result: FetchResult
     printJson({ schema: 1, dataset: options.name, bytes, ...result })
     return
   }
-  const sums = `${result.files.length} files, ${formatBytes(bytes)}, sha256 checked`
+  const sums = `${result.files.length} files, ${formatBytes(bytes)}, sums checked`
   const state = result.source === 'cache' ? 'is already there:' : 'is in'
   printLine(`${options.name} ${state} ${result.directory} (${sums})`)
 }
@@ -188,13 +218,6 @@ function rgb(values: readonly number[]): string {
   return values.map((value) => value.toFixed(4)).join(' ')
 }
 
-const PHASES: Readonly<Record<(FetchEvent & { type: 'progress' })['phase'], string>> = {
-  download: 'Downloading',
-  unpack: 'Unpacking',
-  convert: 'Converting',
-  check: 'Checking',
-}
-
 /** Shows on standard error what a fetch does. */
 function eventPrinter(
   options: GlobalOptions & FetchArguments,
@@ -202,8 +225,7 @@ function eventPrinter(
 ): (event: FetchEvent) => void {
   return (event) => {
     if (event.type === 'progress') {
-      const { phase, done, total, unit } = event
-      progress.update({ label: `${PHASES[phase]} ${options.name}`, done, total, unit })
+      progress.update(fetchUpdate(event, options.name))
       return
     }
     progress.finish()

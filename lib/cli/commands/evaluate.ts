@@ -51,7 +51,12 @@ export const evaluateCommand: Command<EvaluateArguments> = {
   handler: async (options) => {
     const { model, trainer, spec, dataset, classes } = await loadRun(options.run, options.device)
     await using _ = model
-    const data = await openDataOf({ ...options, dataset: options.dataset ?? dataset })
+    const data = await openDataOf({
+      ...options,
+      dataset: options.dataset ?? dataset,
+      // Photos are brought to the size at which the network was trained.
+      imageSize: model.config.imageSize,
+    })
     if (data.name !== dataset) note(options, `The run was trained on ${dataset}, not ${data.name}`)
     if (data.classes.length !== classes.length) {
       throw new LocalformerError(

@@ -1,14 +1,15 @@
-// URL -> file over HTTP(S), resumed after a dropped connection, given up on a host that stays silent.
-// Node's own client instead of `fetch`: fetch unpacks a .tar.gz that a server marks as gzip-encoded.
+// URL -> file over HTTP(S), through the proxy of the environment where one is set, resumed after a
+// dropped connection, given up on a host that stays silent. Node's own client instead of `fetch`:
+// fetch unpacks a .tar.gz that a server marks as gzip-encoded, and knows no proxies.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import http from 'node:http'
 import https from 'node:https'
 import { PassThrough } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { LocalformerError } from '../errors.js'
+import { proxyFor } from './environment.js'
+import { type ErrorCode, LocalformerError } from './errors.js'
 
 /** How long a download waits; milliseconds. */
 export interface DownloadLimits {
@@ -31,6 +32,10 @@ export const DOWNLOAD_LIMITS: DownloadLimits = {
 
 export interface DownloadOptions {
   readonly limits?: Partial<DownloadLimits> | undefined
+  /** Of the errors; default `ERR_DATASET`. */
+  readonly code?: ErrorCode | undefined
+  /** Of the errors. */
+  readonly hint?: string | undefined
   readonly signal?: AbortSignal | undefined
   /** Called as bytes arrive; `total` is undefined where the host does not say. */
   readonly onBytes?: ((done: number, total: number | undefined) => void) | undefined
@@ -50,13 +55,16 @@ const MAX_REDIRECTS = 5
 /** The connection was lost after an answer: worth another attempt with `Range`. */
 class DroppedConnection extends Error {}
 
+/** What a download that came to nothing is told as. */
+type Fail = (reason: string, cause?: unknown) => LocalformerError
+
 /**
  * Downloads `url` into `file`. Bytes already in `file` are taken for the beginning of the same
  * download and the rest is asked for with `Range`; the caller checks the sum. What has arrived stays
  * in `file` when this fails.
  *
- * @throws {LocalformerError} `ERR_DATASET` when the host cannot be reached, answers with an error or
- *   goes silent; what `signal` was aborted with; file system errors as they come.
+ * @throws {LocalformerError} `code` when the host cannot be reached, answers with an error or goes
+ *   silent; what `signal` was aborted with; file system errors as they come.
  */
 export async function downloadFile(
   url: string,
@@ -64,11 +72,12 @@ export async function downloadFile(
   options: DownloadOptions = {},
 ): Promise<DownloadResult> {
   const limits = { ...DOWNLOAD_LIMITS, ...options.limits }
+  const fail = failureOf(url, await proxyFor(url), options)
   const resumedBytes = await fileSize(file)
   for (let attempt = 1; ; attempt++) {
     const start = await fileSize(file)
     try {
-      const kept = await downloadOnce(url, file, start, limits, options)
+      const kept = await downloadOnce(url, file, start, { ...options, limits, fail })
       return {
         bytes: await fileSize(file),
         resumedBytes: kept ? resumedBytes : 0,
@@ -76,7 +85,7 @@ export async function downloadFile(
       }
     } catch (error) {
       if (!(error instanceof DroppedConnection) || attempt >= limits.attempts) {
-        throw error instanceof DroppedConnection ? downloadError(url, error.message, error) : error
+        throw error instanceof DroppedConnection ? fail(error.message, error) : error
       }
       await delay(limits.retryMs, undefined, { signal: options.signal }).catch(() => {
         options.signal?.throwIfAborted()
@@ -85,16 +94,20 @@ export async function downloadFile(
   }
 }
 
+interface Connection extends DownloadOptions {
+  readonly limits: DownloadLimits
+  readonly fail: Fail
+}
+
 /** One connection; returns whether the `start` bytes in the file were kept. */
 async function downloadOnce(
   url: string,
   file: string,
   start: number,
-  limits: DownloadLimits,
-  options: DownloadOptions,
+  connection: Connection,
 ): Promise<boolean> {
-  const response = await request(url, start, limits, options.signal, MAX_REDIRECTS)
-  const resumed = acceptStatus(url, response, start)
+  const response = await request(url, start, connection, MAX_REDIRECTS)
+  const resumed = acceptStatus(response, start, connection.fail)
   if (resumed === 'complete') {
     response.destroy()
     return true
@@ -103,7 +116,7 @@ async function downloadOnce(
   const body = bodyOf(response)
   const handle = await open(file, resumed ? 'a' : 'w')
   try {
-    await receive(body, handle, resumed ? start : 0, limits, options)
+    await receive(body, handle, resumed ? start : 0, connection)
   } finally {
     response.destroy()
     await handle.close()
@@ -113,9 +126,9 @@ async function downloadOnce(
 
 /** Whether the body continues at `start`; throws for a status that carries no such body. */
 function acceptStatus(
-  url: string,
   response: http.IncomingMessage,
   start: number,
+  fail: Fail,
 ): boolean | 'complete' {
   const status = response.statusCode ?? 0
   const range = response.headers['content-range'] ?? ''
@@ -125,15 +138,14 @@ function acceptStatus(
   if (status === 416 && range === `bytes */${start}`) return 'complete'
   response.destroy()
   const text = `the host answered ${status} ${response.statusMessage ?? ''}`.trim()
-  throw downloadError(url, range ? `${text} with content-range ${range}` : text)
+  throw fail(range ? `${text} with content-range ${range}` : text)
 }
 
 async function receive(
   body: Body,
   handle: FileHandle,
   start: number,
-  limits: DownloadLimits,
-  { signal, onBytes }: DownloadOptions,
+  { limits, signal, onBytes }: Connection,
 ): Promise<void> {
   const total = body.length === undefined ? undefined : start + body.length
   let done = start
@@ -199,16 +211,16 @@ function bodyOf(response: http.IncomingMessage): Body {
 async function request(
   url: string,
   start: number,
-  limits: DownloadLimits,
-  signal: AbortSignal | undefined,
+  connection: Connection,
   redirects: number,
 ): Promise<http.IncomingMessage> {
+  const { limits, fail, signal } = connection
   signal?.throwIfAborted()
+  const agent = await proxyAgent(url, fail)
   const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
     const client = url.startsWith('https:') ? https : http
     const headers = start > 0 ? { range: `bytes=${start}-` } : {}
-    // `agent: false`: a kept-alive connection would outlive the download.
-    const outgoing = client.get(url, { headers, agent: false, ...(signal ? { signal } : {}) })
+    const outgoing = client.get(url, { headers, agent, ...(signal ? { signal } : {}) })
     const timer = setTimeout(() => {
       outgoing.destroy(new Error(`no answer for ${limits.connectMs / 1000} s`))
     }, limits.connectMs)
@@ -219,14 +231,36 @@ async function request(
     // Stays for errors after the response, which its reader sees as well.
     outgoing.on('error', (cause: NodeJS.ErrnoException) => {
       clearTimeout(timer)
-      reject(signal?.aborted ? signal.reason : downloadError(url, reasonOf(cause), cause))
+      reject(signal?.aborted ? signal.reason : fail(reasonOf(cause), cause))
     })
   })
   const location = response.headers.location
   if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || !location) return response
   response.destroy()
-  if (redirects === 0) throw downloadError(url, `more than ${MAX_REDIRECTS} redirects`)
-  return request(new URL(location, url).href, start, limits, signal, redirects - 1)
+  if (redirects === 0) throw fail(`more than ${MAX_REDIRECTS} redirects`)
+  const next = URL.canParse(location, url) ? new URL(location, url) : undefined
+  if (!next || !/^https?:$/.test(next.protocol)) {
+    throw fail(`it redirects to ${JSON.stringify(location)}`)
+  }
+  return request(next.href, start, connection, redirects - 1)
+}
+
+/**
+ * The way to a host: through a proxy, or (false) a connection of its own, since a kept-alive one
+ * would outlive the download. A plain address is asked of the proxy, which many do not tunnel to.
+ */
+async function proxyAgent(url: string, fail: Fail): Promise<http.Agent | false> {
+  const proxy = await proxyFor(url)
+  if (!proxy) return false
+  if (!URL.canParse(proxy) || !/^https?:$/.test(new URL(proxy).protocol)) {
+    throw fail('the proxy that the environment names is no http or https address')
+  }
+  if (url.startsWith('https:')) {
+    const { HttpsProxyAgent } = await import('https-proxy-agent')
+    return new HttpsProxyAgent(proxy)
+  }
+  const { HttpProxyAgent } = await import('http-proxy-agent')
+  return new HttpProxyAgent(proxy)
 }
 
 /** A failed connection to several addresses says so in `errors` and nothing in `message`. */
@@ -237,11 +271,16 @@ function reasonOf(cause: NodeJS.ErrnoException): string {
   return cause.message
 }
 
-function downloadError(url: string, reason: string, cause?: unknown): LocalformerError {
-  return new LocalformerError('ERR_DATASET', `Cannot download ${url}: ${reason}`, {
-    ...(cause === undefined ? {} : { cause }),
-    details: { url },
-  })
+function failureOf(url: string, proxy: string, options: DownloadOptions): Fail {
+  const { code = 'ERR_DATASET', hint } = options
+  // Without the user's name and password, which may stand in it.
+  const through = URL.canParse(proxy) ? ` through the proxy ${new URL(proxy).host}` : ''
+  return (reason, cause) =>
+    new LocalformerError(code, `Cannot download ${url}${through}: ${reason}`, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(cause === undefined ? {} : { cause }),
+      details: { url },
+    })
 }
 
 async function fileSize(file: string): Promise<number> {
@@ -253,14 +292,17 @@ async function fileSize(file: string): Promise<number> {
   }
 }
 
-/** The sum of a file in hexadecimal. */
+/** The sum of a file in hexadecimal; `onBytes` is told the bytes since its last call. */
 export async function hashFile(
   file: string,
   algorithm: 'md5' | 'sha256',
   signal?: AbortSignal,
+  onBytes?: (bytes: number) => void,
 ): Promise<string> {
   const hash = createHash(algorithm)
-  const chunks = createReadStream(file, { highWaterMark: 1 << 20 })
-  await pipeline(chunks, hash, signal ? { signal } : {})
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal })) {
+    hash.update(chunk as Buffer)
+    onBytes?.((chunk as Buffer).length)
+  }
   return hash.digest('hex')
 }

@@ -1,0 +1,103 @@
+// What a data set is that the package knows by name, and how one is opened whose files are fetched.
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import type { Dataset } from './dataset.js'
+import {
+  type DatasetRecipe,
+  datasetsDirectory,
+  type FetchEvent,
+  fetchDataset,
+  isComplete,
+} from './fetch.js'
+import type { ImageFolderOptions } from './image-folder.js'
+import type { SyntheticOptions } from './synthetic.js'
+
+export interface OpenOptions {
+  /**
+   * Folder with the data set's files, or the folder that holds that one; the network is then never
+   * touched. Default: the cache, where `localformer dataset fetch` puts them. `image-folder` has no
+   * default.
+   */
+  readonly dataDir?: string | undefined
+  /** Fetch what is not in the cache; default false. */
+  readonly download?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+  /** What a fetch, or the decoding of photos, tells while it runs. */
+  readonly onProgress?: ((event: FetchEvent) => void) | undefined
+  /** Sizes and seed of the `synthetic` data set. */
+  readonly synthetic?: SyntheticOptions | undefined
+  /** Size to which `image-folder` brings its photos. */
+  readonly imageFolder?: ImageFolderOptions | undefined
+}
+
+/** Every key of {@link OpenOptions}. */
+export const OPEN_KEYS: readonly (keyof OpenOptions)[] = [
+  'dataDir',
+  'download',
+  'signal',
+  'onProgress',
+  'synthetic',
+  'imageFolder',
+]
+
+/** A data set that the package knows by name. */
+export interface DatasetEntry {
+  readonly name: string
+  readonly description: string
+  /** How its files are fetched; null where there are none to fetch. */
+  readonly recipe: DatasetRecipe | null
+  /** Read from a folder of the user's own, without which it cannot be opened. */
+  readonly needsDataDir: boolean
+  open(options: OpenOptions): Promise<Dataset>
+}
+
+export interface ReadOptions {
+  /** Demand the official number of images of every file; default false, so that subsets are read too. */
+  readonly complete?: boolean
+}
+
+/** What a data set with official files brings to become an entry. */
+export interface FilesEntry {
+  readonly name: string
+  readonly description: string
+  readonly recipe: DatasetRecipe
+  /** The folder that is looked for in `dataDir`, where its name is not the recipe's. */
+  readonly folder?: string
+  read(directory: string, options?: ReadOptions): Promise<Dataset>
+}
+
+/** An entry whose files are read where `dataDir` says, or in the cache, fetched first if asked for. */
+export function filesEntry({ name, description, recipe, folder, read }: FilesEntry): DatasetEntry {
+  const files = recipe.files.map((file) => file.name)
+  return {
+    name,
+    description,
+    recipe,
+    needsDataDir: false,
+    async open({ dataDir, download = false, signal, onProgress }) {
+      if (dataDir !== undefined) {
+        return read(await folderOf(path.resolve(dataDir), files, folder ?? recipe.folder))
+      }
+      const directory = path.join(datasetsDirectory(), recipe.folder)
+      if (download && !(await isComplete(directory, recipe))) {
+        await fetchDataset(recipe, { signal, onEvent: onProgress })
+      }
+      // In the cache only the whole set is right; a subset is read with `dataDir`.
+      return read(directory, { complete: true })
+    },
+  }
+}
+
+/** `dataDir` itself where it holds one of the files, else the folder of that name in it, if any. */
+async function folderOf(
+  dataDir: string,
+  files: readonly string[],
+  folder: string,
+): Promise<string> {
+  const isThere = (file: string) => stat(file).then(Boolean, () => false)
+  for (const file of files) {
+    if (await isThere(path.join(dataDir, file))) return dataDir
+  }
+  const inner = path.join(dataDir, folder)
+  return (await isThere(inner)) ? inner : dataDir
+}

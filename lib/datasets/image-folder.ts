@@ -1,0 +1,244 @@
+// Photos in folders named after their class -> Dataset, as torchvision's ImageFolder lays them out:
+// ROOT/train/CLASS/*.jpg and ROOT/test/CLASS/*.jpg (or ROOT/val). sharp decodes them, which the user
+// installs: each is turned upright, its shorter side resized, its middle cut out, as 8-bit sRGB.
+import { readdir, stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import path from 'node:path'
+import { expected, LocalformerError } from '../errors.js'
+import { allocateImages } from './data-files.js'
+import { type Dataset, defineDataset, type Labels, type SplitDefinition } from './dataset.js'
+import type { DatasetEntry, OpenOptions } from './entry.js'
+
+export interface ImageFolderOptions {
+  /** Side in pixels to which every photo is brought; default 224. */
+  readonly imageSize?: number
+}
+
+const require = createRequire(import.meta.url)
+
+/** What is taken for a photo, by the end of its name. */
+const EXTENSIONS = ['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
+const TEST_FOLDERS = ['test', 'val']
+/** The classes are numbered in two bytes at most. */
+const MAX_CLASSES = 65_536
+/** Photos that are decoded at a time; one that is large when unpacked may take 200 MB. */
+const MAX_DECODERS = 8
+
+const LAYOUT_HINT =
+  'The layout is ROOT/train/CLASS/photo.jpg and ROOT/test/CLASS/photo.jpg (or ROOT/val/...), ROOT ' +
+  'given with `--data-dir`.'
+
+type Sharp = typeof import('sharp')['default']
+
+/**
+ * Reads a folder of photos. Classes are the folders below `train`, in the order of their names; what
+ * lies beside the photos and is none, by its name, is left out.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for a wrong size; `ERR_DATASET` when a folder is missing, a
+ *   class has no photos, one cannot be decoded, or sharp is not installed.
+ */
+export async function readImageFolder(
+  root: string,
+  options: ImageFolderOptions & Pick<OpenOptions, 'signal' | 'onProgress'> = {},
+): Promise<Dataset> {
+  const { imageSize = 224, signal, onProgress } = options
+  if (!Number.isSafeInteger(imageSize) || imageSize < 1 || imageSize > 4_096) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected('a whole number from 1 to 4096', 'imageSize', imageSize),
+    )
+  }
+  const classes = await classFolders(path.join(root, 'train'))
+  if (classes.length > MAX_CLASSES) {
+    throw new LocalformerError('ERR_DATASET', `${root} has ${classes.length} classes`)
+  }
+  const train = await listPhotos(path.join(root, 'train'), classes)
+  const test = await listPhotos(await testFolder(root), classes)
+  const sharp = loadSharp()
+  const total = train.files.length + test.files.length
+  let done = 0
+  const tell = () =>
+    onProgress?.({ type: 'progress', phase: 'decode', unit: 'files', done: done++, total })
+  tell()
+  const decode = (split: Photos) => decodePhotos(sharp, split, imageSize, signal, tell)
+  return defineDataset({
+    name: 'image-folder',
+    classes,
+    train: await decode(train),
+    test: await decode(test),
+  })
+}
+
+interface Photos {
+  readonly files: readonly string[]
+  readonly labels: Labels
+}
+
+async function testFolder(root: string): Promise<string> {
+  for (const name of TEST_FOLDERS) {
+    const folder = path.join(root, name)
+    if (
+      await stat(folder).then(
+        (entry) => entry.isDirectory(),
+        () => false,
+      )
+    )
+      return folder
+  }
+  throw folderError(`${root} has neither a folder test nor a folder val`)
+}
+
+/** Names of the folders in `split`, sorted by their characters' numbers: the same on every machine. */
+async function classFolders(split: string): Promise<readonly string[]> {
+  const names = await readdir(split).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') throw folderError(`There is no folder ${split}`, cause)
+    throw folderError(`Cannot read ${split}: ${cause.message}`, cause)
+  })
+  const folders: string[] = []
+  for (const name of names.filter((candidate) => !candidate.startsWith('.'))) {
+    // Asked of the file itself, so that a link to a folder is one.
+    if ((await stat(path.join(split, name))).isDirectory()) folders.push(name)
+  }
+  if (folders.length === 0) throw folderError(`${split} has no class folders`)
+  return folders.sort(byCharacters)
+}
+
+/** The photos of a split, class after class, each class in the order of the names. */
+async function listPhotos(split: string, classes: readonly string[]): Promise<Photos> {
+  const folders = await classFolders(split)
+  const unknown = folders.filter((name) => !classes.includes(name))
+  if (unknown.length > 0) {
+    throw folderError(`${split} has classes that train has not: ${unknown.join(', ')}`)
+  }
+  const files: string[] = []
+  const labels: number[] = []
+  for (const name of folders) {
+    const photos = await photosBelow(path.join(split, name))
+    files.push(...photos)
+    labels.push(...photos.map(() => classes.indexOf(name)))
+  }
+  const numbers = classes.length > 256 ? Uint16Array.from(labels) : Uint8Array.from(labels)
+  return { files, labels: numbers }
+}
+
+async function photosBelow(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder, { recursive: true })
+  const isHidden = (name: string) => name.split(path.sep).some((part) => part.startsWith('.'))
+  const isPhoto = (name: string) => EXTENSIONS.includes(path.extname(name).toLowerCase())
+  const photos = names.filter((name) => isPhoto(name) && !isHidden(name)).sort(byCharacters)
+  if (photos.length > 0) return photos.map((name) => path.join(folder, name))
+  const others = [...new Set(names.map((name) => path.extname(name)).filter(Boolean))].slice(0, 5)
+  const found = others.length > 0 ? `, only ${others.join(', ')}` : ''
+  throw folderError(
+    `The class folder ${folder} has no photos${found} (expected ${EXTENSIONS.join(', ')})`,
+  )
+}
+
+function byCharacters(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+function folderError(message: string, cause?: unknown): LocalformerError {
+  return new LocalformerError('ERR_DATASET', message, {
+    hint: LAYOUT_HINT,
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+/** Required and not imported: its entry for `import` is not read by Node.js 20.9. */
+function loadSharp(): Sharp {
+  try {
+    return require('sharp') as Sharp
+  } catch (cause) {
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND'
+    const [reason] = (cause as Error).message.split('\n')
+    throw new LocalformerError(
+      'ERR_DATASET',
+      isMissing
+        ? 'Photos are decoded by the package sharp, which is not installed'
+        : `The package sharp, which decodes photos, cannot be loaded: ${reason}`,
+      { hint: 'Run `npm install sharp`.', cause },
+    )
+  }
+}
+
+async function decodePhotos(
+  sharp: Sharp,
+  { files, labels }: Photos,
+  imageSize: number,
+  signal: AbortSignal | undefined,
+  tell: () => void,
+): Promise<SplitDefinition> {
+  const imageBytes = 3 * imageSize * imageSize
+  const images = allocateImages('image-folder', files.length * imageBytes)
+  let next = 0
+  const work = async () => {
+    for (let image = next++; image < files.length; image = next++) {
+      signal?.throwIfAborted()
+      const pixels = await decodePhoto(sharp, files[image] as string, imageSize)
+      toPlanes(pixels, images.subarray(image * imageBytes, (image + 1) * imageBytes))
+      tell()
+    }
+  }
+  const workers = Array.from({ length: Math.min(MAX_DECODERS, availableParallelism()) }, work)
+  try {
+    await Promise.all(workers)
+  } catch (error) {
+    // The others end with the photo they are at, before anybody is told.
+    next = files.length
+    await Promise.allSettled(workers)
+    throw error
+  }
+  return { images, labels, height: imageSize, width: imageSize }
+}
+
+/** `imageSize x imageSize x 3` values, as a screen shows them; transparent parts are black. */
+async function decodePhoto(sharp: Sharp, file: string, imageSize: number): Promise<Uint8Array> {
+  try {
+    const { data, info } = await sharp(file, { failOn: 'truncated' })
+      // Without an angle: as the camera's EXIF says.
+      .rotate()
+      .resize(imageSize, imageSize, { fit: 'cover', position: 'centre' })
+      .flatten({ background: '#000' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true })
+    if (info.channels !== 3) throw new Error(`it has ${info.channels} channels`)
+    return data
+  } catch (cause) {
+    const [reason] = (cause as Error).message.split('\n')
+    throw new LocalformerError('ERR_DATASET', `Cannot decode ${file}: ${reason}`, {
+      hint: 'Replace or remove the file.',
+      cause,
+      details: { file },
+    })
+  }
+}
+
+/** Red, green and blue of each pixel -> three planes. */
+function toPlanes(pixels: Uint8Array, planes: Uint8Array): void {
+  const plane = planes.length / 3
+  for (let pixel = 0; pixel < plane; pixel++) {
+    planes[pixel] = pixels[3 * pixel] as number
+    planes[plane + pixel] = pixels[3 * pixel + 1] as number
+    planes[2 * plane + pixel] = pixels[3 * pixel + 2] as number
+  }
+}
+
+export const imageFolder: DatasetEntry = {
+  name: 'image-folder',
+  description: 'Photos of your own in folders named after their class (--data-dir); needs sharp',
+  recipe: null,
+  needsDataDir: true,
+  async open({ dataDir, signal, onProgress, imageFolder: options }) {
+    if (dataDir === undefined) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('the folder of the photos', 'dataDir', dataDir),
+        { hint: LAYOUT_HINT },
+      )
+    }
+    return readImageFolder(path.resolve(dataDir), { ...options, signal, onProgress })
+  },
+}
