@@ -207,11 +207,13 @@ function settingOf({ comparison }: ReproduceResult): string {
 }
 
 function machineSentence({ date, machine }: ReproduceResult): string {
-  return `Measured on ${date} on ${hardwareOf(machine)}, with LibTorch ${machine.libtorch}.`
+  // Unknown where no run came to an end.
+  const libtorch = machine.libtorch === '' ? '' : `, with LibTorch ${machine.libtorch}`
+  return `Measured on ${date} on ${hardwareOf(machine)}${libtorch}.`
 }
 
 function hardwareOf({ cpu, cores, threads, gpu }: Machine): string {
-  const host = `${cpu} (${cores} logical cores, ${threads} threads)`
+  const host = `${cpu} (${cores} logical cores${threads === 0 ? '' : `, ${threads} threads`})`
   return gpu === null ? host : `${gpu} in a machine with ${host}`
 }
 
@@ -227,7 +229,7 @@ function cellsOf(row: CompareRow, claims: readonly Claim[], trglMark: string): s
     row.savedVsFirst === null ? '' : percent(row.savedVsFirst),
     paper,
     row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
-    peaks.map(mebibytes).join('  '),
+    peaks.map(mebibytes).join(' / '),
     largestModule(peaks),
   ]
 }
