@@ -20,18 +20,6 @@ struct Gradients {
   std::vector<PlainTensor> gradients;
 };
 
-// Sets the gradients of parameters to none when it goes out of scope, by an exception too.
-class GradientsCleared {
- public:
-  explicit GradientsCleared(const ParameterList& parameters) : parameters_(parameters) {}
-  ~GradientsCleared() {
-    for (const auto& parameter : parameters_) parameter.second.mutable_grad().reset();
-  }
-
- private:
-  const ParameterList& parameters_;
-};
-
 // Cross-entropy's gradients of the whole network, without stochastic depth and without an update.
 Gradients ComputeGradients(const ModelState& state, const BatchInput& batch,
                            const std::atomic<bool>* cancelled) {

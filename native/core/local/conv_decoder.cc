@@ -4,14 +4,19 @@
 #include <ATen/ATen.h>
 
 namespace localformer {
+namespace {
+
+at::Tensor GroupNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::group_norm(x, ConvDecoder::kGroups, weight, bias, 1e-5);
+}
+
+}  // namespace
 
 ConvDecoder::ConvDecoder(const FeatureShape& output, const FeatureShape& target, int64_t hidden,
                          at::Generator& generator)
     : height_(target.height),
       width_(target.width),
-      conv1_(Convolution::Create(output.channels, hidden, generator)),
-      norm_(LayerNorm::Create(hidden)),
-      conv2_(Convolution::Create(hidden, target.channels, generator)) {}
+      convolutions_(output.channels, hidden, target.channels, GroupNorm, generator) {}
 
 at::Tensor ConvDecoder::Forward(const at::Tensor& features, const ForwardContext& context) const {
   // [B, C, H, W] in name; the bytes stay channels-last, which convolutions take as they are.
@@ -19,17 +24,7 @@ at::Tensor ConvDecoder::Forward(const at::Tensor& features, const ForwardContext
   if (x.size(2) != height_ || x.size(3) != width_) {
     x = at::upsample_bilinear2d(x, {height_, width_}, /*align_corners=*/false);
   }
-  x = conv1_.Forward(x, context.compute_type).to(at::kFloat);
-  x = at::relu(at::group_norm(x, kGroups, norm_.weight, norm_.bias, 1e-5));
-  return conv2_.Forward(x, context.compute_type).to(at::kFloat).permute({0, 2, 3, 1});
-}
-
-ParameterList ConvDecoder::Parameters() const {
-  ParameterList list;
-  conv1_.Collect("conv1", &list);
-  norm_.Collect("norm", &list);
-  conv2_.Collect("conv2", &list);
-  return list;
+  return convolutions_.Forward(x, context.compute_type);
 }
 
 }  // namespace localformer

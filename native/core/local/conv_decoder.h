@@ -16,14 +16,12 @@ class ConvDecoder : public Decoder {
   ConvDecoder(const FeatureShape& output, const FeatureShape& target, int64_t hidden,
               at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
-  ParameterList Parameters() const override;
+  ParameterList Parameters() const override { return convolutions_.Parameters(); }
 
  private:
   int64_t height_;
   int64_t width_;
-  Convolution conv1_;  // C -> hidden
-  LayerNorm norm_;     // Its weight and bias serve the group norm.
-  Convolution conv2_;  // hidden -> C_target
+  ConvolutionPair convolutions_;
 };
 
 }  // namespace localformer

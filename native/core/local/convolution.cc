@@ -25,4 +25,25 @@ void Convolution::Collect(const std::string& name, ParameterList* out) const {
   out->emplace_back(name + ".bias", bias);
 }
 
+ConvolutionPair::ConvolutionPair(int64_t in, int64_t hidden, int64_t out, Norm norm,
+                                 at::Generator& generator)
+    : conv1_(Convolution::Create(in, hidden, generator)),
+      affine_(LayerNorm::Create(hidden)),
+      conv2_(Convolution::Create(hidden, out, generator)),
+      norm_(norm) {}
+
+at::Tensor ConvolutionPair::Forward(const at::Tensor& x, c10::ScalarType compute_type) const {
+  const at::Tensor hidden = conv1_.Forward(x, compute_type).to(at::kFloat);
+  const at::Tensor active = at::relu(norm_(hidden, affine_.weight, affine_.bias));
+  return conv2_.Forward(active, compute_type).to(at::kFloat).permute({0, 2, 3, 1});
+}
+
+ParameterList ConvolutionPair::Parameters() const {
+  ParameterList list;
+  conv1_.Collect("conv1", &list);
+  affine_.Collect("norm", &list);
+  conv2_.Collect("conv2", &list);
+  return list;
+}
+
 }  // namespace localformer

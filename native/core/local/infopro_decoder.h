@@ -16,14 +16,12 @@ class InfoProDecoder : public Decoder {
   // The norm takes the statistics of the samples that it is given and keeps none: a batch taken in
   // chunks is normalised chunk by chunk.
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
-  ParameterList Parameters() const override;
+  ParameterList Parameters() const override { return convolutions_.Parameters(); }
 
  private:
   int64_t height_;
   int64_t width_;
-  Convolution conv1_;  // C -> 12
-  LayerNorm norm_;     // Its weight and bias serve the batch norm.
-  Convolution conv2_;  // 12 -> 3
+  ConvolutionPair convolutions_;
 };
 
 }  // namespace localformer

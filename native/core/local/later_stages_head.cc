@@ -1,8 +1,6 @@
 // See later_stages_head.h.
 #include "local/later_stages_head.h"
 
-#include <utility>
-
 namespace localformer {
 namespace {
 
@@ -19,18 +17,6 @@ AuxiliaryUnits LaterStages(const AuxiliarySite& site, at::Generator& generator) 
 }  // namespace
 
 LaterStagesHead::LaterStagesHead(const AuxiliarySite& site, at::Generator& generator)
-    : stages_(LaterStages(site, generator)),
-      linear_(stages_.output().channels, site.classes, generator) {}
-
-at::Tensor LaterStagesHead::Forward(const at::Tensor& features,
-                                    const ForwardContext& context) const {
-  return linear_.Forward(stages_.Forward(features, context), context);
-}
-
-ParameterList LaterStagesHead::Parameters() const {
-  ParameterList list = stages_.Parameters();
-  for (auto& parameter : linear_.Parameters()) list.push_back(std::move(parameter));
-  return list;
-}
+    : UnitsHead(LaterStages(site, generator), site.classes, generator) {}
 
 }  // namespace localformer

@@ -4,21 +4,13 @@
 // Parameters `stages.{i}.merging.*`, `stages.{i}.block.*`, `norm.*`, `fc.*`.
 #pragma once
 
-#include "local/auxiliary_units.h"
-#include "local/linear_head.h"
+#include "local/units_head.h"
 
 namespace localformer {
 
-class LaterStagesHead : public Head {
+class LaterStagesHead : public UnitsHead {
  public:
   LaterStagesHead(const AuxiliarySite& site, at::Generator& generator);
-  at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
-  ParameterList Parameters() const override;
-  void MoveBuffers(c10::Device device) override { stages_.MoveBuffers(device); }
-
- private:
-  AuxiliaryUnits stages_;  // Empty in the last stage.
-  LinearHead linear_;
 };
 
 }  // namespace localformer

@@ -176,9 +176,7 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
         LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), share, own, result);
     if (!output.defined()) {
       context.generator->set_state(generator.get_state());
-      std::vector<int64_t> shape = part.sizes().vec();
-      shape[0] = batch;
-      output = at::empty(shape, part.options());
+      output = EmptyBatch(part, batch);
     }
     output.slice(0, begin, end).copy_(part);
   }
@@ -299,7 +297,7 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
 }
 
 int64_t ModuleTrainer::ChunkSize(int64_t batch) const {
-  return options_.chunk > 0 ? options_.chunk : std::max<int64_t>(1, (batch + 7) / 8);
+  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch);
 }
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
@@ -336,9 +334,8 @@ bool ModuleTrainer::HasGradient() const {
 }
 
 void ModuleTrainer::ClearGradients() {
-  for (const ParameterList* list : {&segment_parameters_, &auxiliary_parameters_}) {
-    for (const auto& parameter : *list) parameter.second.mutable_grad().reset();
-  }
+  localformer::ClearGradients(segment_parameters_);
+  localformer::ClearGradients(auxiliary_parameters_);
 }
 
 }  // namespace localformer

@@ -116,13 +116,7 @@ class RecomputedPass final : public SegmentPass {
       if (begin == 0) {
         // The pass's own generator moves on as if the unit had run once.
         context_.generator->set_state(chunk->generator.get_state());
-        if (end == batch) {
-          output = part;
-        } else {
-          std::vector<int64_t> shape = part.sizes().vec();
-          shape[0] = batch;
-          output = at::empty(shape, part.options());
-        }
+        output = end == batch ? part : EmptyBatch(part, batch);
       }
       if (size < batch) output.slice(0, begin, end).copy_(part);
       for (const at::Tensor& e : chunk->energies) energy_ += chunk->share * e.item<double>();
@@ -153,6 +147,12 @@ class RecomputedPass final : public SegmentPass {
 };
 
 }  // namespace
+
+at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch) {
+  std::vector<int64_t> shape = part.sizes().vec();
+  shape[0] = batch;
+  return at::empty(shape, part.options());
+}
 
 std::unique_ptr<SegmentPass> SegmentPass::Run(const Segment& segment, at::Tensor input,
                                               const ForwardContext& context,

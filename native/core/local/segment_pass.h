@@ -20,6 +20,12 @@ enum class Recompute {
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
 };
 
+// Samples that are taken at a time where nothing else is asked for: an eighth of the batch.
+inline int64_t DefaultChunk(int64_t batch) { return (batch + 7) / 8; }
+
+// Room for a batch of which `part` is some samples.
+at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch);
+
 struct SegmentPassOptions {
   Recompute recompute = Recompute::kNone;
   // With kBlock: values of a unit's input that are taken at a time, at least one sample.

@@ -14,8 +14,6 @@
 namespace localformer {
 namespace {
 
-int64_t Values(const FeatureShape& shape) { return shape.height * shape.width * shape.channels; }
-
 // Where the auxiliary parts of the module of units [begin, end) stand.
 AuxiliarySite SiteOf(const SwinModel& model, size_t begin, size_t end, Target target) {
   const SwinOptions& o = model.options();
@@ -46,7 +44,7 @@ Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& 
     const bool last = ends[k] == model_->units().size();
     modules_.push_back(std::make_unique<ModuleTrainer>(
         "module " + std::to_string(k + 1), model_->Slice(begin, ends[k]), last,
-        SiteOf(*model_, begin, ends[k], options[k].target), Values(model_->units()[0]->output()),
+        SiteOf(*model_, begin, ends[k], options[k].target), model_->units()[0]->output().values(),
         options[k], generator_));
     begin = ends[k];
   }

@@ -11,16 +11,11 @@
 namespace localformer {
 namespace {
 
-int64_t Values(const FeatureShape& shape) { return shape.height * shape.width * shape.channels; }
-
-void ClearGradients(const ParameterList& parameters) {
-  for (const auto& parameter : parameters) parameter.second.mutable_grad().reset();
-}
-
 UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
                      const SegmentPassOptions& options, c10::Device device, int64_t batch) {
   const FeatureShape& shape = unit.input();
   const ParameterList parameters = unit.Parameters();
+  const GradientsCleared cleared(parameters);
   const int64_t before = AllocatedBytes(device);
   UnitCost cost;
   for (const auto& parameter : parameters) {
@@ -41,7 +36,6 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
   pass->Backward(at::zeros_like(pass->output()), /*energy_weight=*/0.0);
   // A unit alone computes no gradient of its input; inside a module it does.
   cost.backward_peak = window.PeakAllocated() - before + cost.input;
-  ClearGradients(parameters);
   return cost;
 }
 
@@ -58,15 +52,10 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, i
   context.cancelled = cancelled;
   SegmentPassOptions options;
   options.recompute = recompute;
-  options.chunk_values = (batch + 7) / 8 * Values(model.units()[0]->output());
+  options.chunk_values = DefaultChunk(batch) * model.units()[0]->output().values();
   std::vector<UnitCost> costs;
-  try {
-    for (const auto& unit : model.units()) {
-      costs.push_back(MeasureUnit(*unit, context, options, device, batch));
-    }
-  } catch (...) {
-    ClearGradients(model.parameters());
-    throw;
+  for (const auto& unit : model.units()) {
+    costs.push_back(MeasureUnit(*unit, context, options, device, batch));
   }
   return costs;
 }

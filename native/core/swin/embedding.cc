@@ -34,9 +34,8 @@ PatchEmbedding::PatchEmbedding(int64_t image_size, int64_t patch, int64_t channe
 }
 
 at::Tensor PatchEmbedding::Forward(const at::Tensor& patches, const ForwardContext& context) const {
-  const c10::ScalarType type = context.compute_type;
-  return norm_.Forward(
-      at::linear(patches.to(type), proj_.weight.flatten(1).to(type), proj_.bias.to(type)));
+  const Linear proj{proj_.weight.flatten(1), proj_.bias};
+  return norm_.Forward(proj.Forward(patches, context.compute_type));
 }
 
 ParameterList PatchEmbedding::Parameters() const {

@@ -15,6 +15,10 @@ void MoveTo(c10::Device device, const ParameterList& parameters) {
   for (const auto& named : parameters) named.second.set_data(named.second.to(device));
 }
 
+void ClearGradients(const ParameterList& parameters) {
+  for (const auto& parameter : parameters) parameter.second.mutable_grad().reset();
+}
+
 at::Tensor TruncatedNormalParameter(at::IntArrayRef shape, double std, at::Generator& generator) {
   // Inverse transform sampling: a uniform number between the two cut points' probabilities, mapped
   // back by the normal distribution's inverse.

@@ -22,6 +22,21 @@ void AppendWithPrefix(const std::string& prefix, const ParameterList& list, Para
 // Moves the values of every parameter to a device; the handles stay the same.
 void MoveTo(c10::Device device, const ParameterList& parameters);
 
+// Sets every gradient to none: its memory is given back.
+void ClearGradients(const ParameterList& parameters);
+
+// The same when it goes out of scope, by an exception too. The list has to outlive it.
+class GradientsCleared {
+ public:
+  explicit GradientsCleared(const ParameterList& parameters) : parameters_(parameters) {}
+  ~GradientsCleared() { ClearGradients(parameters_); }
+  GradientsCleared(const GradientsCleared&) = delete;
+  GradientsCleared& operator=(const GradientsCleared&) = delete;
+
+ private:
+  const ParameterList& parameters_;
+};
+
 // y = x * weight^T + bias. weight: [out, in], bias: [out] or undefined.
 struct Linear {
   at::Tensor weight;

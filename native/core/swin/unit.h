@@ -21,6 +21,8 @@ struct FeatureShape {
   int64_t height = 0;
   int64_t width = 0;
   int64_t channels = 0;
+
+  int64_t values() const { return height * width * channels; }
 };
 
 // What a forward pass needs beside its input.
