@@ -54,6 +54,9 @@ export function balance(
   options: BalanceOptions,
 ): number[] {
   const count = costs.length
+  const peaks = costs.map((_, begin) =>
+    costs.map((_unit, last) => (last < begin ? 0 : modulePeak(costs, begin, last + 1, options))),
+  )
   // best[end]: of all ways to make k modules of the first `end` units the one with the lowest peak;
   // among equals the one with the smallest sum, so that no module is needlessly large.
   interface Way {
@@ -69,7 +72,7 @@ export function balance(
       for (let begin = k - 1; begin < end; begin++) {
         const before = best[begin]
         if (!before) continue
-        const own = modulePeak(costs, begin, end, options)
+        const own = peaks[begin]?.[end - 1] as number
         const peak = Math.max(before.peak, own)
         const sum = before.sum + own
         if (!found || peak < found.peak || (peak === found.peak && sum < found.sum)) {

@@ -13,3 +13,8 @@ export function formatBytes(bytes: number): string {
   const digits = unit === 0 ? 0 : Math.abs(value) < 9.995 ? 2 : Math.abs(value) < 99.95 ? 1 : 0
   return `${value.toFixed(digits)} ${UNITS[unit]}`
 }
+
+/** A share of 1 as text with one digit behind the point: `37.5 %`. */
+export function formatPercent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`
+}

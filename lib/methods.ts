@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { LocalformerError } from './errors.js'
 import { describeSplit, modulesOf, type Split } from './splits.js'
-import { integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
+import { definedOf, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
 
 /**
  * - `backprop`: end to end.
@@ -245,8 +245,7 @@ export function resolveLocalOptions(options: LocalOptions = {}): ResolvedLocalOp
   const losses = preset(o.method, modules)
   const target = o.target ?? losses.target
   const forTarget = target === losses.target ? losses : { ...LABELS_ALONE, target }
-  const given = Object.fromEntries(Object.entries(o).filter(([, value]) => value !== undefined))
-  const resolved = { ...losses, ...forTarget, ...given, target, modules } as ResolvedLocalOptions
+  const resolved = { ...forTarget, ...definedOf(o), target, modules } as ResolvedLocalOptions
   checkCombination(resolved)
   return resolved
 }
@@ -262,17 +261,21 @@ function checkCombination(o: ResolvedLocalOptions): void {
       'Use distance mse or l1, or target image.',
     )
   }
-  if (o.decoder !== 'infopro') return
-  if (o.target !== 'image') {
+  if (o.decoder === 'infopro' && o.target !== 'image') {
     refuse('Decoder `infopro` gives an image, not features', 'Use linear, conv or transformer.')
   }
-  if (o.chunkSize !== undefined || o.accumulate > 1) {
+  if (normalisesBatch(o) && (o.chunkSize !== undefined || o.accumulate > 1)) {
     const what = o.accumulate > 1 ? `${o.accumulate} micro-batches` : `chunks of ${o.chunkSize}`
     refuse(
       `Decoder \`infopro\` normalises over the whole batch (BatchNorm) and cannot take it in ${what}`,
       'Leave chunks and accumulation out, or use decoder linear, conv or transformer.',
     )
   }
+}
+
+/** Has a module a norm over the batch, so that its losses cannot be taken in chunks? */
+export function normalisesBatch({ target, decoder }: ResolvedLocalOptions): boolean {
+  return target === 'image' && decoder === 'infopro'
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` */
@@ -293,6 +296,8 @@ export interface RunSpec extends Omit<ResolvedLocalOptions, 'method'> {
   /** As it was written. */
   readonly text: string
   readonly method: Method
+  /** Number of modules as it was written; undefined where the split decides. */
+  readonly asked: number | undefined
   /** The options that it sets itself. */
   readonly given: LocalOptions
 }
@@ -359,7 +364,7 @@ export function parseRunSpec(text: string): RunSpec {
       ...(isBackprop ? {} : { method: method as Exclude<Method, 'backprop'> }),
       ...(known === undefined ? {} : { modules: known }),
     })
-    return { ...resolved, text, method: method as Method, given }
+    return { ...resolved, text, method: method as Method, asked: known, given }
   } catch (error) {
     if (!(error instanceof LocalformerError)) throw error
     throw specError(text, error.message, error.hint)
@@ -367,9 +372,8 @@ export function parseRunSpec(text: string): RunSpec {
 }
 
 /** Number of modules that a spec makes of a network; `blocks` follows its depths. */
-export function modulesOfSpec({ split, modules, given, text }: RunSpec, depths: readonly number[]) {
-  const isAsked = given.modules !== undefined || /^[a-z]+:/.test(text)
-  return isAsked ? modules : (modulesOf(split, depths) ?? modules)
+export function modulesOfSpec({ split, modules, asked }: RunSpec, depths: readonly number[]) {
+  return asked ?? modulesOf(split, depths) ?? modules
 }
 
 /** The spec with its split written out, so that it makes the same modules everywhere. */

@@ -8,6 +8,7 @@ import { Handle } from './handle.js'
 import {
   type LocalOptions,
   type Method,
+  normalisesBatch,
   type OptimizationOptions,
   type ResolvedLocalOptions,
   type ResolvedOptimization,
@@ -25,7 +26,7 @@ import type {
 import { awaitNative, loadTorch } from './native/load.js'
 import { modulesOf, resolveSplit } from './splits.js'
 import { type Parameter, SwinTransformer, type Tensors } from './swin-transformer.js'
-import { checkKeys, checkTensors } from './validate.js'
+import { checkKeys, checkTensors, definedOf } from './validate.js'
 
 /** What a module's head says of a batch: summed cross-entropy, and how many answers are right. */
 export type BatchEvaluation = Readonly<NativeEvaluation>
@@ -173,28 +174,7 @@ export class LocalTrainer extends Trainer {
       }),
     )
     checkPerModule(o)
-    const labelWeights = weightsOf(o.labelWeight, o.modules)
-    const reconstructionWeights = weightsOf(o.reconstructionWeight, o.modules)
-    const modules = ends.map((_, k) => {
-      const own = { ...o, ...definedOf(o.perModule?.[k] ?? {}) }
-      return {
-        ...optimizationOf(own),
-        target: o.target,
-        distance: o.distance,
-        decoder: o.decoder,
-        decoderHidden: o.decoderHidden,
-        decoderDepth: o.decoderDepth,
-        head: o.head,
-        headHidden: o.headHidden ?? 0,
-        headDepth: o.headDepth,
-        labelWeight: labelWeights[k] ?? 1,
-        reconstructionWeight: reconstructionWeights[k] ?? 1,
-        penaltyWeight: o.penaltyWeight,
-        sample: o.sample,
-        // A norm over the batch sees the whole batch.
-        chunkSize: o.chunkSize ?? (takesWholeBatch(o) ? 2 ** 20 : 0),
-      } satisfies NativeModuleOptions
-    })
+    const modules = optionsOfModules(o)
     const native = await createNative(model, { ends, seed: o.seed, modules })
     return new LocalTrainer(native, model, o.method, modules)
   }
@@ -211,24 +191,8 @@ export class BackpropTrainer extends Trainer {
   ): Promise<BackpropTrainer> {
     checkModel(model)
     const o = resolveBackpropOptions(options)
-    const modules = [
-      {
-        ...optimizationOf(o),
-        target: 'none',
-        distance: 'mse',
-        decoder: 'linear',
-        decoderHidden: 8,
-        decoderDepth: 1,
-        head: 'linear',
-        headHidden: 0,
-        headDepth: 1,
-        labelWeight: 1,
-        reconstructionWeight: 0,
-        penaltyWeight: 0,
-        sample: 1,
-        chunkSize: 0,
-      } satisfies NativeModuleOptions,
-    ]
+    // The case of one module, which has only its classifier's loss.
+    const modules = optionsOfModules(resolveLocalOptions({ ...o, method: 'greedy', modules: 1 }))
     const ends = resolveSplit('stages', 1, model.config.depths)
     const native = await createNative(model, { ends, seed: o.seed, modules })
     return new BackpropTrainer(native, model, 'backprop', modules)
@@ -242,8 +206,21 @@ function measureUnits(model: SwinTransformer, { recompute, dtype }: ResolvedLoca
   return model.measureUnits(MEASURED_BATCH, { recompute, dtype })
 }
 
-function takesWholeBatch({ target, decoder }: ResolvedLocalOptions): boolean {
-  return target === 'image' && decoder === 'infopro'
+function optionsOfModules(o: ResolvedLocalOptions): NativeModuleOptions[] {
+  const labelWeights = weightsOf(o.labelWeight, o.modules)
+  const reconstructionWeights = weightsOf(o.reconstructionWeight, o.modules)
+  const { target, distance, decoder, decoderHidden, decoderDepth, head, headDepth } = o
+  return labelWeights.map((labelWeight, k) => ({
+    ...optimizationOf({ ...o, ...definedOf(o.perModule?.[k] ?? {}) }),
+    ...{ target, distance, decoder, decoderHidden, decoderDepth, head, headDepth },
+    headHidden: o.headHidden ?? 0,
+    labelWeight,
+    reconstructionWeight: reconstructionWeights[k] as number,
+    penaltyWeight: o.penaltyWeight,
+    sample: o.sample,
+    // A chunk that no batch exceeds: a norm over the batch sees all of it.
+    chunkSize: o.chunkSize ?? (normalisesBatch(o) ? 2 ** 20 : 0),
+  }))
 }
 
 function checkPerModule({ perModule, modules }: ResolvedLocalOptions): void {
@@ -252,11 +229,6 @@ function checkPerModule({ perModule, modules }: ResolvedLocalOptions): void {
     'ERR_CONFIG',
     expected(`at most ${modules} entries, one a module,`, 'perModule', perModule),
   )
-}
-
-// A key that is there without a value must not hide the default.
-function definedOf(options: object): Partial<ResolvedOptimization> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function checkModel(model: unknown): asserts model is SwinTransformer {

@@ -21,6 +21,14 @@ export function lazy<T>(build: () => T): () => T {
   }
 }
 
+/** The options that have a value: a key that is there without one must not hide a default. */
+export function definedOf<T extends object>(
+  options: T,
+): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as Partial<{ [K in keyof T]: NonNullable<T[K]> }>
+}
+
 /** Whole number from `min` to `max`. */
 export function integer(min: number, max = Number.MAX_SAFE_INTEGER): z.ZodNumber {
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`

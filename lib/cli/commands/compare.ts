@@ -1,10 +1,10 @@
 // `localformer compare`: run specs against each other, each in a fresh process.
 import type { Argv } from 'yargs'
-import { resolveDevice } from '../../device.js'
-import { formatBytes } from '../../format.js'
+import { formatBytes, formatPercent } from '../../format.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { parseRunSpec } from '../../methods.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
@@ -61,11 +61,7 @@ export const compareCommand: Command<CompareArguments> = {
         requiresArg: true,
         describe: 'Times that all specs are run in turn, for step times that can be trusted',
       })
-      .option('memory-limit', {
-        type: 'number',
-        requiresArg: true,
-        describe: 'GiB that tensors may take; a run that needs more is marked out of memory',
-      })
+      .options(memoryLimitOption)
       .option('output', {
         type: 'string',
         requiresArg: true,
@@ -81,8 +77,6 @@ export const compareCommand: Command<CompareArguments> = {
     if (options.output !== undefined) await checkOutputFile(options.output)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
-    // Told with the first progress: by then everything has been checked that needs no LibTorch.
-    let isDeviceTold = options.device !== 'auto'
     await untilInterrupted(async (signal) => {
       const result = await compare({
         runs,
@@ -93,15 +87,9 @@ export const compareCommand: Command<CompareArguments> = {
         warmup: options.warmup,
         rounds: options.rounds,
         seed: options.seed,
-        ...(options.memoryLimit === undefined
-          ? {}
-          : { memoryLimitBytes: Math.round(options.memoryLimit * 2 ** 30) }),
+        ...memoryLimitOf(options.memoryLimit),
         signal,
-        onProgress: ({ spec, done, total }) => {
-          if (!isDeviceTold) noteDevice(options)
-          isDeviceTold = true
-          progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' })
-        },
+        onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
       if (options.json) printJson(result)
       else printLine(formatComparison(result))
@@ -110,11 +98,6 @@ export const compareCommand: Command<CompareArguments> = {
       }
     })
   },
-}
-
-function noteDevice(options: GlobalOptions): void {
-  const { name, reason } = resolveDevice(options.device)
-  note(options, `Device ${name}: ${reason}`)
 }
 
 /** The table of a comparison as text. */
@@ -162,5 +145,5 @@ function tableRow(row: CompareRow): string[] {
 }
 
 function percent(share: number | null): string {
-  return share === null ? '' : `${(share * 100).toFixed(1)} %`
+  return share === null ? '' : formatPercent(share)
 }

@@ -1,8 +1,7 @@
 // `localformer reproduce memory`: the paper's claims and their rivals as one table.
 import type { Argv } from 'yargs'
-import { resolveDevice } from '../../device.js'
 import { LocalformerError } from '../../errors.js'
-import { formatBytes } from '../../format.js'
+import { formatBytes, formatPercent } from '../../format.js'
 import type { CompareRow } from '../../measure/compare.js'
 import {
   type Claim,
@@ -11,7 +10,8 @@ import {
   type ReproduceResult,
   reproduceMemory,
 } from '../../measure/reproduce.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
@@ -72,11 +72,7 @@ export const reproduceCommand: Command<ReproduceArguments> = {
         defaultDescription: '1',
         describe: 'Times that all runs are made in turn, for step times that can be trusted',
       })
-      .option('memory-limit', {
-        type: 'number',
-        requiresArg: true,
-        describe: 'GiB that tensors may take; a run that needs more is marked out of memory',
-      })
+      .options(memoryLimitOption)
       .option('markdown', {
         type: 'boolean',
         default: false,
@@ -101,8 +97,6 @@ export const reproduceCommand: Command<ReproduceArguments> = {
     if (options.output !== undefined) await checkOutputFile(options.output)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
-    // Told with the first progress: by then everything has been checked that needs no LibTorch.
-    let isDeviceTold = options.device !== 'auto'
     await untilInterrupted(async (signal) => {
       const result = await reproduceMemory({
         data,
@@ -111,11 +105,7 @@ export const reproduceCommand: Command<ReproduceArguments> = {
         seed: options.seed,
         ...countsOf(options),
         signal,
-        onProgress: ({ spec, done, total }) => {
-          if (!isDeviceTold) noteDevice(options)
-          isDeviceTold = true
-          progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' })
-        },
+        onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
       if (options.json) printJson(result)
       else printLine(options.markdown ? markdownOfMemory(result) : formatMemory(result))
@@ -133,13 +123,8 @@ function countsOf({ batchSize, steps, warmup, rounds, memoryLimit }: ReproduceAr
     ...(steps === undefined ? {} : { steps }),
     ...(warmup === undefined ? {} : { warmup }),
     ...(rounds === undefined ? {} : { rounds }),
-    ...(memoryLimit === undefined ? {} : { memoryLimitBytes: Math.round(memoryLimit * 2 ** 30) }),
+    ...memoryLimitOf(memoryLimit),
   }
-}
-
-function noteDevice(options: GlobalOptions): void {
-  const { name, reason } = resolveDevice(options.device)
-  note(options, `Device ${name}: ${reason}`)
 }
 
 const HEAD = ['run', 'peak', 'saved', 'paper', 'time', 'peak of each module, MiB', 'largest module']
@@ -226,7 +211,7 @@ function cellsOf(row: CompareRow, claims: readonly Claim[], trglMark: string): s
   return [
     row.spec,
     formatBytes(row.peakAllocatedBytes ?? 0),
-    row.savedVsFirst === null ? '' : percent(row.savedVsFirst),
+    row.savedVsFirst === null ? '' : formatPercent(row.savedVsFirst),
     paper,
     row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
     peaks.map(mebibytes).join(' / '),
@@ -252,7 +237,7 @@ function claimLine({ run, against, measured, quoted }: Claim, nameOf = (name: st
   const reported = quoted === null ? '' : ` (${quoteText(quoted)})`
   if (measured === null) return `${one} against ${other}: out of memory${reported}`
   const how = measured < 0 ? 'above' : 'below'
-  return `${one} is ${percent(Math.abs(measured))} ${how} ${other}${reported}`
+  return `${one} is ${formatPercent(Math.abs(measured))} ${how} ${other}${reported}`
 }
 
 function quoteText({ saving, isUpperBound, source }: Quote): string {
@@ -272,10 +257,6 @@ function legendOf({ claims }: ReproduceResult, trglMark: string): string[] {
     'paper: what arXiv 2212.14215 reports for GPU memory; which decoder that is, is not known.',
     `${trglMark}InfoPro-Transformer's figure is from the table of TRGL (arXiv 2309.17357), not from the paper's abstract.`,
   ]
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`
 }
 
 function mebibytes(bytes: number): string {

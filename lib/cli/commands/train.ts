@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { Argv, Options } from 'yargs'
 import type { Dataset } from '../../datasets/dataset.js'
-import { formatBytes } from '../../format.js'
+import { formatBytes, formatPercent } from '../../format.js'
 import { parseRunSpec, type RunSpec } from '../../methods.js'
 import { RunFolder } from '../../runs/run-folder.js'
 import { SwinTransformer } from '../../swin-transformer.js'
@@ -204,10 +204,10 @@ async function follow(
       await save()
       say(options, epochLine(event))
     } else if (event.type === 'evaluation') {
-      const heads = event.modules.map(({ accuracy }) => percent(accuracy)).join(', ')
+      const heads = event.modules.map(({ accuracy }) => formatPercent(accuracy)).join(', ')
       say(
         options,
-        `Test accuracy ${percent(event.accuracy)} (heads: ${heads}), loss ${event.loss.toFixed(3)}`,
+        `Test accuracy ${formatPercent(event.accuracy)} (heads: ${heads}), loss ${event.loss.toFixed(3)}`,
       )
     } else {
       const { steps, seconds, peakAllocatedBytes, evaluation } = event
@@ -238,7 +238,7 @@ function stepText(event: TrainEvent & { type: 'step' }): string {
 
 function epochLine(event: TrainEvent & { type: 'epoch' }): string {
   const losses = trainedOf(event)
-    .map(([k, module]) => `module ${k + 1} ${lossText(module)} (${percent(module.accuracy)})`)
+    .map(([k, module]) => `module ${k + 1} ${lossText(module)} (${formatPercent(module.accuracy)})`)
     .join(', ')
   return `Epoch ${event.epoch} of ${event.epochs}: train loss ${losses}, ${event.seconds.toFixed(0)} s`
 }
@@ -264,10 +264,6 @@ function lossText({
   return reconstructionLoss === 0
     ? labelLoss.toFixed(3)
     : `${labelLoss.toFixed(3)}+${reconstructionLoss.toFixed(3)}`
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`
 }
 
 function defaultFolder(spec: RunSpec): string {
