@@ -113,7 +113,7 @@ export interface LocalOptions extends OptimizationOptions {
   readonly sample?: number
   /**
    * Samples in a chunk of the head's and decoder's losses. Smaller chunks take less memory and give
-   * the same result; default: an eighth of the batch.
+   * the same result; default: a thirty-second of the batch, but 512 tokens at least.
    */
   readonly chunkSize?: number
   /** Optimizers of single modules, by index, over those of all; null or missing: as all. */
@@ -244,8 +244,15 @@ export function resolveLocalOptions(options: LocalOptions = {}): ResolvedLocalOp
   const modules = asked ?? (typeof o.split === 'string' ? 4 : o.split.length + 1)
   const losses = preset(o.method, modules)
   const target = o.target ?? losses.target
-  const forTarget = target === losses.target ? losses : { ...LABELS_ALONE, target }
-  const resolved = { ...forTarget, ...definedOf(o), target, modules } as ResolvedLocalOptions
+  const { decoder, distance } = target === losses.target ? losses : LABELS_ALONE
+  const resolved = {
+    ...losses,
+    decoder,
+    distance,
+    ...definedOf(o),
+    target,
+    modules,
+  } as ResolvedLocalOptions
   checkCombination(resolved)
   return resolved
 }

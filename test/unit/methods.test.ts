@@ -59,6 +59,16 @@ test('methods are presets, and options go over them', () => {
     ...['image', 'conv', 'l1', [0, 2], 1],
   ])
   assert.equal(losses('paper:4,target=image,distance=bce').slice(0, 3), ['image', 'linear', 'bce'])
+  // Another target has its own decoder and distance; the method's weights stay.
+  assert.equal(losses('trgl:4,target=features'), ['features', 'linear', 'mse', 1, 1, 0.05])
+  assert.equal(losses('infopro:4,target=features'), [
+    'features',
+    'linear',
+    'mse',
+    [0, 2],
+    [6, 1],
+    0,
+  ])
 })
 
 test("a weight runs linearly over the modules that have auxiliary losses, as InfoPro's", () => {
