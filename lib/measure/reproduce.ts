@@ -22,6 +22,7 @@ export const MEMORY_RUNS = [
   'backprop,dtype=bfloat16',
   'paper:2,split=balanced',
   'paper:4,split=balanced',
+  'paper:4,split=balanced,recompute=selective',
   'paper:4,split=balanced,recompute=block',
   'paper:4,split=balanced,dtype=bfloat16',
 ] as const

@@ -115,14 +115,20 @@ export function formatComparison(result: CompareResult): string {
   ]
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
-    `${dataset} at ${imageSize} px, batch ${batchSize}, float32, AdamW, ${steps} steps${times} on ` +
+    `${dataset} at ${imageSize} px, batch ${batchSize}, ${dtypesOf(result)}, AdamW, ${steps} steps${times} on ` +
       `${device} (${threads} threads), LibTorch ${versions.libtorch}`,
     '',
     formatTable(head, result.rows.map(tableRow)),
     '',
     'allocated, reserved: peaks of the allocator. saved, time: against the first row.',
-    'paper: what arXiv 2212.14215 reports for GPU memory. loss: labels, or labels + reconstruction.',
+    'paper: what arXiv 2212.14215 reports for GPU memory; its image and batch size are not known.',
+    'loss: labels, or labels + reconstruction.',
   ].join('\n')
+}
+
+function dtypesOf({ rows }: CompareResult): string {
+  const dtypes = [...new Set(rows.map(({ dtype }) => dtype))]
+  return dtypes.length === 1 ? String(dtypes[0]) : 'float32 unless the run says otherwise'
 }
 
 function tableRow(row: CompareRow): string[] {

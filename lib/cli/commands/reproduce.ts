@@ -254,7 +254,7 @@ function legendOf({ claims }: ReproduceResult, trglMark: string): string[] {
   }
   return [
     columns,
-    'paper: what arXiv 2212.14215 reports for GPU memory; which decoder that is, is not known.',
+    'paper: what arXiv 2212.14215 reports for GPU memory; its decoder, image and batch size are not known.',
     `${trglMark}InfoPro-Transformer's figure is from the table of TRGL (arXiv 2309.17357), not from the paper's abstract.`,
   ]
 }
