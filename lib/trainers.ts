@@ -199,7 +199,7 @@ export class BackpropTrainer extends Trainer {
   }
 }
 
-// Samples that units are measured with; a chunk of an eighth is then one sample.
+// Samples that units are measured with.
 const MEASURED_BATCH = 8
 
 function measureUnits(model: SwinTransformer, { recompute, dtype }: ResolvedLocalOptions) {

@@ -32,7 +32,7 @@ export interface NativeModuleOptions {
   /** Share of the output's tokens that are reconstructed. */
   readonly sample: number
   readonly labelSmoothing: number
-  /** Samples a chunk of the auxiliary losses; 0: an eighth of the batch. */
+  /** Samples a chunk of the auxiliary losses; 0: as the core decides. */
   readonly chunkSize: number
   /** Micro-batches of a step. */
   readonly accumulate: number

@@ -67,7 +67,7 @@ Supervision Supervision::Slice(int64_t begin, int64_t end) const {
 }
 
 ModuleTrainer::ModuleTrainer(std::string name, Segment segment, bool last,
-                             const AuxiliarySite& site, int64_t largest_map,
+                             const AuxiliarySite& site, const FeatureShape& largest_map,
                              const ModuleOptions& options, at::Generator& generator)
     : name_(std::move(name)),
       segment_(std::move(segment)),
@@ -189,7 +189,8 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   phase_ = Phase::kForward;
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
-  pass_options.chunk_values = ChunkSize(supervision.labels.size(0)) * largest_map_;
+  pass_options.chunk_values =
+      ChunkSize(supervision.labels.size(0), largest_map_.tokens()) * largest_map_.values();
   pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
@@ -198,13 +199,13 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
   result->penalty += share * pass->energy();
   phase_ = Phase::kLosses;
-  const at::Tensor gradient =
+  at::Tensor gradient =
       last() ? ClassifierGradient(pass->output(), supervision.labels, share, result)
              : AuxiliaryGradient(pass->output(), features, supervision, share, context, result);
   features.reset();
   CheckFinite(*result);
   phase_ = Phase::kBackward;
-  pass->Backward(gradient, share * options_.penalty_weight);
+  pass->Backward(std::move(gradient), share * options_.penalty_weight);
   return pass->output();
 }
 
@@ -222,7 +223,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
                                             const Supervision& supervision, double batch_share,
                                             const ForwardContext& context,
                                             ModuleStepResult* result) const {
-  const int64_t batch = output.size(0), size = ChunkSize(batch);
+  const int64_t batch = output.size(0), size = ChunkSize(batch, site_.output.tokens());
   const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -296,8 +297,8 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
       .to(output.device());
 }
 
-int64_t ModuleTrainer::ChunkSize(int64_t batch) const {
-  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch);
+int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens) const {
+  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch, tokens);
 }
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {

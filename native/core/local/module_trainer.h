@@ -29,7 +29,7 @@ struct ModuleOptions {
   double penalty_weight = 0.0;         // c, of the residual branches' energy; TRGL's 1 / (2 tau).
   double sample = 1.0;                 // Share of the output's tokens that are reconstructed.
   double label_smoothing = 0.0;        // In [0, 1).
-  int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: an eighth.
+  int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: DefaultChunk.
   int64_t accumulate = 1;              // Micro-batches whose gradients add up to one step.
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
@@ -68,10 +68,11 @@ struct ModuleStepResult {
 class ModuleTrainer {
  public:
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
-  // `largest_map`: values of the network's largest feature map; recomputation takes as much at a
+  // `largest_map`: the network's largest feature map; recomputation takes as much at a
   // time as a chunk of samples has there.
   ModuleTrainer(std::string name, Segment segment, bool last, const AuxiliarySite& site,
-                int64_t largest_map, const ModuleOptions& options, at::Generator& generator);
+                const FeatureShape& largest_map, const ModuleOptions& options,
+                at::Generator& generator);
 
   // One local step. `features` [B, H, W, C], for the first module patches; taken by value so that
   // the caller can give its reference up. `*output` receives the detached output of the forward
@@ -129,7 +130,7 @@ class ModuleTrainer {
   at::Tensor TargetOf(const at::Tensor& features, const Supervision& supervision) const;
   // Which tokens of the target's grid are reconstructed: bool [B, H, W]; undefined: all of them.
   at::Tensor DrawSample(const at::Tensor& output, const ForwardContext& context) const;
-  int64_t ChunkSize(int64_t batch) const;
+  int64_t ChunkSize(int64_t batch, int64_t tokens) const;
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
   void CheckFinite(const ModuleStepResult& result) const;
@@ -138,7 +139,7 @@ class ModuleTrainer {
   Segment segment_;
   ModuleOptions options_;
   AuxiliarySite site_;
-  int64_t largest_map_;
+  FeatureShape largest_map_;
   bool first_;
   std::unique_ptr<Head> head_;
   std::unique_ptr<Decoder> decoder_;

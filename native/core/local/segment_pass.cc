@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <utility>
@@ -11,15 +12,35 @@
 namespace localformer {
 namespace {
 
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Stands at the head of a backward pass and hands it the gradient. The engine holds the gradient
+// that it is called with to the end; this one is let go by the first operation that has used it.
+struct GradientSource : torch::autograd::Function<GradientSource> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& output, at::Tensor* gradient) {
+    ctx->saved_data["gradient"] = std::move(*gradient);
+    return at::zeros({}, output.options());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list&) {
+    at::Tensor gradient = std::move(ctx->saved_data["gradient"]).toTensor();
+    ctx->saved_data.clear();
+    return {std::move(gradient), at::Tensor()};
+  }
+};
+
 // Gradients of <gradient, output> + weight * the sum of `energies`.
-void BackwardWithEnergy(const at::Tensor& output, const at::Tensor& gradient,
+void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
                         const std::vector<at::Tensor>& energies, double weight) {
+  const at::Tensor source = GradientSource::apply(std::exchange(output, {}), &gradient);
   if (energies.empty() || weight == 0.0) {
-    output.backward(gradient);
+    source.backward();
     return;
   }
   const at::Tensor energy = at::stack(energies).sum();
-  torch::autograd::backward({output, energy}, {gradient, at::full_like(energy, weight)});
+  torch::autograd::backward({source, energy},
+                            {at::ones_like(source), at::full_like(energy, weight)});
 }
 
 // Autograd keeps what every operation needs.
@@ -35,8 +56,8 @@ class WholePass final : public SegmentPass {
     if (!energies_.empty()) energy_ = at::stack(energies_).sum().item<double>();
   }
 
-  void Backward(const at::Tensor& gradient, double energy_weight) override {
-    BackwardWithEnergy(std::exchange(graph_, at::Tensor()), gradient, std::exchange(energies_, {}),
+  void Backward(at::Tensor gradient, double energy_weight) override {
+    BackwardWithEnergy(std::exchange(graph_, {}), std::move(gradient), std::exchange(energies_, {}),
                        energy_weight);
   }
 
@@ -61,11 +82,10 @@ class RecomputedPass final : public SegmentPass {
     output_ = input;
   }
 
-  void Backward(const at::Tensor& gradient, double energy_weight) override {
-    at::Tensor g = gradient;
+  void Backward(at::Tensor gradient, double energy_weight) override {
     for (; !steps_.empty(); steps_.pop_back()) {
       // Nobody asks for the gradient of what came into the segment.
-      g = Backward(steps_.back(), g, energy_weight, /*is_first=*/steps_.size() == 1);
+      gradient = Backward(steps_.back(), gradient, energy_weight, /*is_first=*/steps_.size() == 1);
     }
   }
 
@@ -147,6 +167,11 @@ class RecomputedPass final : public SegmentPass {
 };
 
 }  // namespace
+
+int64_t DefaultChunk(int64_t batch, int64_t tokens) {
+  constexpr int64_t kMinRows = 512;
+  return std::min(batch, std::max((batch + 31) / 32, (kMinRows + tokens - 1) / tokens));
+}
 
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch) {
   std::vector<int64_t> shape = part.sizes().vec();

@@ -20,8 +20,10 @@ enum class Recompute {
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
 };
 
-// Samples that are taken at a time where nothing else is asked for: an eighth of the batch.
-inline int64_t DefaultChunk(int64_t batch) { return (batch + 7) / 8; }
+// Samples that are taken at a time where nothing else is asked for, of a map of so many tokens a
+// sample: a thirty-second of the batch, but no less than a matrix product takes to be worth its
+// call.
+int64_t DefaultChunk(int64_t batch, int64_t tokens);
 
 // Room for a batch of which `part` is some samples.
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch);
@@ -48,8 +50,8 @@ class SegmentPass {
   double energy() const { return energy_; }
 
   // Adds to the parameters' gradients those of <gradient, output> + energy_weight * energy. What
-  // the pass kept is gone afterwards.
-  virtual void Backward(const at::Tensor& gradient, double energy_weight) = 0;
+  // the pass kept is gone afterwards, and so is `gradient` where nobody else holds it.
+  virtual void Backward(at::Tensor gradient, double energy_weight) = 0;
 
  protected:
   at::Tensor output_;

@@ -44,7 +44,7 @@ Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& 
     const bool last = ends[k] == model_->units().size();
     modules_.push_back(std::make_unique<ModuleTrainer>(
         "module " + std::to_string(k + 1), model_->Slice(begin, ends[k]), last,
-        SiteOf(*model_, begin, ends[k], options[k].target), model_->units()[0]->output().values(),
+        SiteOf(*model_, begin, ends[k], options[k].target), model_->units()[0]->output(),
         options[k], generator_));
     begin = ends[k];
   }

@@ -27,6 +27,8 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
     at::Tensor input = at::zeros({batch, shape.height, shape.width, shape.channels},
                                  at::TensorOptions().device(device));
     cost.input = static_cast<int64_t>(input.nbytes());
+    // Inside a module the gradient goes on to the unit before.
+    input.requires_grad_(options.recompute != Recompute::kBlock);
     pass = SegmentPass::Run({&unit}, std::move(input), context, options);
     cost.forward_peak = window.PeakAllocated() - before;
   }
@@ -34,8 +36,9 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
   cost.kept = AllocatedBytes(device) - before - cost.output;
   const PeakWindow window = OpenPeakWindow(device);
   pass->Backward(at::zeros_like(pass->output()), /*energy_weight=*/0.0);
-  // A unit alone computes no gradient of its input; inside a module it does.
-  cost.backward_peak = window.PeakAllocated() - before + cost.input;
+  cost.backward_peak = window.PeakAllocated() - before;
+  // A recomputed unit alone does not compute its input's gradient.
+  if (options.recompute == Recompute::kBlock) cost.backward_peak += cost.input;
   return cost;
 }
 
@@ -50,9 +53,10 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, i
   context.generator = &generator;
   context.compute_type = compute_type;
   context.cancelled = cancelled;
+  const FeatureShape& largest = model.units()[0]->output();
   SegmentPassOptions options;
   options.recompute = recompute;
-  options.chunk_values = DefaultChunk(batch) * model.units()[0]->output().values();
+  options.chunk_values = DefaultChunk(batch, largest.tokens()) * largest.values();
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {
     costs.push_back(MeasureUnit(*unit, context, options, device, batch));

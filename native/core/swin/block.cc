@@ -47,34 +47,41 @@ at::Tensor SwinBlock::Attend(const at::Tensor& x, const ForwardContext& context)
   return shift_ != 0 ? at::roll(y, {shift_, shift_}, {1, 2}) : y;
 }
 
+std::optional<at::Tensor> SwinBlock::DrawScale(const at::Tensor& x,
+                                               const ForwardContext& context) const {
+  if (!context.training || drop_path_ == 0.0) return {};
+  // One coin a sample, drawn on the CPU so that every device sees the same ones; survivors are
+  // scaled so that the expectation stays.
+  const double keep = 1.0 - drop_path_;
+  const int64_t count = x.size(0);
+  return at::empty({context.batch_size > 0 ? context.batch_size : count})
+      .bernoulli_(keep, *context.generator)
+      .div_(keep)
+      .slice(0, context.first_sample, context.first_sample + count)
+      .view({count, 1, 1, 1})
+      .to(x.device(), context.compute_type);
+}
+
 at::Tensor SwinBlock::AddResidual(const at::Tensor& x, const at::Tensor& branch,
+                                  const std::optional<at::Tensor>& scale,
                                   const ForwardContext& context) const {
-  at::Tensor scale;
-  if (context.training && drop_path_ != 0.0) {
-    // One coin a sample, drawn on the CPU so that every device sees the same ones; survivors are
-    // scaled so that the expectation stays.
-    const double keep = 1.0 - drop_path_;
-    const int64_t count = x.size(0);
-    scale = at::empty({context.batch_size > 0 ? context.batch_size : count})
-                .bernoulli_(keep, *context.generator)
-                .div_(keep)
-                .slice(0, context.first_sample, context.first_sample + count)
-                .view({count, 1, 1, 1})
-                .to(x.device(), branch.scalar_type());
-  }
   if (context.residual_energy != nullptr) {
-    const at::Tensor added = scale.defined() ? branch * scale : branch;
+    const at::Tensor added = scale ? branch * *scale : branch;
     context.residual_energy->push_back(added.to(at::kFloat).square().mean());
     return x + added;
   }
-  if (!scale.defined()) return x + branch;
-  return branch.scalar_type() == x.scalar_type() ? at::addcmul(x, branch, scale)
-                                                 : x + branch * scale;
+  if (!scale) return x + branch;
+  return branch.scalar_type() == x.scalar_type() ? at::addcmul(x, branch, *scale)
+                                                 : x + branch * *scale;
 }
 
 at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor y = AddResidual(x, Attend(x, context), context);
-  return AddResidual(y, mlp_.Forward(y, context), context);
+  const std::optional<at::Tensor> scale1 = DrawScale(x, context);
+  const at::Tensor y = AddResidual(x, Attend(x, context), scale1, context);
+  const std::optional<at::Tensor> scale2 = DrawScale(x, context);
+  // Measuring a branch needs it by itself.
+  if (context.residual_energy == nullptr) return mlp_.AddTo(y, scale2, context);
+  return AddResidual(y, mlp_.Forward(y, context), scale2, context);
 }
 
 ParameterList SwinBlock::Parameters() const {

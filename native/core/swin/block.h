@@ -1,6 +1,8 @@
 // The Swin block: x + drop_path(attention(norm(x))), then x + drop_path(mlp(norm(x))).
 #pragma once
 
+#include <optional>
+
 #include "swin/attention.h"
 #include "swin/mlp.h"
 #include "swin/unit.h"
@@ -26,7 +28,10 @@ class SwinBlock : public Unit {
 
  private:
   at::Tensor Attend(const at::Tensor& x, const ForwardContext& context) const;
+  // What stochastic depth multiplies a residual branch with, [B, 1, 1, 1]; none: 1.
+  std::optional<at::Tensor> DrawScale(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor AddResidual(const at::Tensor& x, const at::Tensor& branch,
+                         const std::optional<at::Tensor>& scale,
                          const ForwardContext& context) const;
 
   int64_t window_;

@@ -22,7 +22,8 @@ struct FeatureShape {
   int64_t width = 0;
   int64_t channels = 0;
 
-  int64_t values() const { return height * width * channels; }
+  int64_t tokens() const { return height * width; }
+  int64_t values() const { return tokens() * channels; }
 };
 
 // What a forward pass needs beside its input.
