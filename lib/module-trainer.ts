@@ -8,7 +8,7 @@ import type {
   NativeModuleOptions,
   NativeModuleStep,
 } from './native/contract.js'
-import { checkRate, type Trainer } from './trainers.js'
+import { checkClipNorm, checkRate, type Trainer } from './trainers.js'
 import { checkKeys } from './validate.js'
 
 /** What one module's step did; sizes in bytes. */
@@ -29,6 +29,8 @@ export interface ModuleOptimizer {
 export interface ModuleStepOptions {
   /** At least 0; default 1e-3. */
   readonly learningRate?: number
+  /** Largest L2 norm of the module's gradients, above 0; default: they are taken as they are. */
+  readonly clipNorm?: number
   /** What `trainer.features(batch)` gave, for a module that reconstructs the image. */
   readonly image?: Features
 }
@@ -109,15 +111,16 @@ export class ModuleTrainer {
     labels: ArrayLike<number>,
     options: ModuleStepOptions = {},
   ): Promise<ModuleStep & { features: Features }> {
-    checkKeys(options, 'options', ['learningRate', 'image'])
-    const { learningRate = 1e-3, image } = options
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'image'])
+    const { learningRate = 1e-3, clipNorm, image } = options
     checkRate(learningRate)
+    checkClipNorm(clipNorm)
     const input = nativeOf(features)
     const pixels = image === undefined ? undefined : nativeOf(image, 'image')
     const classes = this.#trainer.model.config.classes
     const targets = toLabels(labels, features.shape[0] ?? 0, classes)
     const { features: output, ...result } = await this.#trainer.runExclusive((native) =>
-      native.stepModule(this.index, input, targets, learningRate, pixels),
+      native.stepModule(this.index, input, targets, learningRate, pixels, clipNorm),
     )
     return { ...result, features: new Features(output) }
   }

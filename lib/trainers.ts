@@ -22,6 +22,7 @@ import type {
   NativeModuleOptions,
   NativeTrainer,
   NativeTrainerOptions,
+  NativeTrainingState,
 } from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
 import { modulesOf, resolveSplit } from './splits.js'
@@ -38,7 +39,15 @@ export interface StepOptions {
    * end do not run.
    */
   readonly learningRate?: number | readonly (number | null)[]
+  /**
+   * Largest L2 norm of each module's gradients, head and decoder included, above 0: where it is
+   * exceeded they are scaled to it, as `torch.nn.utils.clip_grad_norm_` does. Default: as they are.
+   */
+  readonly clipNorm?: number
 }
+
+/** What training needs beside the weights: see {@link Trainer.readState}. */
+export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
 export interface TrainStep {
@@ -56,18 +65,23 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   readonly model: SwinTransformer
   readonly method: Method
   readonly modules: readonly ModuleTrainer[]
+  /** @internal Everything that it was made with. */
+  readonly recipe: NativeTrainerOptions
+  #averageDecay: number | undefined
 
   protected constructor(
     native: NativeTrainer,
     model: SwinTransformer,
     method: Method,
-    options: readonly NativeModuleOptions[],
+    recipe: NativeTrainerOptions,
   ) {
     super('trainer', native)
     this.model = model
     this.method = method
+    this.recipe = recipe
     this.modules = this.look((trainer) => trainer.modules()).map(
-      (info, index) => new ModuleTrainer(this, index, info, options[index] as NativeModuleOptions),
+      (info, index) =>
+        new ModuleTrainer(this, index, info, recipe.modules[index] as NativeModuleOptions),
     )
     model.adopt(this)
   }
@@ -76,18 +90,20 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * Trains every module once on a batch. While it runs, another call throws `ERR_BUSY`.
    *
    * @throws {LocalformerError} `ERR_SHAPE`, `ERR_DATASET` (a label that is no class),
-   *   `ERR_NON_FINITE` (a module's loss; its weights and those of later modules are untouched),
+   *   `ERR_NON_FINITE` (a module's loss or clipped gradients; its weights and those of later modules are untouched),
    *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
    */
   async step(batch: ImageBatch, options: StepOptions = {}): Promise<TrainStep> {
     const rates = this.#ratesOf(options)
+    checkClipNorm(options.clipNorm)
     const input = toNativeBatch(labelled(batch), this.model.config)
-    return this.exclusive((trainer) => trainer.step(input, rates))
+    return this.exclusive((trainer) => trainer.step(input, rates, options.clipNorm))
   }
 
   /**
    * Sum of the cross-entropy and number of correct answers of every module's head on a batch, in
-   * evaluation mode; the last entry is the network's own classifier.
+   * evaluation mode; the last entry is the network's own classifier. With the averaged weights, where
+   * an average is kept.
    */
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = toNativeBatch(labelled(batch), this.model.config)
@@ -116,6 +132,67 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     return this.exclusive((trainer) => trainer.writeAuxiliary(values))
   }
 
+  /**
+   * From now on keeps the exponential moving average of all weights, heads and decoders included:
+   * `decay * average + (1 - decay) * weights` after every step of a module, from the weights as they
+   * are now. It takes as much memory as the weights. {@link evaluate} uses it; steps, features and
+   * `model.predict` do not. Without a `decay` in [0, 1) it ends and its memory is freed.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG`, `ERR_OUT_OF_MEMORY`
+   */
+  async keepAverage(decay?: number): Promise<void> {
+    const ok = decay === undefined || (Number.isFinite(decay) && decay >= 0 && decay < 1)
+    if (!ok) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('a number from 0 to below 1', 'decay', decay),
+      )
+    }
+    await this.exclusive((trainer) => trainer.keepAverage(decay))
+    this.#averageDecay = decay
+  }
+
+  /** Decay of the average that is kept; undefined: none. */
+  get averageDecay(): number | undefined {
+    return this.#averageDecay
+  }
+
+  /** A copy of the averaged weights, the network's and the auxiliary ones; empty without an average. */
+  async readAverage(): Promise<Tensors> {
+    return this.exclusive((trainer) => trainer.readAverage())
+  }
+
+  /** Makes the averaged weights the weights, and ends the average; without one nothing changes. */
+  async applyAverage(): Promise<void> {
+    const [network, auxiliary] = partsOf(await this.readAverage())
+    await this.model.writeParameters(network)
+    await this.writeAuxiliary(auxiliary)
+    await this.keepAverage()
+  }
+
+  /**
+   * A copy of what training needs beside the weights: what the optimizers keep, the averages, and
+   * the random numbers of stochastic depth and sampling.
+   */
+  async readState(): Promise<TrainerState> {
+    return this.exclusive((trainer) => trainer.readState())
+  }
+
+  /**
+   * Puts {@link readState}'s answer back. An average has to be kept where the state has one.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where it is the state of another trainer; the
+   *   optimizers may have begun anew then.
+   */
+  async writeState(state: TrainerState): Promise<void> {
+    checkTensors(state.tensors)
+    if (!(state.generator instanceof Uint8Array)) {
+      const message = expected('a Uint8Array', 'generator', state.generator)
+      throw new LocalformerError('ERR_CHECKPOINT', message)
+    }
+    return this.exclusive((trainer) => trainer.writeState(state))
+  }
+
   /** Names of the units behind which the network is cut. */
   get cuts(): readonly string[] {
     return this.modules.slice(0, -1).map(({ units }) => units[units.length - 1] ?? '')
@@ -123,7 +200,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
 
   // A frozen module learns at no rate.
   #ratesOf(options: StepOptions): (number | null)[] {
-    checkKeys(options, 'options', ['learningRate'])
+    checkKeys(options, 'options', ['learningRate', 'clipNorm'])
     const { learningRate = 1e-3 } = options
     if (!Array.isArray(learningRate)) checkRate(learningRate)
     const rates = Array.isArray(learningRate)
@@ -174,9 +251,8 @@ export class LocalTrainer extends Trainer {
       }),
     )
     checkPerModule(o)
-    const modules = optionsOfModules(o)
-    const native = await createNative(model, { ends, seed: o.seed, modules })
-    return new LocalTrainer(native, model, o.method, modules)
+    const recipe = { ends, seed: o.seed, modules: optionsOfModules(o) }
+    return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe)
   }
 }
 
@@ -194,8 +270,8 @@ export class BackpropTrainer extends Trainer {
     // The case of one module, which has only its classifier's loss.
     const modules = optionsOfModules(resolveLocalOptions({ ...o, method: 'greedy', modules: 1 }))
     const ends = resolveSplit('stages', 1, model.config.depths)
-    const native = await createNative(model, { ends, seed: o.seed, modules })
-    return new BackpropTrainer(native, model, 'backprop', modules)
+    const recipe = { ends, seed: o.seed, modules }
+    return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe)
   }
 }
 
@@ -247,6 +323,20 @@ function optimizationOf(o: ResolvedOptimization) {
     ...{ optimizer, beta1, beta2, eps, weightDecay, momentum },
     ...{ labelSmoothing, accumulate, recompute, dtype },
   }
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` */
+export function checkClipNorm(norm: unknown): asserts norm is number | undefined {
+  if (norm === undefined || (typeof norm === 'number' && Number.isFinite(norm) && norm > 0)) return
+  throw new LocalformerError('ERR_CONFIG', expected('a number above 0', 'clipNorm', norm))
+}
+
+/** Tensors by name: the network's, and those of heads and decoders. */
+export function partsOf(tensors: Tensors): [network: Tensors, auxiliary: Tensors] {
+  const isAuxiliary = (name: string) => name.startsWith('auxiliary.')
+  const pick = (wanted: boolean) =>
+    Object.fromEntries(Object.entries(tensors).filter(([name]) => isAuxiliary(name) === wanted))
+  return [pick(false), pick(true)]
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` */

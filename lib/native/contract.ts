@@ -114,6 +114,8 @@ export interface NativeModuleStep {
   readonly reconstructionLoss: number
   /** Energy of the residual branches (arXiv 2309.17357); 0 where no penalty was asked for. */
   readonly penalty: number
+  /** L2 norm of the module's gradients before clipping; null where they were not to be clipped. */
+  readonly gradientNorm: number | null
   readonly correct: number
   /** False where the module only passed the features on. */
   readonly learned: boolean
@@ -130,6 +132,14 @@ export interface NativeStep {
   readonly peakAllocatedBytes: number
   readonly peakReservedBytes: number
   readonly seconds: number
+}
+
+/** What training needs beside the weights. */
+export interface NativeTrainingState {
+  /** `optimizer.{k}.exp_avg.norm.weight`, `average.norm.weight` and so on; `{k}` from 0. */
+  readonly tensors: NativeTensors
+  /** Of the random numbers. */
+  readonly generator: Uint8Array
 }
 
 export interface NativeEvaluation {
@@ -166,7 +176,12 @@ export interface NativeTrainer {
   readAuxiliary(): Promise<NativeTensors>
   writeAuxiliary(values: NativeTensors): Promise<void>
   /** `learningRates`: of the modules that run, from the first; null only passes features on. */
-  step(batch: NativeBatch, learningRates: readonly (number | null)[]): Promise<NativeStep>
+  step(
+    batch: NativeBatch,
+    learningRates: readonly (number | null)[],
+    clipNorm: number | undefined,
+  ): Promise<NativeStep>
+  /** With the averaged weights, where an average is kept. */
   evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
   features(batch: NativeBatch): Promise<NativeFeatures>
   stepModule(
@@ -175,10 +190,17 @@ export interface NativeTrainer {
     labels: Int32Array,
     learningRate: number,
     image: NativeFeatures | undefined,
+    clipNorm: number | undefined,
   ): Promise<NativeModuleStep & { features: NativeFeatures }>
   forwardModule(index: number, features: NativeFeatures): Promise<NativeFeatures>
   /** Frees the optimizer's state; the module's next step begins with a new one. */
   releaseOptimizer(index: number): Promise<void>
+  /** Starts, or without a decay ends, an average of all weights. */
+  keepAverage(decay: number | undefined): Promise<void>
+  /** By the names of the weights; empty where no average is kept. */
+  readAverage(): Promise<NativeTensors>
+  readState(): Promise<NativeTrainingState>
+  writeState(state: NativeTrainingState): Promise<void>
   dispose(): void
 }
 

@@ -115,11 +115,14 @@ std::vector<std::optional<double>> ReadLearningRates(const Napi::Value& value) {
   const Napi::Array array = value.As<Napi::Array>();
   std::vector<std::optional<double>> rates;
   for (uint32_t i = 0; i < array.Length(); ++i) {
-    const Napi::Value rate = array.Get(i);
-    rates.push_back(rate.IsNumber() ? std::optional<double>(rate.As<Napi::Number>().DoubleValue())
-                                    : std::nullopt);
+    rates.push_back(ReadOptional(array.Get(i)));
   }
   return rates;
+}
+
+std::optional<double> ReadOptional(const Napi::Value& value) {
+  if (!value.IsNumber()) return std::nullopt;
+  return value.As<Napi::Number>().DoubleValue();
 }
 
 std::vector<int64_t> ReadLabels(const Napi::Value& value) {

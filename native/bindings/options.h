@@ -22,6 +22,8 @@ c10::ScalarType ReadComputeType(const Napi::Value& value);
 Recompute ReadRecompute(const Napi::Value& value);
 // Learning rates of modules from the first; null for one that learns nothing.
 std::vector<std::optional<double>> ReadLearningRates(const Napi::Value& value);
+// A number, or nothing for null and undefined.
+std::optional<double> ReadOptional(const Napi::Value& value);
 
 // A batch copied out of JS memory, so that the native thread may read it.
 struct BatchInput {

@@ -10,6 +10,7 @@
 #include "features_wrap.h"
 #include "options.h"
 #include "tensors.h"
+#include "training_state.h"
 
 namespace localformer {
 namespace {
@@ -28,6 +29,7 @@ struct ModuleStepOutcome {
 std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const BatchInput& batch,
                                             const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
+  const AverageInUse average(*state.strategy);
   ForwardContext context;
   context.cancelled = cancelled;
   at::Tensor x = state.strategy->Patches(batch.Images(state.model->device));
@@ -50,6 +52,8 @@ Napi::Object ModuleResult(Napi::Env env, const ModuleStepResult& result) {
   set("labelLoss", result.label_loss);
   set("reconstructionLoss", result.reconstruction_loss);
   set("penalty", result.penalty);
+  object.Set("gradientNorm",
+             result.gradient_norm ? Napi::Number::New(env, *result.gradient_norm) : env.Null());
   set("correct", static_cast<double>(result.correct));
   object.Set("learned", result.learned);
   set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
@@ -170,6 +174,10 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::StepModule>("stepModule"),
                          InstanceMethod<&TrainerWrap::ForwardModule>("forwardModule"),
                          InstanceMethod<&TrainerWrap::ReleaseOptimizer>("releaseOptimizer"),
+                         InstanceMethod<&TrainerWrap::KeepAverage>("keepAverage"),
+                         InstanceMethod<&TrainerWrap::ReadAverage>("readAverage"),
+                         InstanceMethod<&TrainerWrap::ReadState>("readState"),
+                         InstanceMethod<&TrainerWrap::WriteState>("writeState"),
                          InstanceMethod<&TrainerWrap::Dispose>("dispose"),
                      });
 }
@@ -254,10 +262,11 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         learning_rates = ReadLearningRates(info[1]), cancelled = data.executor.cancelled()] {
+         learning_rates = ReadLearningRates(info[1]), clip_norm = ReadOptional(info[2]),
+         cancelled = data.executor.cancelled()] {
           const c10::Device device = state->model->device;
           return state->strategy->Step(batch.Images(device), batch.Targets(device), learning_rates,
-                                       cancelled);
+                                       clip_norm, cancelled);
         },
         [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });
   });
@@ -312,7 +321,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
         info.Env(),
         [trainer = trainer, index = index, features = features, labels = std::move(labels),
          image = ReadImage(info[4], *trainer, index),
-         learning_rate = info[3].As<Napi::Number>().DoubleValue(),
+         update = UpdateOptions{info[3].As<Napi::Number>().DoubleValue(), ReadOptional(info[5])},
          cancelled = data.executor.cancelled()] {
           Supervision supervision;
           supervision.labels = LabelTensor(labels, features.device());
@@ -320,8 +329,8 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
           supervision.mean = image.mean;
           supervision.std = image.std;
           ModuleStepOutcome outcome;
-          outcome.result = trainer->strategy->StepModule(index, features, supervision,
-                                                         learning_rate, cancelled, &outcome.output);
+          outcome.result = trainer->strategy->StepModule(index, features, supervision, update,
+                                                         cancelled, &outcome.output);
           return outcome;
         },
         [](Napi::Env env, ModuleStepOutcome& outcome) -> Napi::Value {
@@ -357,6 +366,52 @@ Napi::Value TrainerWrap::ReleaseOptimizer(const Napi::CallbackInfo& info) {
             info.Env(),
             [state = state(), index = ModuleIndex(info[0], *state())] {
               state->strategy->modules()[index]->ReleaseOptimizer();
+              return true;
+            },
+            [](Napi::Env env, bool&) { return env.Undefined(); });
+  });
+}
+
+Napi::Value TrainerWrap::KeepAverage(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state(), decay = ReadOptional(info[0])] {
+              state->strategy->KeepAverage(decay);
+              return true;
+            },
+            [](Napi::Env env, bool&) { return env.Undefined(); });
+  });
+}
+
+Napi::Value TrainerWrap::ReadAverage(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(), [state = state()] { return CopyOut(state->strategy->AverageParameters()); },
+            [](Napi::Env env, std::vector<PlainTensor>& list) -> Napi::Value {
+              return ToJs(env, list);
+            });
+  });
+}
+
+Napi::Value TrainerWrap::ReadState(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(), [state = state()] { return localformer::ReadState(*state->strategy); },
+            [](Napi::Env env, TrainingState& result) -> Napi::Value { return ToJs(env, result); });
+  });
+}
+
+Napi::Value TrainerWrap::WriteState(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(
+            info.Env(),
+            [state = state(), values = ReadTrainingState(info[0].As<Napi::Object>())] {
+              localformer::WriteState(values, state->strategy.get());
               return true;
             },
             [](Napi::Env env, bool&) { return env.Undefined(); });

@@ -36,6 +36,10 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value StepModule(const Napi::CallbackInfo& info);
   Napi::Value ForwardModule(const Napi::CallbackInfo& info);
   Napi::Value ReleaseOptimizer(const Napi::CallbackInfo& info);
+  Napi::Value KeepAverage(const Napi::CallbackInfo& info);
+  Napi::Value ReadAverage(const Napi::CallbackInfo& info);
+  Napi::Value ReadState(const Napi::CallbackInfo& info);
+  Napi::Value WriteState(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<TrainerState> state_;

@@ -10,9 +10,9 @@
 #include <cmath>
 #include <utility>
 
-#include "coded_error.h"
 #include "swin/embedding.h"
 #include "train/device.h"
+#include "train/gradient_clip.h"
 #include "train/out_of_memory.h"
 
 namespace localformer {
@@ -107,7 +107,7 @@ ForwardContext ModuleTrainer::Prepared(const ForwardContext& context) const {
 }
 
 ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& supervision,
-                                     double learning_rate, const ForwardContext& context,
+                                     const UpdateOptions& update, const ForwardContext& context,
                                      at::Tensor* output,
                                      const std::function<void(ModuleStepResult*)>& after_backward) {
   const auto start = std::chrono::steady_clock::now();
@@ -116,11 +116,16 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
   const PeakWindow window = OpenPeakWindow(device);
   try {
     phase_ = Phase::kUpdate;
-    if (!optimizer_) optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
+    EnsureOptimizer();
     *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
     after_backward(&result);
     phase_ = Phase::kUpdate;
-    optimizer_->Step(learning_rate);
+    if (update.clip_norm) {
+      result.gradient_norm = ClipGradients(AllParameters(), *update.clip_norm);
+      if (!std::isfinite(*result.gradient_norm)) throw NonFinite("norm of the gradients");
+    }
+    optimizer_->Step(update.learning_rate);
+    if (average_) average_->Update();
   } catch (const c10::OutOfMemoryError&) {
     ClearGradients();
     throw OutOfMemory(device, name_, PhaseName(phase_));
@@ -309,13 +314,31 @@ void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   const std::string which = !labels_ok                                   ? "label"
                             : !std::isfinite(result.reconstruction_loss) ? "reconstruction"
                                                                          : "penalty";
+  CodedError error = NonFinite(which + " loss");
+  error.text["loss"] = which;
+  throw error;
+}
+
+CodedError ModuleTrainer::NonFinite(const std::string& what) const {
   CodedError error("ERR_NON_FINITE",
-                   "The " + which + " loss of " + name_ +
+                   "The " + what + " of " + name_ +
                        " is not a finite number; its weights were left as they were",
                    "Lower the learning rate, or look for NaN in the input.");
   error.text["module"] = name_;
-  error.text["loss"] = which;
-  throw error;
+  return error;
+}
+
+void ModuleTrainer::EnsureOptimizer() {
+  if (!optimizer_) optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
+}
+
+ParameterList ModuleTrainer::OptimizerState() const {
+  return optimizer_ ? optimizer_->State() : ParameterList();
+}
+
+void ModuleTrainer::KeepAverage(std::optional<double> decay) {
+  average_.reset();
+  if (decay) average_ = std::make_unique<WeightAverage>(AllParameters(), *decay);
 }
 
 at::Tensor ModuleTrainer::Forward(at::Tensor features, const ForwardContext& context) const {

@@ -6,9 +6,11 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "coded_error.h"
 #include "local/auxiliary_site.h"
 #include "local/decoder.h"
 #include "local/head.h"
@@ -16,6 +18,7 @@
 #include "local/segment_pass.h"
 #include "swin/unit.h"
 #include "train/optimizer.h"
+#include "train/weight_average.h"
 
 namespace localformer {
 
@@ -36,6 +39,12 @@ struct ModuleOptions {
   OptimizerOptions optimizer;
 };
 
+// How a step changes the weights.
+struct UpdateOptions {
+  double learning_rate = 0.0;
+  std::optional<double> clip_norm;  // Largest norm of the module's gradients.
+};
+
 // Where in a step something happened; names for people and for errors.
 enum class Phase { kForward, kLosses, kBackward, kUpdate };
 const char* PhaseName(Phase phase);
@@ -53,11 +62,12 @@ struct Supervision {
 
 struct ModuleStepResult {
   double label_loss = 0.0;
-  double reconstruction_loss = 0.0;  // 0 where the module has no decoder.
-  double penalty = 0.0;              // Energy of the residual branches; 0 where not asked for.
-  int64_t correct = 0;               // Samples whose largest logit is the label's.
-  bool learned = true;               // False where the module was frozen.
-  int64_t peak_allocated_bytes = 0;  // While this module stepped.
+  double reconstruction_loss = 0.0;     // 0 where the module has no decoder.
+  double penalty = 0.0;                 // Energy of the residual branches; 0 where not asked for.
+  std::optional<double> gradient_norm;  // Before clipping, where that was asked for.
+  int64_t correct = 0;                  // Samples whose largest logit is the label's.
+  bool learned = true;                  // False where the module was frozen.
+  int64_t peak_allocated_bytes = 0;     // While this module stepped.
   int64_t allocated_bytes_after = 0;
   int64_t feature_bytes = 0;  // Of the features handed on.
   double seconds = 0.0;
@@ -79,8 +89,9 @@ class ModuleTrainer {
   // pass, taken before the update; the logits where this is the last module. `after_backward` is
   // called while the gradients are alive. Throws CodedError ERR_NON_FINITE before the weights are
   // touched.
-  ModuleStepResult Step(at::Tensor features, const Supervision& supervision, double learning_rate,
-                        const ForwardContext& context, at::Tensor* output,
+  ModuleStepResult Step(at::Tensor features, const Supervision& supervision,
+                        const UpdateOptions& update, const ForwardContext& context,
+                        at::Tensor* output,
                         const std::function<void(ModuleStepResult*)>& after_backward);
 
   // The same without learning: evaluation mode, label loss alone.
@@ -107,6 +118,15 @@ class ModuleTrainer {
 
   // Frees the optimizer's state; the next step begins with a new one.
   void ReleaseOptimizer() { optimizer_.reset(); }
+  // Makes one where there is none.
+  void EnsureOptimizer();
+  // The optimizer's own tensors (Optimizer::State); empty where it was released.
+  ParameterList OptimizerState() const;
+
+  // From now on the average of all weights, auxiliary ones too, is kept; without a decay no more.
+  void KeepAverage(std::optional<double> decay);
+  // None where none is kept. Its values: those of segment_parameters(), then the auxiliary ones.
+  WeightAverage* average() const { return average_.get(); }
 
  private:
   // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
@@ -134,6 +154,7 @@ class ModuleTrainer {
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
   void CheckFinite(const ModuleStepResult& result) const;
+  CodedError NonFinite(const std::string& what) const;
 
   std::string name_;
   Segment segment_;
@@ -146,6 +167,7 @@ class ModuleTrainer {
   ParameterList segment_parameters_;
   ParameterList auxiliary_parameters_;
   std::unique_ptr<Optimizer> optimizer_;  // None until the first step after a release.
+  std::unique_ptr<WeightAverage> average_;
   Phase phase_ = Phase::kForward;
 };
 

@@ -62,7 +62,7 @@ bool Strategy::needs_image() const {
 
 StepResult Strategy::Step(at::Tensor images, Supervision supervision,
                           const std::vector<std::optional<double>>& learning_rates,
-                          const std::atomic<bool>* cancelled) {
+                          std::optional<double> clip_norm, const std::atomic<bool>* cancelled) {
   const auto start = std::chrono::steady_clock::now();
   const c10::Device device = supervision.labels.device();
   const PeakWindow window = OpenPeakWindow(device);
@@ -75,8 +75,8 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision,
   for (size_t k = 0; k < std::min(modules_.size(), learning_rates.size()); ++k) {
     at::Tensor output;
     result.modules.push_back(
-        learning_rates[k] ? StepModule(k, std::move(features), supervision, *learning_rates[k],
-                                       cancelled, &output)
+        learning_rates[k] ? StepModule(k, std::move(features), supervision,
+                                       {*learning_rates[k], clip_norm}, cancelled, &output)
                           : modules_[k]->Pass(std::move(features), supervision, passing, &output));
     features = std::move(output);
   }
@@ -88,15 +88,14 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision,
 }
 
 ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
-                                      const Supervision& supervision, double learning_rate,
+                                      const Supervision& supervision, const UpdateOptions& update,
                                       const std::atomic<bool>* cancelled, at::Tensor* output) {
   ForwardContext context;
   context.training = true;
   context.generator = &generator_;
   context.cancelled = cancelled;
   return modules_[index]->Step(
-      std::move(features), supervision, learning_rate, context, output,
-      [this](ModuleStepResult* result) {
+      std::move(features), supervision, update, context, output, [this](ModuleStepResult* result) {
         for (size_t k = 0; k < modules_.size(); ++k) {
           if (modules_[k]->HasGradient()) {
             result->modules_with_gradients.push_back(static_cast<int64_t>(k));
@@ -111,6 +110,52 @@ ParameterList Strategy::AuxiliaryParameters() const {
     AppendWithPrefix("auxiliary." + std::to_string(k), modules_[k]->auxiliary_parameters(), &list);
   }
   return list;
+}
+
+ParameterList Strategy::OptimizerState() const {
+  ParameterList list;
+  for (size_t k = 0; k < modules_.size(); ++k) {
+    AppendWithPrefix("optimizer." + std::to_string(k), modules_[k]->OptimizerState(), &list);
+  }
+  return list;
+}
+
+void Strategy::KeepOptimizers(const std::set<size_t>& modules) {
+  for (size_t k = 0; k < modules_.size(); ++k) {
+    if (modules.count(k) > 0) {
+      modules_[k]->EnsureOptimizer();
+    } else {
+      modules_[k]->ReleaseOptimizer();
+    }
+  }
+}
+
+void Strategy::KeepAverage(std::optional<double> decay) {
+  for (const auto& module : modules_) module->KeepAverage(decay);
+}
+
+ParameterList Strategy::AverageParameters() const {
+  ParameterList network, auxiliary;
+  for (size_t k = 0; k < modules_.size(); ++k) {
+    const ModuleTrainer& module = *modules_[k];
+    if (module.average() == nullptr) return {};
+    auto value = module.average()->values().begin();
+    for (const auto& parameter : module.segment_parameters()) {
+      network.emplace_back(parameter.first, *value++);
+    }
+    const std::string prefix = "auxiliary." + std::to_string(k) + ".";
+    for (const auto& parameter : module.auxiliary_parameters()) {
+      auxiliary.emplace_back(prefix + parameter.first, *value++);
+    }
+  }
+  network.insert(network.end(), auxiliary.begin(), auxiliary.end());
+  return network;
+}
+
+void AverageInUse::Swap() {
+  for (const auto& module : strategy_.modules()) {
+    if (module->average() != nullptr) module->average()->Swap();
+  }
 }
 
 }  // namespace localformer

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "local/module_trainer.h"
@@ -32,11 +33,11 @@ class Strategy {
   // module k has updated its weights and freed its graph and gradients.
   StepResult Step(at::Tensor images, Supervision supervision,
                   const std::vector<std::optional<double>>& learning_rates,
-                  const std::atomic<bool>* cancelled);
+                  std::optional<double> clip_norm, const std::atomic<bool>* cancelled);
 
   // One module alone.
   ModuleStepResult StepModule(size_t index, at::Tensor features, const Supervision& supervision,
-                              double learning_rate, const std::atomic<bool>* cancelled,
+                              const UpdateOptions& update, const std::atomic<bool>* cancelled,
                               at::Tensor* output);
 
   // What the first module takes.
@@ -50,10 +51,39 @@ class Strategy {
   // Auxiliary parameters of all modules, `auxiliary.{k}.head.*` and so on.
   ParameterList AuxiliaryParameters() const;
 
+  // What the optimizers keep, `optimizer.{k}.exp_avg.norm.weight`; nothing of one that was
+  // released.
+  ParameterList OptimizerState() const;
+  // Only the modules of these indices have an optimizer then.
+  void KeepOptimizers(const std::set<size_t>& modules);
+
+  // Starts, or without a decay ends, the averages of all modules' weights.
+  void KeepAverage(std::optional<double> decay);
+  // By the names of the weights, the network's first; empty where no average is kept.
+  ParameterList AverageParameters() const;
+
+  // What auxiliary weights, stochastic depth and samples are drawn from.
+  at::Generator& generator() { return generator_; }
+
  private:
   std::shared_ptr<SwinModel> model_;
   at::Generator generator_;
   std::vector<std::unique_ptr<ModuleTrainer>> modules_;
+};
+
+// While it lives, the network and its auxiliary parts have their averaged weights, where averages
+// are kept.
+class AverageInUse {
+ public:
+  explicit AverageInUse(const Strategy& strategy) : strategy_(strategy) { Swap(); }
+  ~AverageInUse() { Swap(); }
+  AverageInUse(const AverageInUse&) = delete;
+  AverageInUse& operator=(const AverageInUse&) = delete;
+
+ private:
+  void Swap();
+
+  const Strategy& strategy_;
 };
 
 }  // namespace localformer

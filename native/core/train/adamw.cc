@@ -6,7 +6,7 @@
 namespace localformer {
 
 AdamW::AdamW(const ParameterList& parameters, const OptimizerOptions& options)
-    : Optimizer(parameters, options.weight_decay, /*states=*/2), options_(options) {}
+    : Optimizer(parameters, options.weight_decay, {"exp_avg", "exp_avg_sq"}), options_(options) {}
 
 void AdamW::Update(const Group& group, double learning_rate) {
   at::_fused_adamw_(group.parameters, group.gradients, group.state[0], group.state[1],

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <utility>
+
 #include "coded_error.h"
 #include "train/adamw.h"
 #include "train/sgd.h"
@@ -17,12 +19,14 @@ bool TakesDecay(const std::string& name, const at::Tensor& parameter) {
 
 }  // namespace
 
-Optimizer::Optimizer(const ParameterList& parameters, double weight_decay, size_t states)
-    : groups_(2) {
+Optimizer::Optimizer(const ParameterList& parameters, double weight_decay,
+                     std::vector<std::string> states)
+    : states_(std::move(states)), groups_(2) {
   groups_[0].weight_decay = weight_decay;
-  for (Group& group : groups_) group.state.resize(states);
+  for (Group& group : groups_) group.state.resize(states_.size());
   for (const auto& [name, parameter] : parameters) {
     Group& group = groups_[TakesDecay(name, parameter) ? 0 : 1];
+    group.names.push_back(name);
     group.parameters.push_back(parameter);
     const auto plain = parameter.options().requires_grad(false);
     for (auto& kind : group.state) kind.push_back(at::zeros(parameter.sizes(), plain));
@@ -48,6 +52,19 @@ void Optimizer::Step(double learning_rate) {
     }
     if (!due.parameters.empty()) Update(due, learning_rate);
   }
+}
+
+ParameterList Optimizer::State() const {
+  ParameterList list;
+  for (const Group& group : groups_) {
+    for (size_t i = 0; i < group.names.size(); ++i) {
+      for (size_t kind = 0; kind < states_.size(); ++kind) {
+        list.emplace_back(states_[kind] + "." + group.names[i], group.state[kind][i]);
+      }
+      list.emplace_back("step." + group.names[i], group.steps[i]);
+    }
+  }
+  return list;
 }
 
 std::unique_ptr<Optimizer> CreateOptimizer(const OptimizerOptions& options,

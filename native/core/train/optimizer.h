@@ -28,9 +28,14 @@ class Optimizer {
   // One update of every parameter that has a gradient.
   void Step(double learning_rate);
 
+  // What it keeps, by PyTorch's names and the parameter's: `exp_avg.norm.weight`,
+  // `step.norm.weight`. The tensors are its own: whoever writes into them sets its state.
+  ParameterList State() const;
+
  protected:
   // Parameters with what an update needs of them; all lists have one entry a parameter.
   struct Group {
+    std::vector<std::string> names;
     std::vector<at::Tensor> parameters;
     std::vector<at::Tensor> gradients;           // Filled for an update.
     std::vector<std::vector<at::Tensor>> state;  // By kind of state.
@@ -38,14 +43,15 @@ class Optimizer {
     double weight_decay = 0.0;
   };
 
-  // `states`: how many tensors of a parameter's shape the optimizer keeps for it. They are
+  // `states`: names of the tensors of a parameter's shape that the optimizer keeps for it. They are
   // allocated here, so that resident bytes are the same before and after the first step.
-  Optimizer(const ParameterList& parameters, double weight_decay, size_t states);
+  Optimizer(const ParameterList& parameters, double weight_decay, std::vector<std::string> states);
 
   // Updates every parameter of a group; all have gradients.
   virtual void Update(const Group& group, double learning_rate) = 0;
 
  private:
+  std::vector<std::string> states_;
   std::vector<Group> groups_;
 };
 

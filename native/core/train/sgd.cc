@@ -6,7 +6,9 @@
 namespace localformer {
 
 Sgd::Sgd(const ParameterList& parameters, const OptimizerOptions& options)
-    : Optimizer(parameters, options.weight_decay, options.momentum != 0.0 ? 1 : 0),
+    : Optimizer(parameters, options.weight_decay,
+                options.momentum != 0.0 ? std::vector<std::string>{"momentum_buffer"}
+                                        : std::vector<std::string>{}),
       momentum_(options.momentum) {}
 
 void Sgd::Update(const Group& group, double learning_rate) {

@@ -1,0 +1,30 @@
+// What training needs beside the weights, out of a trainer and back into it: optimizers, averages,
+// random numbers.
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "local/strategy.h"
+#include "tensors.h"
+
+namespace localformer {
+
+struct TrainingState {
+  std::vector<PlainTensor> tensors;  // `optimizer.{k}.*` and `average.*`.
+  std::vector<uint8_t> generator;
+};
+
+TrainingState ReadState(Strategy& strategy);
+// Modules that `tensors` does not name are left without an optimizer. Throws CodedError
+// ERR_CHECKPOINT where it is not the state of such a strategy; its optimizers may have begun anew
+// then.
+void WriteState(const TrainingState& state, Strategy* strategy);
+
+Napi::Object ToJs(Napi::Env env, const TrainingState& state);
+// { tensors, generator }
+TrainingState ReadTrainingState(const Napi::Object& object);
+
+}  // namespace localformer

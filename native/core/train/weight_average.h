@@ -1,0 +1,29 @@
+// Exponential moving average of weights (Polyak & Juditsky 1992, as timm's ModelEma has it):
+// average = decay * average + (1 - decay) * weights after every step, from the weights at its
+// beginning.
+#pragma once
+
+#include <vector>
+
+#include "swin/parameters.h"
+
+namespace localformer {
+
+class WeightAverage {
+ public:
+  // `decay` in [0, 1).
+  WeightAverage(const ParameterList& parameters, double decay);
+
+  void Update();
+  // Parameters and averages change places, without a copy; a second time changes them back.
+  void Swap();
+  // In the order of the parameters.
+  const std::vector<at::Tensor>& values() const { return values_; }
+
+ private:
+  std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> values_;
+  double decay_;
+};
+
+}  // namespace localformer
