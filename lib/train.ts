@@ -8,9 +8,19 @@ import {
   type Dataset,
   type ImageSplit,
 } from './datasets/dataset.js'
+import { fingerprint } from './datasets/fingerprint.js'
 import { expected, LocalformerError } from './errors.js'
 import { checkSplit, type Evaluation, evaluate, firstImages } from './evaluate.js'
 import type { ModuleStep } from './module-trainer.js'
+import {
+  checkIdentity,
+  type EpochSums,
+  meansOf,
+  type RunIdentity,
+  restoreState,
+  type TrainingProgress,
+  type TrainingState,
+} from './runs/training-state.js'
 import { learningRateAt } from './schedule.js'
 import { Trainer } from './trainers.js'
 import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
@@ -33,6 +43,16 @@ export interface TrainOptions {
   readonly learningRate?: number | readonly number[]
   /** Share of the steps in which the learning rate rises; default 0.05. */
   readonly warmup?: number
+  /** Largest L2 norm of each module's gradients in a step, above 0; default: as they are. */
+  readonly clipNorm?: number
+  /**
+   * Decay in [0, 1) of an exponential moving average of all weights, begun at the initial ones (see
+   * {@link Trainer.keepAverage}). Evaluations during the run use it, and the trainer still keeps it
+   * when the run is over: `trainer.applyAverage()` makes it the weights. Default: none.
+   */
+  readonly ema?: number
+  /** Epochs from one evaluation to the next; the last epoch always has one. Default 1. */
+  readonly evaluateEvery?: number
   /** Of the order of the images, crops and flips; default 0. */
   readonly seed?: number
   /** Random crop after reflecting so many pixels at each edge; default 4. */
@@ -45,7 +65,17 @@ export interface TrainOptions {
   readonly trainLimit?: number
   /** Only the first so many test images; default: all. 0: no evaluation. */
   readonly testLimit?: number
-  /** Stops between two steps with everything intact; the generator then throws its reason. */
+  /** Steps after which a `checkpoint` event is given inside of an epoch; default: none is. */
+  readonly checkpointSteps?: number
+  /**
+   * Where an earlier run with the same options on the same images stood: it goes on from there bit
+   * for bit. Undefined: from the beginning.
+   */
+  readonly state?: TrainingState | undefined
+  /**
+   * Stops between two steps with everything intact; the generator then gives a last `checkpoint`
+   * event and throws its reason.
+   */
   readonly signal?: AbortSignal
 }
 
@@ -88,6 +118,17 @@ export type TrainEvent =
     }
   /** Of every head; for `sequential` those behind the active module are still as they began. */
   | ({ readonly type: 'evaluation'; readonly epoch: number } & Evaluation)
+  /** The moment to keep the run: `captureState(trainer, event.progress)`. */
+  | {
+      readonly type: 'checkpoint'
+      readonly epoch: number
+      readonly step: number
+      /** After an epoch, after `checkpointSteps`, or before the signal's reason is thrown. */
+      readonly reason: 'epoch' | 'steps' | 'interrupted'
+      /** Was the classifier's accuracy in this epoch's evaluation higher than in all before it? */
+      readonly isBest: boolean
+      readonly progress: TrainingProgress
+    }
   | {
       readonly type: 'done'
       readonly steps: number
@@ -107,12 +148,21 @@ const schema = lazy(() =>
       })
       .default(1e-3),
     warmup: number(0, { max: 1 }).default(0.05),
+    clipNorm: number(Number.MIN_VALUE).optional().describe("Largest norm of a module's gradients"),
+    ema: number(0, { below: 1 }).optional().describe('Decay of an average of the weights'),
+    evaluateEvery: integer(1).default(1).describe('Epochs from one evaluation to the next'),
     seed: integer(0).default(0),
     cropPadding: integer(0).default(4),
     flip: boolean().default(true),
     maxSteps: integer(1).optional(),
     trainLimit: integer(1).optional(),
     testLimit: integer(0).optional(),
+    checkpointSteps: integer(1).optional().describe('Steps between checkpoints in an epoch'),
+    state: zod()
+      .custom<TrainingState>((value) => typeof value === 'object' && value !== null, {
+        error: 'the state of a run',
+      })
+      .optional(),
     signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
   }),
 )
@@ -143,18 +193,33 @@ export async function* train(
   options: TrainOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const run = planRun(trainer, data, resolveTrainOptions(options))
-  const start = performance.now()
-  for (const phase of run.phases) {
-    const { activeModule } = phase
-    if (activeModule !== null) {
-      for (const module of trainer.modules) await module.releaseOptimizer()
-    }
-    yield* runPhase(run, phase)
-    if (activeModule !== null) await trainer.modules[activeModule]?.releaseOptimizer()
+  const { ema, state, signal } = run.options
+  if (state !== undefined) checkIdentity(await identityOf(run), state.progress.identity)
+  if (ema !== undefined) await trainer.keepAverage(ema)
+  if (state !== undefined) await resume(run, state)
+  try {
+    yield* runPhases(run)
+  } catch (error) {
+    // Between two steps: everything is as the last one left it.
+    if (signal?.aborted && error === signal.reason) yield await checkpoint(run, 'interrupted')
+    throw error
   }
   const { step: steps, peakAllocatedBytes, evaluation } = run
-  const seconds = (performance.now() - start) / 1000
-  yield { type: 'done', steps, seconds, peakAllocatedBytes, evaluation }
+  yield { type: 'done', steps, seconds: secondsOf(run), peakAllocatedBytes, evaluation }
+}
+
+async function* runPhases(run: Run): AsyncGenerator<TrainEvent, void, undefined> {
+  const { modules } = run.trainer
+  for (const phase of run.phases.slice(run.phase)) {
+    const { activeModule } = phase
+    const isBegun = run.step > run.phase * run.stepsPerPhase || run.stage !== 'begin'
+    if (activeModule !== null && !isBegun) {
+      for (const module of modules) await module.releaseOptimizer()
+    }
+    yield* runPhase(run, phase)
+    if (activeModule !== null) await modules[activeModule]?.releaseOptimizer()
+    run.phase++
+  }
 }
 
 /** A stretch of a run with its own rise and fall of the learning rate. */
@@ -173,10 +238,19 @@ interface Run {
   readonly order: BatchOptions
   readonly phases: readonly Phase[]
   readonly stepsPerPhase: number
+  readonly startedAt: number
   step: number
   epoch: number
+  stepInEpoch: number
+  stage: TrainingProgress['stage']
+  phase: number
+  means: Means
+  /** Before `startedAt`. */
+  secondsBefore: number
   peakAllocatedBytes: number
   evaluation: Evaluation | null
+  best: TrainingProgress['best']
+  identity: RunIdentity | undefined
 }
 
 function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run {
@@ -200,8 +274,58 @@ function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run 
   return {
     ...{ trainer, data, options: o, split, order, stepsPerPhase },
     phases: phasesOf(trainer, o),
-    ...{ step: 0, epoch: 0, peakAllocatedBytes: 0, evaluation: null },
+    ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
+    ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
+    ...{ evaluation: null, best: null, identity: undefined },
   }
+}
+
+/** Puts a run where `state` was taken. */
+async function resume(run: Run, state: TrainingState): Promise<void> {
+  const { identity: _, epochSums, seconds, ...place } = state.progress
+  await restoreState(run.trainer, state)
+  Object.assign(run, place, { means: new Means(epochSums), secondsBefore: seconds })
+}
+
+async function checkpoint(
+  run: Run,
+  reason: 'epoch' | 'steps' | 'interrupted',
+  isBest = false,
+): Promise<TrainEvent> {
+  const { step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes } = run
+  const progress: TrainingProgress = {
+    ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes },
+    epochSums: run.means.sums(),
+    seconds: secondsOf(run),
+    identity: await identityOf(run),
+  }
+  return { type: 'checkpoint', epoch, step, reason, isBest, progress }
+}
+
+/** What decides the numbers; worked out once, since it reads every image. */
+async function identityOf(run: Run): Promise<RunIdentity> {
+  const { trainer, data, split } = run
+  // What neither changes a weight nor which figures are given.
+  const { signal: _, state: __, checkpointSteps: ___, ...training } = run.options
+  run.identity ??= {
+    model: trainer.model.config,
+    trainer: {
+      ...{ method: trainer.method, ...trainer.recipe },
+      averageDecay: training.ema ?? trainer.averageDecay,
+      frozen: trainer.modules.map((module) => module.frozen),
+    },
+    training,
+    data: {
+      ...{ name: data.name, classes: data.classes.length, mean: split.mean, std: split.std },
+      ...{ trainImages: split.count, trainSha256: await fingerprint(split) },
+      ...{ testImages: data.test.count, testSha256: await fingerprint(data.test) },
+    },
+  }
+  return run.identity
+}
+
+function secondsOf({ startedAt, secondsBefore }: Run): number {
+  return secondsBefore + (performance.now() - startedAt) / 1000
 }
 
 function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrainOptions): Phase[] {
@@ -220,18 +344,35 @@ function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrai
 }
 
 async function* runPhase(run: Run, phase: Phase): AsyncGenerator<TrainEvent, void, undefined> {
-  const { options: o, trainer, data } = run
-  const end = run.step + run.stepsPerPhase
-  while (run.step < end) {
-    run.epoch++
-    yield* runEpoch(run, phase, end)
-    if (o.testLimit === 0) continue
-    run.evaluation = await evaluate(trainer, data.test, {
-      ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
-      ...(o.signal === undefined ? {} : { signal: o.signal }),
-    })
-    yield { type: 'evaluation', epoch: run.epoch, ...run.evaluation }
+  const end = (run.phase + 1) * run.stepsPerPhase
+  while (run.step < end || run.stage !== 'begin') {
+    if (run.stage === 'begin') {
+      Object.assign(run, { epoch: run.epoch + 1, stepInEpoch: 0, means: new Means() })
+      run.stage = 'steps'
+    }
+    if (run.stage === 'steps') {
+      yield* runEpoch(run, phase, end)
+      run.stage = 'evaluation'
+    }
+    const evaluation = await evaluateRun(run)
+    if (evaluation) yield { type: 'evaluation', epoch: run.epoch, ...evaluation }
+    run.stage = 'begin'
+    const isBest = evaluation !== null && evaluation.accuracy > (run.best?.accuracy ?? -1)
+    if (isBest) run.best = { accuracy: evaluation.accuracy, epoch: run.epoch }
+    yield await checkpoint(run, 'epoch', isBest)
   }
+}
+
+/** The evaluation behind an epoch; null where none is due. */
+async function evaluateRun(run: Run): Promise<Evaluation | null> {
+  const { options: o, trainer, data, phases, stepsPerPhase } = run
+  const isLast = run.step === phases.length * stepsPerPhase
+  if (o.testLimit === 0 || (run.epoch % o.evaluateEvery !== 0 && !isLast)) return null
+  run.evaluation = await evaluate(trainer, data.test, {
+    ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
+    ...(o.signal === undefined ? {} : { signal: o.signal }),
+  })
+  return run.evaluation
 }
 
 async function* runEpoch(
@@ -239,16 +380,21 @@ async function* runEpoch(
   phase: Phase,
   end: number,
 ): AsyncGenerator<TrainEvent, void, undefined> {
-  const { epoch, phases, options } = run
+  const { epoch, phases, options, means } = run
   const { activeModule } = phase
   const start = performance.now()
-  const means = new Means()
+  // Of a run that goes on in the middle of an epoch the first ones are done.
+  let skipped = run.stepInEpoch
   for (const batch of batches(run.split, { ...run.order, epoch })) {
+    if (skipped-- > 0) continue
     if (run.step === end) break
     options.signal?.throwIfAborted()
     const event = await runStep(run, phase, end, batch)
     means.add(event.modules)
+    run.stepInEpoch++
     yield event
+    const isDue = options.checkpointSteps !== undefined && run.step % options.checkpointSteps === 0
+    if (isDue) yield await checkpoint(run, 'steps')
   }
   const seconds = (performance.now() - start) / 1000
   const epochs = phases.length * options.epochs
@@ -266,7 +412,7 @@ async function runStep(run: Run, phase: Phase, end: number, batch: Batch) {
   const started = performance.now()
   const result = await run.trainer.step(
     { images, labels, height, width, mean, std, augment },
-    { learningRate: rates },
+    { learningRate: rates, ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }) },
   )
   const seconds = (performance.now() - started) / 1000
   const { peakAllocatedBytes, peakReservedBytes } = result
@@ -308,8 +454,17 @@ function checkFits(trainer: Trainer, data: Dataset): void {
 
 /** Means of each module's losses and accuracy. */
 class Means {
-  #count = 0
-  #sums: { labelLoss: number; reconstructionLoss: number; accuracy: number }[] = []
+  #count: number
+  #sums: EpochSums['sums']
+
+  constructor({ count, sums }: EpochSums = { count: 0, sums: [] }) {
+    this.#count = count
+    this.#sums = sums
+  }
+
+  sums(): EpochSums {
+    return { count: this.#count, sums: this.#sums }
+  }
 
   add(modules: readonly ModuleProgress[]): void {
     this.#count++
@@ -320,11 +475,7 @@ class Means {
     }))
   }
 
-  take() {
-    return this.#sums.map((sum) => ({
-      labelLoss: sum.labelLoss / this.#count,
-      reconstructionLoss: sum.reconstructionLoss / this.#count,
-      accuracy: sum.accuracy / this.#count,
-    }))
+  take(): EpochSums['sums'] {
+    return meansOf(this.sums())
   }
 }
