@@ -1,7 +1,7 @@
 // Weights in a file: the safetensors format (8 bytes of header length, JSON header, raw little-endian
 // data; github.com/huggingface/safetensors, "Format"). Written as float32, whole or not at all; every
 // usual float type is read as float32, and integers, which no weight is, are named and left out.
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { bytesPerValue, FLOAT_BYTES, INTEGER_BYTES, isFloatType, toFloat32 } from './dtypes.js'
@@ -20,6 +20,13 @@ export interface CheckpointToWrite extends Checkpoint {
   readonly integers?: Readonly<
     Record<string, { readonly shape: readonly number[]; readonly data: BigInt64Array }>
   >
+}
+
+/** A file as it was written. */
+export interface WrittenFile {
+  readonly bytes: number
+  /** In hexadecimal digits. */
+  readonly sha256: string
 }
 
 /** What {@link readCheckpoint} gives. */
@@ -54,24 +61,32 @@ const MAX_HEADER_BYTES = 100_000_000 // the format's own bound
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason; the file that was there stays.
  */
-export async function writeCheckpoint(file: string, checkpoint: CheckpointToWrite): Promise<void> {
+export async function writeCheckpoint(
+  file: string,
+  checkpoint: CheckpointToWrite,
+): Promise<WrittenFile> {
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
     const handle = await open(temporary, 'wx')
+    let written: WrittenFile
     try {
-      await writeAll(handle, checkpoint)
+      written = await writeAll(handle, checkpoint)
       await handle.sync()
     } finally {
       await handle.close()
     }
     await rename(temporary, file)
+    return written
   } catch (cause) {
     await rm(temporary, { force: true })
     throw failure(`The checkpoint ${file} could not be written`, cause)
   }
 }
 
-async function writeAll(handle: FileHandle, { tensors, metadata, integers }: CheckpointToWrite) {
+async function writeAll(
+  handle: FileHandle,
+  { tensors, metadata, integers }: CheckpointToWrite,
+): Promise<WrittenFile> {
   const header: Record<string, unknown> = { __metadata__: metadata }
   // Wider types first, so that every tensor begins at a multiple of its type's size.
   const all = Object.entries({ ...integers, ...tensors })
@@ -87,11 +102,16 @@ async function writeAll(handle: FileHandle, { tensors, metadata, integers }: Che
   const padded = Buffer.from(json + ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8))
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(padded.length))
-  await handle.write(Buffer.concat([length, padded]))
-  for (const [, { data }] of all) {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  const hash = createHash('sha256')
+  const write = async (bytes: Uint8Array) => {
+    hash.update(bytes)
     for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
   }
+  await write(Buffer.concat([length, padded]))
+  for (const [, { data }] of all) {
+    await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  }
+  return { bytes: 8 + padded.length + offset, sha256: hash.digest('hex') }
 }
 
 /**

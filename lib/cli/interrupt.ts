@@ -8,7 +8,7 @@ import process from 'node:process'
  */
 export async function untilInterrupted(
   work: (signal: AbortSignal) => Promise<void>,
-  message = 'interrupted',
+  message: string | (() => string) = 'interrupted',
 ): Promise<void> {
   const controller = new AbortController()
   const interrupt = () => {
@@ -21,7 +21,7 @@ export async function untilInterrupted(
     await work(controller.signal)
   } catch (error) {
     if (!controller.signal.aborted) throw error
-    process.stderr.write(`localformer: ${message}\n`)
+    process.stderr.write(`localformer: ${typeof message === 'string' ? message : message()}\n`)
     process.exitCode = 130
   } finally {
     process.off('SIGINT', interrupt)

@@ -1,19 +1,24 @@
-// A run folder: what was asked for, what happened, and the weights. Files that must be whole are
-// written under a temporary name and renamed; events are appended as they happen.
+// A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
+// whole are written under a temporary name and renamed; logs grow as things happen.
 import { randomBytes } from 'node:crypto'
-import { createWriteStream, type WriteStream } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { readCheckpoint, writeCheckpoint } from '../checkpoint.js'
+import { readCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
 import { parseRunSpec, pinSplit, type RunSpec } from '../methods.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
+import type { TrainEvent } from '../train.js'
 import { createTrainer } from '../trainer-of-spec.js'
-import type { Trainer } from '../trainers.js'
+import { partsOf, type Trainer } from '../trainers.js'
+import { CheckpointStore, LAST, type LoadedState, share, WEIGHTS } from './checkpoint-store.js'
+import { folderError } from './folder-error.js'
+import { RunLogs } from './run-logs.js'
+import { surroundingsOf } from './surroundings.js'
+import { captureState } from './training-state.js'
 
-const WEIGHTS = 'model.safetensors'
+const CONFIG = 'config.json'
 const SUMMARY = 'summary.json'
 
 /** Writes a file whole or not at all. */
@@ -31,33 +36,52 @@ export async function writeFileAtomically(
   }
 }
 
+/** What a run is, beside its options. */
+export interface RunSubject {
+  readonly trainer: Trainer
+  readonly spec: RunSpec
+  readonly data: Dataset
+}
+
 export class RunFolder {
   readonly directory: string
-  readonly #events: WriteStream
-  #failure: Error | undefined
+  /** Where an interrupted run goes on; undefined: it begins. */
+  readonly state: LoadedState | undefined
+  readonly #subject: RunSubject
+  readonly #logs: RunLogs
+  readonly #store: CheckpointStore
 
-  private constructor(directory: string) {
+  private constructor(
+    directory: string,
+    subject: RunSubject,
+    store: CheckpointStore,
+    state?: LoadedState,
+  ) {
     this.directory = directory
-    this.#events = createWriteStream(path.join(directory, 'events.jsonl'))
-    this.#events.on('error', (error) => {
-      this.#failure ??= error
-    })
+    this.state = state
+    this.#subject = subject
+    this.#store = store
+    const from = state && { lengths: state.logs ?? {}, step: state.progress.step }
+    this.#logs = new RunLogs(directory, subject.trainer.modules.length, from)
   }
 
   /**
    * Makes `directory`. Where it is there already, what an earlier run left in it is removed, so that
-   * nothing of two runs stands side by side.
+   * nothing of two runs stands side by side; see {@link checkFree}.
    *
    * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written.
    */
-  static async create(directory: string, config: unknown): Promise<RunFolder> {
+  static async create(directory: string, config: unknown, subject: RunSubject): Promise<RunFolder> {
+    const store = storeOf(directory)
     try {
       await mkdir(directory, { recursive: true })
       for (const name of [WEIGHTS, SUMMARY]) await rm(path.join(directory, name), { force: true })
+      await store.clear()
       await writeFileAtomically(
-        path.join(directory, 'config.json'),
+        path.join(directory, CONFIG),
         `${JSON.stringify(config, null, 2)}\n`,
       )
+      return new RunFolder(directory, subject, store)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new LocalformerError(
@@ -69,12 +93,48 @@ export class RunFolder {
         },
       )
     }
-    return new RunFolder(directory)
   }
 
-  /** One line of events.jsonl. */
-  event(event: object): void {
-    this.#events.write(`${JSON.stringify(event)}\n`)
+  /**
+   * Goes on with the run of a folder: from its last checkpoint that is whole, or from its beginning
+   * where it has none yet.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where all its checkpoints are damaged, or the folder
+   *   cannot be written.
+   */
+  static async resume(directory: string, subject: RunSubject): Promise<RunFolder> {
+    const store = storeOf(directory)
+    await store.clean()
+    return new RunFolder(directory, subject, store, await store.load())
+  }
+
+  /** Records an event in the run's logs. */
+  event(event: TrainEvent): void {
+    this.#logs.add(event)
+  }
+
+  /**
+   * Keeps the run as it is at a `checkpoint` event, and its weights as those of the run.
+   *
+   * @param every Epochs after which a checkpoint stays for good; undefined: none does.
+   * @throws {LocalformerError} `ERR_CHECKPOINT`; the checkpoints that were there are untouched.
+   */
+  async saveCheckpoint(
+    event: TrainEvent & { type: 'checkpoint' },
+    every: number | undefined,
+  ): Promise<void> {
+    const { trainer } = this.#subject
+    const isKept = event.reason === 'epoch' && every !== undefined && event.epoch % every === 0
+    await this.#store.save(await captureState(trainer, event.progress), {
+      keep: [
+        ...(event.isBest ? ['best'] : []),
+        ...(isKept ? [`epoch-${String(event.epoch).padStart(4, '0')}`] : []),
+      ],
+      metadata: metadataOf(this.#subject),
+      logs: this.#logs.sync(),
+      surroundings: surroundingsOf(trainer),
+    })
+    await this.#shareWeights()
   }
 
   /** What the run came to: summary.json. */
@@ -85,25 +145,82 @@ export class RunFolder {
     )
   }
 
-  /** The weights of the network and of the auxiliary parts, with what is needed to build both. */
-  async writeWeights(trainer: Trainer, spec: RunSpec, data: Dataset): Promise<string> {
-    const file = path.join(this.directory, WEIGHTS)
-    await writeCheckpoint(file, {
-      tensors: { ...(await trainer.model.readParameters()), ...(await trainer.readAuxiliary()) },
-      metadata: {
-        model: JSON.stringify(trainer.model.config),
-        run: pinSplit(spec, trainer.cuts),
-        dataset: data.name,
-        classes: JSON.stringify(data.classes),
-      },
-    })
-    return file
+  /** The newest weights, averaged where an average is kept. */
+  get weights(): string {
+    return path.join(this.directory, WEIGHTS)
   }
 
-  /** Waits until every event is on disk. */
-  async close(): Promise<void> {
-    await new Promise<void>((resolve) => this.#events.end(resolve))
-    if (this.#failure) throw this.#failure
+  /** Ends the logs. */
+  close(): void {
+    this.#logs.close()
+  }
+
+  async #shareWeights(): Promise<void> {
+    const temporary = `${this.weights}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
+    try {
+      await share(path.join(this.#store.directory, LAST, WEIGHTS), temporary)
+      await rename(temporary, this.weights)
+    } catch (cause) {
+      await rm(temporary, { force: true })
+      throw folderError(this.weights, cause)
+    }
+  }
+}
+
+/**
+ * Whether a new run may take a folder.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` where it holds the checkpoints of another one.
+ */
+export async function checkFree(directory: string): Promise<void> {
+  const store = storeOf(directory)
+  if (await store.isEmpty()) return
+  const isDone = await stat(path.join(directory, SUMMARY)).then(
+    () => true,
+    () => false,
+  )
+  const progress = await store.progress()
+  const where = progress ? ` (step ${progress.step}, epoch ${progress.epoch})` : ''
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `The run folder ${directory} holds ${isDone ? 'a finished' : 'an unfinished'} run${where}`,
+    {
+      hint:
+        `${isDone ? '' : `Go on with it: localformer train --resume ${directory}\n`}` +
+        'Name another folder with --run-dir, or remove what it holds with --overwrite.',
+    },
+  )
+}
+
+/**
+ * What {@link RunFolder.create} was given as `config`.
+ *
+ * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run.
+ */
+export async function readRunConfig(directory: string): Promise<Record<string, unknown>> {
+  const file = path.join(directory, CONFIG)
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new LocalformerError('ERR_CHECKPOINT', `${directory} holds no run: ${reason}`, {
+      cause,
+      hint: 'Name the folder of a run, e.g. runs/paper-4-20260101-120000.',
+    })
+  }
+}
+
+function storeOf(directory: string): CheckpointStore {
+  return new CheckpointStore(path.join(directory, 'checkpoints'))
+}
+
+/** With what is needed to build the network and its auxiliary parts again. */
+function metadataOf({ trainer, spec, data }: RunSubject): Record<string, string> {
+  return {
+    model: JSON.stringify(trainer.model.config),
+    run: pinSplit(spec, trainer.cuts),
+    dataset: data.name,
+    classes: JSON.stringify(data.classes),
   }
 }
 
@@ -117,7 +234,8 @@ export interface LoadedRun {
 }
 
 /**
- * Rebuilds the network and its modules' heads from a run folder or its weights file.
+ * Rebuilds the network and its modules' heads from a run folder, one of its checkpoints or a weights
+ * file.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT`
  */
@@ -137,10 +255,9 @@ export async function loadRun(place: string, device: string): Promise<LoadedRun>
         `${file} lacks ${missing.length} tensors: ${some}${missing.length > 5 ? ', ...' : ''}`,
       )
     }
-    const entries = Object.entries(tensors)
-    const isAuxiliary = ([name]: [string, unknown]) => name.startsWith('auxiliary.')
-    await model.writeParameters(Object.fromEntries(entries.filter((entry) => !isAuxiliary(entry))))
-    await trainer.writeAuxiliary(Object.fromEntries(entries.filter(isAuxiliary)))
+    const [network, auxiliary] = partsOf(tensors)
+    await model.writeParameters(network)
+    await trainer.writeAuxiliary(auxiliary)
     return { model, trainer, spec, dataset, classes }
   } catch (error) {
     model.dispose()

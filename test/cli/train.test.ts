@@ -1,6 +1,6 @@
 // train, evaluate and compare as a user runs them, on synthetic images with a tiny network.
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, truncateSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -35,7 +35,9 @@ test('train keeps a run folder that evaluate reads', () => {
   assert.is(summary.evaluation.count, 64)
   const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
   const types = events.map((line) => JSON.parse(line).type)
-  assert.equal(types, ['step', 'step', 'step', 'step', 'epoch', 'evaluation', 'done'])
+  assert.equal(types, [
+    ...['step', 'step', 'step', 'step', 'epoch', 'evaluation', 'checkpoint', 'done'],
+  ])
   // The data set follows from the run.
   const again = json('evaluate', directory, '--limit', '64')
   assert.is(again.accuracy, summary.evaluation.accuracy)
@@ -112,10 +114,20 @@ test('a run that does not fit is a row, not a failure', () => {
 test('a second run in a folder leaves nothing of the first', async () => {
   const directory = path.join(folder, 'twice')
   json(...TRAIN, '--run-dir', directory)
-  const { status } = run(...TRAIN, '--learning-rate', '1e30', '--run-dir', directory)
-  assert.is(status, 1)
-  assert.is(existsSync(path.join(directory, 'summary.json')), false)
-  assert.is(existsSync(path.join(directory, 'model.safetensors')), false)
+  const again = [...TRAIN, '--learning-rate', '1e30', '--run-dir', directory]
+  // Only when it is asked for.
+  const refused = run(...again)
+  assert.is(refused.status, 2)
+  assert.match(refused.stderr, 'holds a finished run (step 4, epoch 1)')
+  assert.match(refused.stderr, '--overwrite')
+  assert.ok(existsSync(path.join(directory, 'weights.safetensors')))
+  assert.is(run(...again, '--overwrite').status, 1)
+  const names = readdirSync(directory).map((name) => name.replace(/\d+/, 'N'))
+  assert.equal(names.sort(), [
+    ...['config.json', 'events.jsonl', 'events.out.tfevents.N.localformer', 'metrics.csv'],
+  ])
+  const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
+  assert.is(events.filter((line) => JSON.parse(line).step === 1).length, 1)
 })
 
 test('bad input is told before anything runs, with exit code 2', () => {
@@ -163,7 +175,7 @@ test('bad input is told before anything runs, with exit code 2', () => {
 test('a damaged checkpoint is refused', () => {
   const directory = path.join(folder, 'damaged')
   json(...TRAIN, '--run-dir', directory)
-  truncateSync(path.join(directory, 'model.safetensors'), 100_000)
+  truncateSync(path.join(directory, 'weights.safetensors'), 100_000)
   const { status, stderr } = run('evaluate', directory, '--dataset', 'synthetic')
   assert.is(status, 1)
   assert.match(stderr, 'ERR_CHECKPOINT')
@@ -194,8 +206,8 @@ test('Ctrl-C ends training between two steps with exit code 130', async () => {
   })
   assert.is(signal, null)
   assert.is(code, 130)
-  assert.match(stderr, 'interrupted')
-  assert.ok(existsSync(path.join(directory, 'events.jsonl')))
+  assert.match(stderr, `to go on: localformer train --resume ${directory}`)
+  assert.ok(existsSync(path.join(directory, 'checkpoints/last/state.json')))
 })
 
 test.run()

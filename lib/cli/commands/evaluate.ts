@@ -28,7 +28,7 @@ export const evaluateCommand: Command<EvaluateArguments> = {
       .positional('run', {
         type: 'string',
         demandOption: true,
-        describe: 'A run folder, or its model.safetensors',
+        describe: 'A run folder, one of its checkpoints, or weights',
       })
       .options({ ...dataOptions, dataset: evaluatedDataset })
       .option('split', {

@@ -2,9 +2,12 @@
 import path from 'node:path'
 import type { Argv, Options } from 'yargs'
 import type { Dataset } from '../../datasets/dataset.js'
+import { expected, LocalformerError } from '../../errors.js'
 import { formatBytes, formatPercent } from '../../format.js'
-import { parseRunSpec, type RunSpec } from '../../methods.js'
-import { RunFolder } from '../../runs/run-folder.js'
+import { parseRunSpec, pinSplit, type RunSpec } from '../../methods.js'
+import { checkFree, RunFolder } from '../../runs/run-folder.js'
+import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
+import { meansOf } from '../../runs/training-state.js'
 import { SwinTransformer } from '../../swin-transformer.js'
 import {
   resolveTrainOptions,
@@ -14,17 +17,23 @@ import {
   train,
 } from '../../train.js'
 import { createTrainer } from '../../trainer-of-spec.js'
+import type { Trainer } from '../../trainers.js'
 import { loadWeights } from '../../weights/load-weights.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { commandProgress, type Progress } from '../progress.js'
+import { recordedArguments, resumedArguments } from '../resume.js'
 import { RUN_SPEC_HELP } from '../run-option.js'
 
 interface TrainArguments extends ModelArguments, DataArguments {
   run: string
   runDir: string | undefined
+  resume: string | undefined
+  overwrite: boolean | undefined
+  checkpointEvery: number | undefined
+  checkpointSteps: number | undefined
   init: string | undefined
   schedule: (typeof SCHEDULES)[number]
   epochs: number
@@ -72,6 +81,20 @@ export const trainCommand: Command<TrainArguments> = {
           describe: 'Folder of the run; default: runs/<spec>-<time>',
           group,
         },
+        resume: {
+          type: 'string',
+          requiresArg: true,
+          conflicts: ['run-dir', 'overwrite'],
+          describe: 'Folder of a run to go on with, by the options that it began with',
+          group,
+        },
+        overwrite: {
+          type: 'boolean',
+          describe: 'Remove the run that is in the folder',
+          group,
+        },
+        'checkpoint-every': number('Epochs after which a checkpoint stays for good'),
+        'checkpoint-steps': number('Steps after which to save within an epoch'),
         init: {
           type: 'string',
           requiresArg: true,
@@ -103,16 +126,29 @@ export const trainCommand: Command<TrainArguments> = {
         '$0 train --dataset synthetic --variant micro',
         'in seconds, without a download',
       ) as unknown as Argv<GlobalOptions & TrainArguments>,
-  handler: async (options) => {
+  handler: async (given) => {
+    const isResumed = given.resume !== undefined
+    const options = isResumed
+      ? await resumedArguments(given, path.resolve(given.resume as string), process.argv.slice(2))
+      : given
     const spec = parseRunSpec(options.run)
     const loop = loopOptionsOf(options)
     resolveTrainOptions(loop)
+    checkEvery(options.checkpointEvery)
+    const directory = path.resolve(options.runDir ?? defaultFolder(spec))
+    if (!isResumed && !options.overwrite) await checkFree(directory)
     const data = await openDataOf(options)
     await untilInterrupted(
-      (signal) => runTraining(options, spec, data, { ...loop, signal }),
-      "interrupted between two steps; the run folder keeps the events and the last epoch's weights",
+      (signal) => runTraining({ ...options, runDir: directory }, spec, data, { ...loop, signal }),
+      () => `interrupted between two steps; to go on: localformer train --resume ${directory}`,
     )
   },
+}
+
+function checkEvery(every: number | undefined): void {
+  if (every === undefined || (Number.isInteger(every) && every >= 1)) return
+  const message = expected('a whole number of at least 1', 'checkpointEvery', every)
+  throw new LocalformerError('ERR_CONFIG', message)
 }
 
 function loopOptionsOf(options: TrainArguments): TrainOptions {
@@ -120,13 +156,14 @@ function loopOptionsOf(options: TrainArguments): TrainOptions {
   return {
     ...{ schedule, epochs, batchSize, learningRate, warmup, seed, cropPadding, flip },
     ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
+    ...(options.checkpointSteps === undefined ? {} : { checkpointSteps: options.checkpointSteps }),
     ...(options.trainLimit === undefined ? {} : { trainLimit: options.trainLimit }),
     ...(options.testLimit === undefined ? {} : { testLimit: options.testLimit }),
   }
 }
 
 async function runTraining(
-  options: GlobalOptions & TrainArguments,
+  options: GlobalOptions & TrainArguments & { readonly runDir: string },
   spec: RunSpec,
   data: Dataset,
   loop: TrainOptions,
@@ -142,30 +179,57 @@ async function runTraining(
     options.batchSize,
   )
   note(options, `Device ${model.device}: ${model.deviceReason}`)
-  const directory = path.resolve(options.runDir ?? defaultFolder(spec))
-  const { signal: _, ...recorded } = loop
-  const folder = await RunFolder.create(directory, {
-    schema: 1,
-    run: spec.text,
-    dataset: data.name,
-    model: model.config,
-    optimizer: { weightDecay, labelSmoothing },
-    training: recorded,
-    ...(options.init === undefined ? {} : { init: path.resolve(options.init) }),
-  })
+  const folder = await openFolder(options, loop, { trainer, spec, data })
+  const { directory, state, weights } = folder
   const progress = commandProgress(options)
   try {
-    const save = () => folder.writeWeights(trainer, spec, data)
-    const summary = await follow(train(trainer, data, loop), folder, progress, options, save)
-    const weights = await save()
+    const events = train(trainer, data, { ...loop, state })
+    const summary = await follow(events, folder, progress, options)
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }
     await folder.writeSummary(document)
     if (options.json) printJson(document)
     else printLine(`Run folder ${directory}`)
   } finally {
     progress.finish()
-    await folder.close()
+    folder.close()
   }
+}
+
+/** The folder of a new run, or of the one to go on with; says from where it goes on. */
+async function openFolder(
+  options: GlobalOptions & TrainArguments & { readonly runDir: string },
+  loop: TrainOptions,
+  subject: { readonly trainer: Trainer; readonly spec: RunSpec; readonly data: Dataset },
+): Promise<RunFolder> {
+  const { trainer, spec, data } = subject
+  const { weightDecay, labelSmoothing, runDir } = options
+  const init = options.init === undefined ? {} : { init: path.resolve(options.init) }
+  const dataDir = options.dataDir === undefined ? {} : { dataDir: path.resolve(options.dataDir) }
+  const { signal: _, ...training } = loop
+  if (options.resume === undefined) {
+    const config = {
+      ...{ schema: 1, run: spec.text, dataset: data.name, model: trainer.model.config },
+      ...{ optimizer: { weightDecay, labelSmoothing }, training },
+      ...init,
+      // What --resume reads; a split that was measured is not measured again.
+      arguments: recordedArguments({
+        ...{ ...options, ...init, ...dataDir, run: pinSplit(spec, trainer.cuts) },
+      }),
+    }
+    return RunFolder.create(runDir, config, subject)
+  }
+  const folder = await RunFolder.resume(runDir, subject)
+  const { state } = folder
+  if (state?.damage) note(options, `${state.damage.message}; the checkpoint before it is used`)
+  const differing = differencesOf(surroundingsOf(trainer), state?.surroundings ?? {})
+  if (state && differing.length > 0) {
+    note(options, `The results may differ in their last digits: ${differing.join(', ')}`)
+  }
+  const place = state
+    ? `step ${state.progress.step}, epoch ${state.progress.epoch}`
+    : 'the beginning'
+  note(options, `Going on with ${runDir} from ${place}`)
+  return folder
 }
 
 /** Loads another's weights; says what that did. */
@@ -176,15 +240,16 @@ async function initialise(model: SwinTransformer, file: string): Promise<string>
   return `Weights of ${file} (names of ${format}): ${loaded.length} tensors, ${head}${tables}`
 }
 
-/** Prints and records every event, saves weights with every epoch; gives what the run came to. */
+/** Prints and records every event, keeps every checkpoint; gives what the run came to. */
 async function follow(
   events: AsyncIterable<TrainEvent>,
   folder: RunFolder,
   progress: Progress,
-  options: GlobalOptions,
-  save: () => Promise<unknown>,
+  options: GlobalOptions & TrainArguments,
 ): Promise<object> {
   let lastEpoch: (TrainEvent & { type: 'epoch' }) | undefined
+  // Of a run that was interrupted after its last epoch.
+  const before = meansOf(folder.state?.progress.epochSums)
   for await (const event of events) {
     folder.event(event)
     if (event.type === 'step') {
@@ -197,11 +262,13 @@ async function follow(
       })
       continue
     }
+    if (event.type === 'checkpoint') {
+      await folder.saveCheckpoint(event, options.checkpointEvery)
+      continue
+    }
     progress.finish()
     if (event.type === 'epoch') {
       lastEpoch = event
-      // Every epoch, so that an interrupted run keeps what it learned.
-      await save()
       say(options, epochLine(event))
     } else if (event.type === 'evaluation') {
       const heads = event.modules.map(({ accuracy }) => formatPercent(accuracy)).join(', ')
@@ -215,7 +282,13 @@ async function follow(
         options,
         `${steps} steps in ${seconds.toFixed(0)} s, peak ${formatBytes(peakAllocatedBytes)}`,
       )
-      return { steps, seconds, peakAllocatedBytes, evaluation, modules: lastEpoch?.modules ?? [] }
+      return {
+        steps,
+        seconds,
+        peakAllocatedBytes,
+        evaluation,
+        modules: lastEpoch?.modules ?? before,
+      }
     }
   }
   return {}

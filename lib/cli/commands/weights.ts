@@ -58,7 +58,7 @@ const convert: Command<ConvertArguments> = {
       .positional('file', {
         type: 'string',
         demandOption: true,
-        describe: "A safetensors file, also a run's model.safetensors",
+        describe: "A safetensors file, also a run's weights.safetensors",
       })
       .positional('output', {
         type: 'string',

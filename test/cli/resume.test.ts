@@ -1,0 +1,150 @@
+// train --resume as a user runs it: after Ctrl-C, a full disk and damage, and what it refuses.
+import { spawn, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+
+const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+const root = mkdtempSync(path.join(tmpdir(), 'localformer-resume-'))
+test.after(() => rmSync(root, { recursive: true, force: true }))
+
+const TRAIN = [
+  ...['train', '--dataset', 'synthetic', '--variant', 'micro', '--batch-size', '32'],
+  ...['--train-limit', '128', '--epochs', '4', '--test-limit', '32', '--checkpoint-every', '2'],
+]
+const at = (...names: readonly string[]) => path.join(root, ...names)
+
+function run(args: readonly string[], wrapper: readonly string[] = []) {
+  const [command = '', ...rest] = [...wrapper, process.execPath, CLI, ...args]
+  return spawnSync(command, rest, { encoding: 'utf8', cwd: root })
+}
+
+function succeeds(args: readonly string[]) {
+  const { status, stdout, stderr } = run(args)
+  assert.is(status, 0, stderr)
+  return { stdout, stderr }
+}
+
+function isLikeWhole(name: string): void {
+  for (const file of ['weights.safetensors', 'checkpoints/last/state.safetensors']) {
+    const [got, want] = [name, 'whole'].map((folder) => readFileSync(at(folder, file)))
+    assert.ok(want?.equals(got as Buffer), `${name}/${file}`)
+  }
+  const steps = readFileSync(at(name, 'events.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ type }) => type === 'step')
+    .map(({ step }) => step)
+  assert.equal(
+    steps,
+    Array.from({ length: 16 }, (_, i) => i + 1),
+  )
+}
+
+test.before(() => {
+  succeeds([...TRAIN, '--run-dir', at('whole')])
+})
+
+test('a run keeps its last and best checkpoint, and every so many epochs one for good', () => {
+  assert.equal(
+    readdirSync(at('whole', 'checkpoints')).filter((name) => name !== 'best'),
+    ['epoch-0002', 'epoch-0004', 'last', 'previous'],
+  )
+  const { accuracy } = JSON.parse(
+    succeeds(['evaluate', at('whole', 'checkpoints', 'best'), '--limit', '32', '--json']).stdout,
+  )
+  const accuracies = readFileSync(at('whole', 'events.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ type }) => type === 'evaluation')
+    .map((event) => event.accuracy)
+  assert.is(accuracy, Math.max(...accuracies))
+})
+
+test('after Ctrl-C the command that it names ends the run as if nothing had been', async () => {
+  const child = spawn(process.execPath, [CLI, ...TRAIN, '--run-dir', at('stopped')])
+  let stderr = ''
+  child.stderr.on('data', (data) => {
+    stderr += data
+    // In the second epoch.
+    if (/Epoch 2 /.test(stderr) && !child.killed) child.kill('SIGTERM')
+  })
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  assert.is(code, 130, stderr)
+  const [, folder = ''] = /to go on: localformer train --resume (.*)/.exec(stderr) ?? []
+  assert.is(folder, at('stopped'))
+  const { progress } = JSON.parse(
+    readFileSync(at('stopped', 'checkpoints/last/state.json'), 'utf8'),
+  )
+  assert.ok(progress.step >= 4 && progress.step < 16, `stopped at ${progress.step}`)
+
+  const refused = run([...TRAIN, '--run-dir', folder])
+  assert.is(refused.status, 2)
+  assert.match(refused.stderr, `holds an unfinished run (step ${progress.step}`)
+  assert.match(refused.stderr, `localformer train --resume ${folder}`)
+
+  succeeds(['train', '--resume', folder])
+  isLikeWhole('stopped')
+})
+
+test('a run that is over goes nowhere', () => {
+  cpSync(at('whole'), at('over'), { recursive: true })
+  const before = JSON.parse(readFileSync(at('over', 'summary.json'), 'utf8'))
+  rmSync(at('over', 'summary.json'))
+  succeeds(['train', '--resume', 'over'])
+  isLikeWhole('over')
+  const {
+    directory: _,
+    weights: __,
+    seconds: ___,
+    ...after
+  } = JSON.parse(readFileSync(at('over', 'summary.json'), 'utf8'))
+  for (const [key, value] of Object.entries(after)) assert.equal(value, before[key], key)
+})
+
+test('a damaged checkpoint is told, and the one before it is used', () => {
+  cpSync(at('whole'), at('damaged'), { recursive: true })
+  truncateSync(at('damaged', 'checkpoints/last/state.safetensors'), 1000)
+  const { stderr } = succeeds(['train', '--resume', 'damaged'])
+  assert.match(stderr, 'checkpoints/last/state.safetensors has 1000 bytes')
+  assert.match(stderr, 'the checkpoint before it is used')
+  assert.match(stderr, 'from step 12, epoch 3')
+  isLikeWhole('damaged')
+})
+
+test('other options than those of the run are refused by name', () => {
+  const given = ['--batch-size', '16', '--no-flip', '--run', 'greedy:2', '--checkpoint-every', '1']
+  const { status, stderr } = run(['train', '--resume', 'whole', ...given])
+  assert.is(status, 2)
+  assert.match(stderr, '--batch-size was 32 and is 16')
+  assert.match(stderr, '--flip was true and is false')
+  assert.match(stderr, '--run was "paper:4" and is "greedy:2"')
+  assert.not.match(stderr, 'checkpoint-every')
+  const both = run(['train', '--resume', 'whole', '--overwrite'])
+  assert.is(both.status, 2)
+  const none = run(['train', '--resume', 'nowhere'])
+  assert.is(none.status, 1)
+  assert.match(none.stderr, 'ERR_CHECKPOINT')
+  assert.match(none.stderr, 'holds no run')
+})
+
+test('on a disk that is full the run ends with a coded error and can go on later', () => {
+  // What a process may write into one file is less than a checkpoint: the first one fails.
+  const limited = ['bash', '-c', 'ulimit -f 512; exec "$0" "$@"']
+  const { status, stderr } = run([...TRAIN, '--run-dir', at('full')], limited)
+  assert.is(status, 1, stderr)
+  assert.match(stderr, 'ERR_CHECKPOINT')
+  assert.match(stderr, 'checkpoints that were there are untouched')
+  assert.equal(readdirSync(at('full', 'checkpoints')), [])
+  succeeds(['train', '--resume', 'full'])
+  isLikeWhole('full')
+  const again = run(['train', '--resume', 'full'], limited)
+  assert.is(again.status, 0, 'nothing is left to write')
+})
+
+test.run()

@@ -1,0 +1,55 @@
+// metrics.csv: the columns are the same in every line, and lines are RFC 4180's.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { metricsColumns, metricsHeader, metricsLine } from '../../lib/runs/metrics-csv.js'
+import { evaluationEvent, stepEvent } from '../helpers/train-events.js'
+
+const MODULES = 2
+
+function fields(line: string): Record<string, string> {
+  assert.ok(line.endsWith('\r\n'))
+  const values = line.slice(0, -2).split(',')
+  const columns = metricsColumns(MODULES)
+  assert.is(values.length, columns.length)
+  return Object.fromEntries(columns.map((name, i) => [name, values[i] as string]))
+}
+
+test('the header names every column once', () => {
+  const columns = metricsColumns(MODULES)
+  assert.is(new Set(columns).size, columns.length)
+  assert.is(metricsHeader(MODULES), `${columns.join(',')}\r\n`)
+  assert.equal(columns.slice(0, 4), ['step', 'epoch', 'active_module', 'learning_rate'])
+  assert.ok(columns.includes('module_2_label_loss'))
+})
+
+test('a step fills its columns and leaves those of the test images empty', () => {
+  const row = fields(metricsLine(stepEvent({ step: 7 }), MODULES, 7))
+  assert.is(row.step, '7')
+  assert.is(row.active_module, '')
+  assert.is(row.module_1_label_loss, '2.25')
+  assert.is(row.module_1_gradient_norm, '')
+  assert.is(row.module_2_peak_allocated_bytes, '2048')
+  assert.is(row.test_accuracy, '')
+})
+
+test('modules that did not run are empty, the active one counts from 1', () => {
+  const event = stepEvent({ activeModule: 0, modules: stepEvent({}).modules.slice(0, 1) })
+  const row = fields(metricsLine(event, MODULES, 1))
+  assert.is(row.active_module, '1')
+  assert.is(row.module_2_label_loss, '')
+})
+
+test('an evaluation has a line with the step it came after', () => {
+  const row = fields(metricsLine(evaluationEvent(), MODULES, 12))
+  assert.is(row.step, '12')
+  assert.is(row.test_accuracy, '0.5')
+  assert.is(row.module_1_test_accuracy, '0.25')
+  assert.is(row.learning_rate, '')
+})
+
+test('other events have none', () => {
+  const done = { type: 'done', steps: 1, seconds: 1, peakAllocatedBytes: 1, evaluation: null }
+  assert.is(metricsLine(done as never, MODULES, 1), '')
+})
+
+test.run()
