@@ -8,6 +8,7 @@ export {
   type ReadCheckpoint,
   readCheckpoint,
   type TensorInfo,
+  type WrittenFile,
   writeCheckpoint,
 } from './checkpoint.js'
 export * as cuda from './cuda.js'
@@ -52,6 +53,16 @@ export type {
   ModuleTrainer,
 } from './module-trainer.js'
 export { type LoadOptions, load } from './native/load.js'
+export { CheckpointStore, type LoadedState, type SaveOptions } from './runs/checkpoint-store.js'
+export type { LogLengths } from './runs/run-logs.js'
+export type { Surroundings } from './runs/surroundings.js'
+export {
+  captureState,
+  type EpochSums,
+  type RunIdentity,
+  type TrainingProgress,
+  type TrainingState,
+} from './runs/training-state.js'
 export type { Split } from './splits.js'
 export {
   type Parameter,
@@ -71,6 +82,7 @@ export {
   LocalTrainer,
   type StepOptions,
   type Trainer,
+  type TrainerState,
   type TrainStep,
 } from './trainers.js'
 export {

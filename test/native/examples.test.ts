@@ -45,6 +45,12 @@ const EXAMPLES: Readonly<Record<string, (lines: readonly string[]) => void>> = {
     for (const [k, loss] of last.entries()) assert.ok(loss < (first[k] as number), `module ${k}`)
     assert.match(lines[7] as string, /^test accuracy \d+\.\d %$/)
   },
+  resume: (lines) => {
+    assert.equal(lines, [
+      ...['begins at step 1', 'kept at step 8', 'begins at step 9'],
+      ...['kept at step 16', 'kept at step 24', 'ended at step 24'],
+    ])
+  },
   sequential: (lines) => {
     assert.is(lines.length, 10)
     const bytes = lines.slice(0, 9).map((line) => Number(/(\d+) bytes$/.exec(line)?.[1]))
