@@ -1,4 +1,5 @@
 // metrics.csv: the columns are the same in every line, and lines are RFC 4180's.
+import { spawnSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { metricsColumns, metricsHeader, metricsLine } from '../../lib/runs/metrics-csv.js'
@@ -50,6 +51,34 @@ test('an evaluation has a line with the step it came after', () => {
 test('other events have none', () => {
   const done = { type: 'done', steps: 1, seconds: 1, peakAllocatedBytes: 1, evaluation: null }
   assert.is(metricsLine(done as never, MODULES, 1), '')
+})
+
+const PYTHON = process.env.PYTHON || 'python3'
+const probe = spawnSync(PYTHON, ['-c', 'import csv'], { encoding: 'utf8' })
+if (probe.status !== 0) console.log(`SKIP: ${PYTHON} cannot be run`)
+
+;(probe.status === 0 ? test : test.skip)("Python's csv reads every line, strictly", () => {
+  const script = `
+import csv, io, json, sys
+text = sys.stdin.buffer.read().decode("ascii")
+print(json.dumps(list(csv.DictReader(io.StringIO(text, newline=""), strict=True))))`
+  const lines = [stepEvent({ step: 1 }), stepEvent({ step: 2, learningRate: 1e-9 })]
+  const input = [
+    metricsHeader(MODULES),
+    ...[...lines, evaluationEvent()].map((event, i) => metricsLine(event, MODULES, i + 1)),
+  ].join('')
+  const { status, stdout, stderr } = spawnSync(PYTHON, ['-c', script], { encoding: 'utf8', input })
+  assert.is(status, 0, stderr)
+  const rows: Record<string, string>[] = JSON.parse(stdout)
+  assert.equal(
+    rows.map((row) => [row.step, Number(row.learning_rate), row.test_accuracy]),
+    [
+      ['1', 1e-3, ''],
+      ['2', 1e-9, ''],
+      ['3', 0, '0.5'],
+    ],
+  )
+  for (const row of rows) assert.equal(Object.keys(row), metricsColumns(MODULES))
 })
 
 test.run()
