@@ -1,6 +1,7 @@
 // Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
 // itself installs no signal handlers.
 import process from 'node:process'
+import { LocalformerError } from '../errors.js'
 
 /**
  * Runs `work` with a signal that SIGINT and SIGTERM abort. Work that ends because of it makes the
@@ -20,7 +21,9 @@ export async function untilInterrupted(
   try {
     await work(controller.signal)
   } catch (error) {
-    if (!controller.signal.aborted) throw error
+    // What could not be kept is told, interrupted or not.
+    const isUnkept = error instanceof LocalformerError && error.code === 'ERR_CHECKPOINT'
+    if (!controller.signal.aborted || isUnkept) throw error
     process.stderr.write(`localformer: ${typeof message === 'string' ? message : message()}\n`)
     process.exitCode = 130
   } finally {

@@ -11,8 +11,9 @@ const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-resume-'))
 test.after(() => rmSync(root, { recursive: true, force: true }))
 
+const NETWORK = ['train', '--dataset', 'synthetic', '--variant', 'micro', '--batch-size', '32']
 const TRAIN = [
-  ...['train', '--dataset', 'synthetic', '--variant', 'micro', '--batch-size', '32'],
+  ...NETWORK,
   ...['--train-limit', '128', '--epochs', '4', '--test-limit', '32', '--checkpoint-every', '2'],
 ]
 const at = (...names: readonly string[]) => path.join(root, ...names)
@@ -145,6 +146,21 @@ test('on a disk that is full the run ends with a coded error and can go on later
   isLikeWhole('full')
   const again = run(['train', '--resume', 'full'], limited)
   assert.is(again.status, 0, 'nothing is left to write')
+})
+
+test('after Ctrl-C on a full disk it is told that the run was not kept', async () => {
+  const args = [...NETWORK, '--train-limit', '512', '--epochs', '500', '--run-dir', at('unkept')]
+  const command = ['-c', 'ulimit -f 512; exec "$0" "$@"', process.execPath, CLI, ...args]
+  const child = spawn('bash', command)
+  let stderr = ''
+  child.stderr.on('data', (data) => {
+    stderr += data
+    if (/Epoch 1 /.test(stderr) && !child.killed) child.kill('SIGINT')
+  })
+  const code = await new Promise((resolve) => child.on('close', resolve))
+  assert.is(code, 1, stderr)
+  assert.match(stderr, 'ERR_CHECKPOINT')
+  assert.not.match(stderr, 'to go on')
 })
 
 test.run()

@@ -171,7 +171,8 @@ async function runTraining(
   const { dropPath, weightDecay, labelSmoothing, seed } = options
   const network = { ...swinOptionsOf({ ...options, classes: data.classes.length }), dropPath }
   await using model = await SwinTransformer.create(network)
-  if (options.init !== undefined) note(options, await initialise(model, options.init))
+  const isResumed = options.resume !== undefined
+  if (!isResumed) await initialise(model, options)
   await using trainer = await createTrainer(
     model,
     spec,
@@ -181,6 +182,8 @@ async function runTraining(
   note(options, `Device ${model.device}: ${model.deviceReason}`)
   const folder = await openFolder(options, loop, { trainer, spec, data })
   const { directory, state, weights } = folder
+  // Its checkpoint has the weights that it began with in it.
+  if (isResumed && state === undefined) await initialise(model, options)
   const progress = commandProgress(options)
   try {
     const events = train(trainer, data, { ...loop, state })
@@ -221,8 +224,9 @@ async function openFolder(
   const folder = await RunFolder.resume(runDir, subject)
   const { state } = folder
   if (state?.damage) note(options, `${state.damage.message}; the checkpoint before it is used`)
-  const differing = differencesOf(surroundingsOf(trainer), state?.surroundings ?? {})
-  if (state && differing.length > 0) {
+  const before = state?.surroundings
+  const differing = before ? differencesOf(surroundingsOf(trainer), before) : []
+  if (differing.length > 0) {
     note(options, `The results may differ in their last digits: ${differing.join(', ')}`)
   }
   const place = state
@@ -232,12 +236,18 @@ async function openFolder(
   return folder
 }
 
-/** Loads another's weights; says what that did. */
-async function initialise(model: SwinTransformer, file: string): Promise<string> {
+/** Loads the weights to begin with, where there are some; says what that did. */
+async function initialise(
+  model: SwinTransformer,
+  options: GlobalOptions & TrainArguments,
+): Promise<void> {
+  const file = options.init
+  if (file === undefined) return
   const { format, loaded, resized, classifier } = await loadWeights(model, file)
   const tables = resized.length === 0 ? '' : `, bias tables resized: ${resized.length}`
   const head = classifier === 'loaded' ? 'its classifier too' : 'a new classifier'
-  return `Weights of ${file} (names of ${format}): ${loaded.length} tensors, ${head}${tables}`
+  const what = `${loaded.length} tensors, ${head}${tables}`
+  note(options, `Weights of ${file} (names of ${format}): ${what}`)
 }
 
 /** Prints and records every event, keeps every checkpoint; gives what the run came to. */
