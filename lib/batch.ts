@@ -1,5 +1,8 @@
 // A batch on its way into the network: images and labels checked, normalisation and augmentation
 // settled, as plain values that the native thread copies.
+
+import { type Augmentation, augmentationOf, augments, mixes } from './augmentation.js'
+import type { ImageSplit } from './datasets/dataset.js'
 import { expected, LocalformerError } from './errors.js'
 import type { NativeBatch } from './native/contract.js'
 import { checkKeys } from './validate.js'
@@ -14,6 +17,14 @@ export interface ImageBatch {
   readonly images: Uint8Array | Float32Array
   /** `count` class numbers. */
   readonly labels?: ArrayLike<number>
+  /**
+   * Of images that a script has mixed itself: what each is besides `labels`. The label loss is
+   * `labelShares` x CE(`labels`) + (1 - `labelShares`) x CE(`otherLabels`); answers are right where
+   * they say `labels`.
+   */
+  readonly otherLabels?: ArrayLike<number>
+  /** Share of `labels`, 0 to 1 each; with `otherLabels`. */
+  readonly labelShares?: ArrayLike<number>
   /** Pixels. Default: the network's input size. */
   readonly height?: number
   /** Pixels. Default: the network's input size. */
@@ -26,16 +37,19 @@ export interface ImageBatch {
   readonly augment?: Augmentation
 }
 
-export interface Augmentation {
-  /** Random crop of the image's own size after reflecting this many pixels at each edge; default 0. */
-  readonly cropPadding?: number
-  /** Mirror half of the images; default false. */
-  readonly flip?: boolean
-  /** Same seed, same crops and flips; default 0. */
-  readonly seed?: number
+/** Images of a split by their places in it, taken from its store without a detour. */
+export interface SplitBatch {
+  readonly split: ImageSplit
+  /** Places in the split, below `split.count`. */
+  readonly indices: ArrayLike<number>
+  /** Augmentation while training; default: none. */
+  readonly augment?: Augmentation
 }
 
-const BATCH_KEYS = ['images', 'labels', 'height', 'width', 'mean', 'std', 'augment', 'indices']
+const BATCH_KEYS = [
+  ...['images', 'labels', 'otherLabels', 'labelShares', 'height', 'width', 'mean', 'std'],
+  ...['augment', 'indices'],
+]
 
 /** What a network expects of its input. */
 export interface InputShape {
@@ -75,6 +89,12 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
       `${height} x ${width}`,
     )
   }
+  const augmentation = augmentationOf(batch.augment, Math.min(height, width))
+  if (isFloat && augments(augmentation)) {
+    throw new LocalformerError('ERR_CONFIG', 'Float images are not augmented', {
+      hint: 'Pass bytes with mean and std, or leave out augment.',
+    })
+  }
   return {
     count,
     height,
@@ -82,9 +102,81 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
     imageSize: input.imageSize,
     images,
     ...(batch.labels === undefined ? {} : { labels: toLabels(batch.labels, count, input.classes) }),
+    ...mixedLabels(batch, count, input.classes, mixes(augmentation)),
     mean: channels(batch.mean, 'mean', 0),
     std: channels(batch.std, 'std', 1),
-    ...augmentation(batch.augment, Math.min(height, width)),
+    ...augmentation,
+  }
+}
+
+/**
+ * The same of images in a split's store.
+ *
+ * @throws {LocalformerError} `ERR_SHAPE` for a place that the split has not, and what
+ *   {@link toNativeBatch} throws.
+ */
+export function splitToNativeBatch(batch: SplitBatch, input: InputShape): NativeBatch {
+  checkKeys(batch, 'batch', ['split', 'indices', 'augment'])
+  const { split, indices } = batch
+  if (typeof split !== 'object' || split === null || !(split.images instanceof Uint8Array)) {
+    throw shapeError('a split of a data set', 'split', split)
+  }
+  const { height, width, images } = split
+  const count = (indices as ArrayLike<number> | null | undefined)?.length ?? 0
+  if (count === 0) throw shapeError('at least one place in the split', 'indices', indices)
+  const places = new Uint32Array(count)
+  const classes = new Int32Array(count)
+  for (let i = 0; i < count; i++) {
+    const place = indices[i]
+    if (place === undefined || !Number.isInteger(place) || place < 0 || place >= split.count) {
+      throw shapeError(`a place from 0 to ${split.count - 1}`, `indices[${i}]`, place)
+    }
+    places[i] = place
+    classes[i] = split.labels[place] as number
+  }
+  return {
+    ...{ count, height, width, imageSize: input.imageSize, images, indices: places },
+    labels: toLabels(classes, count, input.classes),
+    mean: channels(split.mean, 'mean', 0),
+    std: channels(split.std, 'std', 1),
+    ...augmentationOf(batch.augment, Math.min(height, width)),
+  }
+}
+
+/**
+ * The batch itself, which must not mix its images: only a training step knows mixed labels.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function unmixed(batch: NativeBatch): NativeBatch {
+  if (batch.otherLabels === undefined && !mixes(batch)) return batch
+  throw new LocalformerError('ERR_CONFIG', 'Images and labels are mixed in a training step alone', {
+    hint: 'Leave out otherLabels, and mixup and cutmix of augment.',
+  })
+}
+
+// Mixed labels come together, and are not mixed again.
+function mixedLabels(batch: ImageBatch, count: number, classes: number, mixesAgain: boolean) {
+  const { labels, otherLabels, labelShares } = batch
+  if (otherLabels === undefined && labelShares === undefined) return {}
+  if (labels === undefined) throw shapeError('class numbers', 'labels', labels)
+  if (otherLabels === undefined) throw shapeError('class numbers', 'otherLabels', otherLabels)
+  if (labelShares === undefined || labelShares === null || labelShares.length !== count) {
+    throw shapeError(`one share an image, ${count},`, 'labelShares', labelShares)
+  }
+  if (mixesAgain) {
+    throw new LocalformerError('ERR_CONFIG', 'Labels that are mixed already are not mixed again', {
+      hint: 'Leave out mixup and cutmix of augment, or otherLabels and labelShares.',
+    })
+  }
+  const shares = Float32Array.from(labelShares)
+  const wrong = shares.findIndex((share) => !(share >= 0 && share <= 1))
+  if (wrong >= 0) {
+    throw shapeError('a number from 0 to 1', `labelShares[${wrong}]`, labelShares[wrong])
+  }
+  return {
+    otherLabels: toLabels(otherLabels, count, classes, 'otherLabels'),
+    labelShares: shares,
   }
 }
 
@@ -95,12 +187,17 @@ export function labelled(batch: ImageBatch): ImageBatch {
 }
 
 /** Labels as int32, each checked to be a class. */
-export function toLabels(labels: ArrayLike<number>, count: number, classes: number): Int32Array {
+export function toLabels(
+  labels: ArrayLike<number>,
+  count: number,
+  classes: number,
+  name = 'labels',
+): Int32Array {
   if (typeof labels !== 'object' || labels === null) {
-    throw shapeError('a list of class numbers', 'labels', labels)
+    throw shapeError('a list of class numbers', name, labels)
   }
   if (labels.length !== count) {
-    throw shapeError(`one label an image, ${count},`, 'labels', labels.length)
+    throw shapeError(`one label an image, ${count},`, name, labels.length)
   }
   const out = new Int32Array(count)
   for (let i = 0; i < count; i++) {
@@ -108,7 +205,7 @@ export function toLabels(labels: ArrayLike<number>, count: number, classes: numb
     if (label === undefined || !Number.isInteger(label) || label < 0 || label >= classes) {
       throw new LocalformerError(
         'ERR_DATASET',
-        expected(`a class from 0 to ${classes - 1}`, `labels[${i}]`, label),
+        expected(`a class from 0 to ${classes - 1}`, `${name}[${i}]`, label),
         { hint: `The model was made for ${classes} classes.` },
       )
     }
@@ -127,23 +224,6 @@ function channels(values: readonly number[] | undefined, name: string, fallback:
     )
   }
   return values
-}
-
-function augmentation(augment: Augmentation = {}, side: number) {
-  checkKeys(augment, 'augment', ['cropPadding', 'flip', 'seed'])
-  const { cropPadding = 0, flip = false, seed = 0 } = augment
-  const check = (ok: boolean, what: string, name: keyof Augmentation) => {
-    if (ok) return
-    throw new LocalformerError('ERR_CONFIG', expected(what, `augment.${name}`, augment[name]))
-  }
-  check(
-    Number.isInteger(cropPadding) && cropPadding >= 0 && cropPadding < side,
-    `a whole number from 0 to ${side - 1}`,
-    'cropPadding',
-  )
-  check(typeof flip === 'boolean', 'true or false', 'flip')
-  check(Number.isSafeInteger(seed) && seed >= 0, 'a whole number of at least 0', 'seed')
-  return { cropPadding, flip, augmentSeed: seed }
 }
 
 function shapeError(what: string, name: string, received: unknown): LocalformerError {

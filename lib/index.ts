@@ -1,7 +1,8 @@
 // The package's public surface. Importing it loads neither the addon nor LibTorch.
 
+export type { Augmentation } from './augmentation.js'
 export type { UnitCost } from './balance.js'
-export type { Augmentation, ImageBatch } from './batch.js'
+export type { ImageBatch, SplitBatch } from './batch.js'
 export {
   type Checkpoint,
   type CheckpointToWrite,
@@ -63,6 +64,7 @@ export {
   type TrainingProgress,
   type TrainingState,
 } from './runs/training-state.js'
+export type { PreparedBatch, PreparedContent } from './prepared-batch.js'
 export type { Split } from './splits.js'
 export {
   type Parameter,

@@ -1,7 +1,7 @@
 // SwinTransformer: the network as scripts see it. It knows nothing of how it is trained.
 
 import type { UnitCost } from './balance.js'
-import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
+import { type ImageBatch, labelled, toNativeBatch, unmixed } from './batch.js'
 import { checkDeviceName, type DeviceName, resolveDevice } from './device.js'
 import { LocalformerError } from './errors.js'
 import { Handle } from './handle.js'
@@ -237,7 +237,7 @@ export class SwinTransformer extends Handle<NativeModel> {
 
   /** Class logits `[count, classes]`, in evaluation mode. */
   async predict(batch: ImageBatch): Promise<{ shape: readonly number[]; data: Float32Array }> {
-    const input = toNativeBatch(batch, this.config)
+    const input = unmixed(toNativeBatch(batch, this.config))
     return this.exclusive((model) => model.predict(input))
   }
 
@@ -250,7 +250,7 @@ export class SwinTransformer extends Handle<NativeModel> {
     loss: number
     gradients: Tensors
   }> {
-    const input = toNativeBatch(labelled(batch), this.config)
+    const input = unmixed(toNativeBatch(labelled(batch), this.config))
     return this.exclusive((model) => model.gradients(input))
   }
 

@@ -1,7 +1,14 @@
 // The trainers: LocalTrainer cuts a network into modules that learn from their own losses,
 // BackpropTrainer is the end-to-end baseline over the same units.
 import { balance } from './balance.js'
-import { type ImageBatch, labelled, toNativeBatch } from './batch.js'
+import {
+  type ImageBatch,
+  labelled,
+  type SplitBatch,
+  splitToNativeBatch,
+  toNativeBatch,
+  unmixed,
+} from './batch.js'
 import { expected, LocalformerError } from './errors.js'
 import { Features } from './features.js'
 import { Handle } from './handle.js'
@@ -20,11 +27,13 @@ import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type {
   NativeEvaluation,
   NativeModuleOptions,
+  NativePrepared,
   NativeTrainer,
   NativeTrainerOptions,
   NativeTrainingState,
 } from './native/contract.js'
 import { awaitNative, loadTorch } from './native/load.js'
+import { PreparedBatch } from './prepared-batch.js'
 import { modulesOf, resolveSplit } from './splits.js'
 import { type Parameter, SwinTransformer, type Tensors } from './swin-transformer.js'
 import { checkKeys, checkTensors, definedOf } from './validate.js'
@@ -93,11 +102,51 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   `ERR_NON_FINITE` (a module's loss or clipped gradients; its weights and those of later modules are untouched),
    *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
    */
-  async step(batch: ImageBatch, options: StepOptions = {}): Promise<TrainStep> {
+  async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
     const rates = this.#ratesOf(options)
     checkClipNorm(options.clipNorm)
-    const input = toNativeBatch(labelled(batch), this.model.config)
+    const input =
+      batch instanceof PreparedBatch
+        ? this.#preparedFor(batch)
+        : toNativeBatch(labelled(batch), this.model.config)
     return this.exclusive((trainer) => trainer.step(input, rates, options.clipNorm))
+  }
+
+  /**
+   * Augments a batch on a thread of its own, beside a step that may be running, so that
+   * {@link step} finds it ready:
+   *
+   * ```ts
+   * const ahead = trainer.prepare({ split: data.train, indices, augment: { flip: true, seed } })
+   * await trainer.step(batch)
+   * using next = await ahead
+   * await trainer.step(next)
+   * ```
+   *
+   * The images are copied before this returns. The caller disposes the batch, at the earliest once
+   * `step` was called with it.
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_CONFIG`, `ERR_DATASET`, `ERR_OUT_OF_MEMORY`.
+   */
+  async prepare(batch: ImageBatch | SplitBatch): Promise<PreparedBatch> {
+    const { imageSize, classes } = this.model.config
+    const input =
+      typeof batch === 'object' && batch !== null && 'split' in batch
+        ? splitToNativeBatch(batch, { imageSize, classes })
+        : toNativeBatch(labelled(batch), { imageSize, classes })
+    this.look(() => undefined)
+    const prepared = await awaitNative(() => loadTorch().prepareBatch(input))
+    return new PreparedBatch(prepared, input.count, { imageSize, classes })
+  }
+
+  #preparedFor(batch: PreparedBatch): NativePrepared {
+    const { imageSize, classes } = this.model.config
+    if (batch.input.imageSize === imageSize && batch.input.classes === classes) return batch.native
+    throw new LocalformerError(
+      'ERR_SHAPE',
+      `The batch was prepared for ${batch.input.classes} classes and ${batch.input.imageSize} ` +
+        `pixels, the network has ${classes} and ${imageSize}`,
+    )
   }
 
   /**
@@ -106,13 +155,13 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * an average is kept.
    */
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
-    const input = toNativeBatch(labelled(batch), this.model.config)
+    const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
     return this.exclusive((trainer) => trainer.evaluate(input))
   }
 
   /** Normalised images on the device, as the first module takes them. */
   async features(batch: ImageBatch): Promise<Features> {
-    const input = toNativeBatch(batch, this.model.config)
+    const input = unmixed(toNativeBatch(batch, this.model.config))
     return new Features(await this.exclusive((trainer) => trainer.features(input)))
   }
 

@@ -72,13 +72,27 @@ export interface NativeBatch {
   readonly width: number
   /** Side of the network's input; uint8 images are resized to it. */
   readonly imageSize: number
-  /** `count * 3 * height * width`: bytes to normalise, or floats that are normalised already. */
+  /**
+   * `count * 3 * height * width`: bytes to normalise, or floats that are normalised already. With
+   * `indices` a store of bytes, of which those images are taken.
+   */
   readonly images: Uint8Array | Float32Array
+  readonly indices?: Uint32Array
   readonly labels?: Int32Array
+  /** Of samples that are mixed already, with the share of `labels`. */
+  readonly otherLabels?: Int32Array
+  readonly labelShares?: Float32Array
   readonly mean: readonly number[]
   readonly std: readonly number[]
   readonly cropPadding: number
+  readonly cropMode: 'reflect' | 'zero'
   readonly flip: boolean
+  readonly randAugmentOps: number
+  readonly randAugmentMagnitude: number
+  readonly erasing: number
+  readonly mixup: number
+  readonly cutmix: number
+  readonly mixProbability: number
   readonly augmentSeed: number
 }
 
@@ -153,6 +167,19 @@ export interface NativeFeatures {
   dispose(): void
 }
 
+/** A batch that was prepared ahead of its step. */
+export interface NativePrepared {
+  byteLength(): number
+  read(): Promise<{
+    readonly images: NativeTensor
+    readonly pixels?: { readonly shape: readonly number[]; readonly data: Uint8Array }
+    readonly labels: Int32Array
+    readonly otherLabels?: Int32Array
+    readonly labelShares?: Float32Array
+  }>
+  dispose(): void
+}
+
 export interface NativeModel {
   units(): NativeUnit[]
   parameters(): NativeParameter[]
@@ -177,7 +204,7 @@ export interface NativeTrainer {
   writeAuxiliary(values: NativeTensors): Promise<void>
   /** `learningRates`: of the modules that run, from the first; null only passes features on. */
   step(
-    batch: NativeBatch,
+    batch: NativeBatch | NativePrepared,
     learningRates: readonly (number | null)[],
     clipNorm: number | undefined,
   ): Promise<NativeStep>
@@ -220,6 +247,8 @@ export interface NativeSegment {
 export interface NativeTorch {
   createModel(options: NativeModelOptions, device: string): Promise<NativeModel>
   createTrainer(model: NativeModel, options: NativeTrainerOptions): Promise<NativeTrainer>
+  /** Augments on the data thread, beside a step. */
+  prepareBatch(batch: NativeBatch): Promise<NativePrepared>
   /** PyTorch's flat keys. */
   memoryStats(device: string): Record<string, number>
   emptyCache(device: string): void
@@ -239,6 +268,7 @@ export interface NativeTorch {
 export const NATIVE_EXPORTS = [
   'createModel',
   'createTrainer',
+  'prepareBatch',
   'memoryStats',
   'emptyCache',
   'resetPeakMemoryStats',

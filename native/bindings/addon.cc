@@ -6,16 +6,17 @@
 #include "memory/caching_cpu_allocator.h"
 #include "memory_functions.h"
 #include "model_wrap.h"
+#include "prepared_wrap.h"
 #include "trainer_wrap.h"
 
 namespace localformer {
 namespace {
 
 // process.exit() takes no environment down: it runs exit handlers, among them the destructors of
-// statics that LibTorch makes at its first use of this or that. The thread must be gone before.
-void StopOnExit(Napi::Env env, Executor* executor) {
+// statics that LibTorch makes at its first use of this or that. The threads must be gone before.
+void StopOnExit(Napi::Env env, AddonData* data) {
   const Napi::Object process = env.Global().Get("process").As<Napi::Object>();
-  const auto stop = [executor](const Napi::CallbackInfo&) { executor->Stop(); };
+  const auto stop = [data](const Napi::CallbackInfo&) { data->Stop(); };
   process.Get("once").As<Napi::Function>().Call(
       process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop)});
 }
@@ -24,15 +25,17 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InstallCachingCpuAllocator();
   auto* data = new AddonData(env);
   env.SetInstanceData<AddonData>(data);
-  // Runs before the environment takes its handles down, while the thread may still use them.
-  env.AddCleanupHook([](Executor* executor) { executor->Stop(); }, &data->executor);
-  StopOnExit(env, &data->executor);
+  // Runs before the environment takes its handles down, while the threads may still use them.
+  env.AddCleanupHook([](AddonData* held) { held->Stop(); }, data);
+  StopOnExit(env, data);
 
   data->model = Napi::Persistent(ModelWrap::Define(env));
   data->trainer = Napi::Persistent(TrainerWrap::Define(env));
   data->features = Napi::Persistent(FeaturesWrap::Define(env));
+  data->prepared = Napi::Persistent(PreparedWrap::Define(env));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::Create, "createModel"));
   exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::Create, "createTrainer"));
+  exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
   DefineMemoryFunctions(env, exports);
   return exports;
 }

@@ -1,4 +1,4 @@
-// What one JavaScript environment holds: its executor and the constructors of the handle classes.
+// What one JavaScript environment holds: its executors and the constructors of the handle classes.
 // No globals: the package may be loaded in several worker threads at once.
 #pragma once
 
@@ -11,12 +11,20 @@
 namespace localformer {
 
 struct AddonData {
-  explicit AddonData(Napi::Env env) : executor(env) {}
+  explicit AddonData(Napi::Env env) : executor(env), data_executor(env) {}
+
+  void Stop() {
+    data_executor.Stop();
+    executor.Stop();
+  }
 
   Executor executor;
+  // Prepares the batch ahead while a step runs on the other.
+  Executor data_executor;
   Napi::FunctionReference model;
   Napi::FunctionReference trainer;
   Napi::FunctionReference features;
+  Napi::FunctionReference prepared;
 };
 
 inline AddonData& DataOf(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }

@@ -1,5 +1,6 @@
-// The addon's own thread, one for each JavaScript environment: jobs run on it in order, their
-// results are built and their promises settled on the JS thread. libuv's pool is never used.
+// A thread of the addon's own: jobs run on it in order, their results are built and their promises
+// settled on the JS thread. libuv's pool is never used. Each JavaScript environment has one that
+// trains and one that prepares batches.
 #pragma once
 
 #include <napi.h>

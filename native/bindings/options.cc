@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 
 #include "coded_error.h"
+#include "data/mixing.h"
 
 namespace localformer {
 namespace {
@@ -130,6 +131,53 @@ std::vector<int64_t> ReadLabels(const Napi::Value& value) {
   return std::vector<int64_t>(array.Data(), array.Data() + array.ElementLength());
 }
 
+namespace {
+
+Augmentation ReadAugmentation(const Napi::Object& object) {
+  Augmentation o;
+  o.crop_padding = Integer(object, "cropPadding");
+  o.crop_mode = ParseCropMode(Word(object, "cropMode"));
+  o.flip = Boolean(object, "flip");
+  o.rand_augment_ops = Integer(object, "randAugmentOps");
+  o.rand_augment_magnitude = Number(object, "randAugmentMagnitude");
+  o.erasing = Number(object, "erasing");
+  o.mixup = Number(object, "mixup");
+  o.cutmix = Number(object, "cutmix");
+  o.mix_probability = Number(object, "mixProbability");
+  o.seed = static_cast<uint64_t>(Integer(object, "augmentSeed"));
+  return o;
+}
+
+// Images by their places in a store, copied here on the JS thread: a store may be moved or given up
+// by JavaScript at any time later.
+std::vector<uint8_t> Gather(const Napi::Uint8Array& store, const Napi::Uint32Array& indices,
+                            size_t image) {
+  const size_t stored = image == 0 ? 0 : store.ElementLength() / image;
+  std::vector<uint8_t> pixels;
+  pixels.reserve(indices.ElementLength() * image);
+  for (size_t i = 0; i < indices.ElementLength(); ++i) {
+    const size_t index = indices[i];
+    if (index >= stored) {
+      throw CodedError("ERR_SHAPE", "Expected an index below " + std::to_string(stored) +
+                                        " for `indices` but received " + std::to_string(index));
+    }
+    const uint8_t* from = store.Data() + index * image;
+    pixels.insert(pixels.end(), from, from + image);
+  }
+  return pixels;
+}
+
+void ReadMixedLabels(const Napi::Object& object, BatchInput* batch) {
+  if (!object.Get("otherLabels").IsTypedArray()) return;
+  batch->other_labels = ReadLabels(object.Get("otherLabels"));
+  const Napi::Float32Array shares = object.Get("labelShares").As<Napi::Float32Array>();
+  batch->label_shares.assign(shares.Data(), shares.Data() + shares.ElementLength());
+  CheckSize(batch->other_labels.size(), batch->count, "otherLabels");
+  CheckSize(batch->label_shares.size(), batch->count, "labelShares");
+}
+
+}  // namespace
+
 BatchInput ReadBatch(const Napi::Object& object) {
   BatchInput batch;
   batch.count = Integer(object, "count");
@@ -142,8 +190,16 @@ BatchInput ReadBatch(const Napi::Object& object) {
   }
   batch.options.mean = Triple(object.Get("mean"));
   batch.options.std = Triple(object.Get("std"));
-  const int64_t size = batch.count * 3 * batch.height * batch.width;
+  ReadMixedLabels(object, &batch);
+  const int64_t image = 3 * batch.height * batch.width, size = batch.count * image;
   const Napi::TypedArray images = object.Get("images").As<Napi::TypedArray>();
+  if (object.Get("indices").IsTypedArray()) {
+    const Napi::Uint32Array indices = object.Get("indices").As<Napi::Uint32Array>();
+    CheckSize(indices.ElementLength(), batch.count, "indices");
+    batch.pixels = Gather(images.As<Napi::Uint8Array>(), indices, static_cast<size_t>(image));
+    batch.options.augment = ReadAugmentation(object);
+    return batch;
+  }
   CheckSize(images.ElementLength(), size, "images");
   if (images.TypedArrayType() == napi_float32_array) {
     const float* data = images.As<Napi::Float32Array>().Data();
@@ -152,15 +208,30 @@ BatchInput ReadBatch(const Napi::Object& object) {
   }
   const uint8_t* data = images.As<Napi::Uint8Array>().Data();
   batch.pixels.assign(data, data + size);
-  batch.options.crop_padding = Integer(object, "cropPadding");
-  batch.options.flip = Boolean(object, "flip");
-  batch.options.seed = static_cast<uint64_t>(Integer(object, "augmentSeed"));
+  batch.options.augment = ReadAugmentation(object);
   return batch;
 }
 
+void BatchInput::Augment(const std::atomic<bool>* cancelled) {
+  if (pixels.empty()) return;
+  augmented = AugmentPixels(pixels.data(), count, height, width, options.augment, cancelled);
+  pixels = {};
+}
+
+int64_t BatchInput::ImageBytes() const {
+  const size_t bytes = augmented.defined() ? augmented.nbytes() : pixels.size();
+  return static_cast<int64_t>(bytes + images.size() * sizeof(float));
+}
+
 at::Tensor BatchInput::Images(c10::Device device) const {
+  if (augmented.defined()) return ToNetworkInput(augmented, options).to(device);
   if (!pixels.empty()) {
-    return PrepareImages(pixels.data(), count, height, width, options).to(device);
+    const at::Tensor bytes =
+        options.augment.changes_pixels()
+            ? AugmentPixels(pixels.data(), count, height, width, options.augment, nullptr)
+            : at::from_blob(const_cast<uint8_t*>(pixels.data()), {count, 3, height, width},
+                            at::TensorOptions().dtype(at::kByte));
+    return ToNetworkInput(bytes, options).to(device);
   }
   return at::from_blob(const_cast<float*>(images.data()), {count, 3, height, width},
                        at::TensorOptions().dtype(at::kFloat))
@@ -169,11 +240,31 @@ at::Tensor BatchInput::Images(c10::Device device) const {
 
 at::Tensor BatchInput::Labels(c10::Device device) const { return LabelTensor(labels, device); }
 
+MixedLabels BatchInput::LabelsAfterMixing() const {
+  MixedLabels mixed{labels, other_labels, label_shares};
+  if (!options.augment.mixes()) return mixed;
+  mixed.others.resize(labels.size());
+  mixed.shares.resize(labels.size());
+  const std::vector<Mix> mixes = DrawMixes(options.augment, count, options.image_size);
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const int64_t other = labels[static_cast<size_t>(mixes[i].other)];
+    const bool own_is_larger = mixes[i].share >= 0.5F;
+    mixed.labels[i] = own_is_larger ? labels[i] : other;
+    mixed.others[i] = own_is_larger ? other : labels[i];
+    mixed.shares[i] = own_is_larger ? mixes[i].share : 1.0F - mixes[i].share;
+  }
+  return mixed;
+}
+
 Supervision BatchInput::Targets(c10::Device device) const {
   Supervision supervision;
-  supervision.labels = Labels(device);
   supervision.mean = options.mean;
   supervision.std = options.std;
+  const MixedLabels mixed = LabelsAfterMixing();
+  supervision.labels = LabelTensor(mixed.labels, device);
+  if (mixed.others.empty()) return supervision;
+  supervision.other_labels = LabelTensor(mixed.others, device);
+  supervision.label_shares = at::tensor(at::ArrayRef<float>(mixed.shares), at::kFloat).to(device);
   return supervision;
 }
 

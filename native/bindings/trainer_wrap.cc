@@ -9,6 +9,7 @@
 #include "coded_error.h"
 #include "features_wrap.h"
 #include "options.h"
+#include "prepared_wrap.h"
 #include "tensors.h"
 #include "training_state.h"
 
@@ -261,11 +262,15 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
         info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+        [state = state(), batch = PreparedWrap::ReadStepBatch(info[0].As<Napi::Object>()),
          learning_rates = ReadLearningRates(info[1]), clip_norm = ReadOptional(info[2]),
-         cancelled = data.executor.cancelled()] {
+         cancelled = data.executor.cancelled()]() mutable {
           const c10::Device device = state->model->device;
-          return state->strategy->Step(batch.Images(device), batch.Targets(device), learning_rates,
+          at::Tensor images = batch->Images(device);
+          Supervision supervision = batch->Targets(device);
+          // The step works on floats of its own; a prepared batch that was disposed is free now.
+          batch.reset();
+          return state->strategy->Step(std::move(images), std::move(supervision), learning_rates,
                                        clip_norm, cancelled);
         },
         [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });

@@ -45,6 +45,7 @@ export interface LocalConfig {
   /** Numbers of units before each cut. */
   readonly cuts: readonly number[]
   readonly decoder: 'none' | 'linear' | 'conv'
+  readonly mixed?: boolean
   readonly modules: readonly {
     readonly units: readonly string[]
     readonly parameterCount: number
@@ -76,11 +77,42 @@ export interface LocalGolden {
   readonly convDecoder: { readonly hidden: number }
   /** By step. */
   readonly labels: readonly (readonly number[])[]
+  /** By step, for configs that are `mixed`. */
+  readonly mixed: readonly {
+    readonly otherLabels: readonly number[]
+    readonly labelShares: readonly number[]
+  }[]
   readonly configs: Readonly<Record<string, LocalConfig>>
+}
+
+export interface AugmentGolden {
+  readonly randAugment: readonly {
+    readonly magnitude: number
+    readonly height: number
+    readonly width: number
+    /** Bytes in hexadecimal, planar RGB. */
+    readonly image: string
+    readonly operations: readonly { readonly name: string; value: number; readonly crc32: number }[]
+    readonly crc32OfPairs: readonly number[]
+  }[]
+  readonly crops: {
+    readonly height: number
+    readonly width: number
+    readonly images: string
+    readonly cases: readonly {
+      readonly seed: number
+      readonly cropPadding: number
+      readonly cropMode: 'reflect' | 'zero'
+      readonly flip: boolean
+      /** Of all images together. */
+      readonly crc32: number
+    }[]
+  }
 }
 
 export function readGolden(name: 'swin'): SwinGolden
 export function readGolden(name: 'local'): LocalGolden
+export function readGolden(name: 'augment'): AugmentGolden
 export function readGolden(name: string): unknown {
   const file = new URL(`../../../test/fixtures/golden/${name}.json`, import.meta.url)
   return JSON.parse(readFileSync(fileURLToPath(file), 'utf8'))

@@ -99,7 +99,7 @@ test('normalisation and augmentation that make no sense', async () => {
     [{ augment: { seed: 0.5 } }, '`augment.seed`', '0.5'],
     [{ augment: { seed: 'x' } }, '`augment.seed`', '"x"'],
     [{ augment: null }, '`augment`', 'null'],
-    [{ augment: { crop: 4 } }, '"crop"', 'cropPadding, flip, seed'],
+    [{ augment: { crop: 4 } }, '"crop"', 'cropPadding, cropMode, flip'],
   ] as const) {
     const batch = untyped<ImageBatch>({ ...byteBatch(2), ...extra })
     await rejects(() => trainer.step(batch), 'ERR_CONFIG', name, value)
@@ -454,20 +454,26 @@ test('options of random wrong types never crash and are always told', async () =
     }
   }
   const trainer = await LocalTrainer.create(model, { modules: 2 })
-  for (const name of ['images', 'labels', 'height', 'width', 'mean', 'std', 'augment']) {
+  const fields = ['images', 'labels', 'height', 'width', 'mean', 'std', 'augment']
+  for (const name of [...fields, 'otherLabels', 'labelShares']) {
     for (const value of junk) {
       const batch = untyped<ImageBatch>({ ...byteBatch(2), [name]: value })
       await tries(async () => void (await trainer.step(batch, { learningRate: 0 })))
     }
   }
-  for (const name of ['cropPadding', 'flip', 'seed']) {
+  const augmentation = [
+    ...['cropPadding', 'cropMode', 'flip', 'randAugmentOps', 'randAugmentMagnitude', 'erasing'],
+    ...['mixup', 'cutmix', 'mixProbability', 'seed'],
+  ]
+  for (const name of augmentation) {
     for (const value of junk) {
       const batch = untyped<ImageBatch>({ ...byteBatch(2), augment: { [name]: value } })
       await tries(async () => void (await trainer.step(batch, { learningRate: 0 })))
     }
   }
   // A handful happens to be valid, such as a mean of -Infinity never, a labelWeight of 0.5 always.
-  assert.ok(refused > 0.9 * (swin.length + local.length + 10) * junk.length, `refused ${refused}`)
+  const names = swin.length + local.length + fields.length + 2 + augmentation.length
+  assert.ok(refused > 0.9 * names * junk.length, `refused ${refused} of ${names * junk.length}`)
   await trainer.step(floatBatch(2))
   model.dispose()
 })

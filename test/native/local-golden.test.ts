@@ -36,10 +36,11 @@ function labelled(step: number) {
   return { images: imagesOf(step, batch, sizes.imageSize), labels: golden.labels[step] as number[] }
 }
 
-function drive(trainer: Trainer): Driver {
+function drive(trainer: Trainer, mixed = false): Driver {
+  const batchOf = (step: number) => ({ ...labelled(step), ...(mixed && golden.mixed[step]) })
   return {
     modules: trainer.modules,
-    step: (step) => trainer.step(labelled(step), { learningRate }),
+    step: (step) => trainer.step(batchOf(step), { learningRate }),
     readAuxiliary: () => trainer.readAuxiliary(),
     writeAuxiliary: (values) => trainer.writeAuxiliary(values),
     dispose: () => trainer.dispose(),
@@ -65,6 +66,7 @@ async function makeDriver(
       method: config.decoder === 'none' ? 'greedy' : 'paper',
       ...(chunkSize !== undefined && { chunkSize }),
     }),
+    config.mixed,
   )
 }
 

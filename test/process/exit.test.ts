@@ -44,6 +44,14 @@ test('process.exit() in the middle of a step ends with the given code', () =>
     assert.is(ended.stderr, '')
   }))
 
+test('process.exit() while a batch is prepared ends with the given code', async () => {
+  for (const milliseconds of [0, 20, 60, 150, 300]) {
+    const ended = await run([fixture('prepare'), String(milliseconds)])
+    endedWith(ended, 7)
+    assert.is(ended.stderr, '')
+  }
+})
+
 test("process.exit() in the middle of a worker's step ends with the given code", async () => {
   const ended = await run([fixture('train'), 'exit-worker', '0'])
   endedWith(ended, 7)

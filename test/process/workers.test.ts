@@ -95,6 +95,18 @@ test('terminate() while results arrive does no harm', async () => {
   assert.is((await trainHere()).length, STEPS)
 })
 
+test('terminate() while a batch is prepared ends the worker and frees its memory', async () => {
+  await trainHere()
+  const before = memory.allocated()
+  for (let i = 0; i < 8; i++) {
+    const worker = new Worker(fixture('prepare'))
+    await once(worker, 'message')
+    await new Promise((resolve) => setTimeout(resolve, 37 * i))
+    assert.is(await worker.terminate(), 1)
+    assert.is(memory.allocated(), before, `terminated in round ${i}`)
+  }
+})
+
 test('terminate() while the addon loads or a network is made does no harm', async () => {
   for (const turns of [0, 2000, 20_000]) {
     const worker = start({ steps: 1, slow: true })

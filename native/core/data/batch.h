@@ -1,10 +1,15 @@
-// From stored bytes to a normalised batch on the native thread: uint8 images in, float images out.
+// From stored bytes to the network's input, in two parts. AugmentPixels works on bytes in plain
+// loops, so that a batch is prepared beside a step without a team of threads of its own;
+// ToNetworkInput is short, gives floats, and belongs to the step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+
+#include "data/augmentation.h"
 
 namespace localformer {
 
@@ -12,15 +17,15 @@ struct BatchOptions {
   int64_t image_size = 32;  // Side of the result; the stored images are resized bilinearly.
   std::array<double, 3> mean = {0.0, 0.0, 0.0};  // Per channel, of values in [0, 1].
   std::array<double, 3> std = {1.0, 1.0, 1.0};
-  // Random crop from the image padded by this many reflected pixels, before resizing; 0: none.
-  int64_t crop_padding = 0;
-  // Mirror every second image on average.
-  bool flip = false;
-  uint64_t seed = 0;  // Of crop and flip; one number per batch.
+  Augmentation augment;
 };
 
-// `pixels`: count * 3 * height * width bytes, planar RGB. Returns float [count, 3, S, S].
-at::Tensor PrepareImages(const uint8_t* pixels, int64_t count, int64_t height, int64_t width,
-                         const BatchOptions& options);
+// `pixels`: count * 3 * height * width bytes, planar RGB. Returns them cropped, flipped and
+// RandAugmented, uint8 [count, 3, height, width]; a copy in any case. Throws Cancelled.
+at::Tensor AugmentPixels(const uint8_t* pixels, int64_t count, int64_t height, int64_t width,
+                         const Augmentation& options, const std::atomic<bool>* cancelled);
+
+// uint8 [count, 3, height, width] normalised, resized, erased and mixed: float [count, 3, S, S].
+at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options);
 
 }  // namespace localformer

@@ -29,6 +29,16 @@ at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, doub
                                 /*ignore_index=*/-100, smoothing);
 }
 
+at::Tensor MixedCrossEntropy(const at::Tensor& logits, const at::Tensor& labels,
+                             const at::Tensor& other_labels, const at::Tensor& shares,
+                             double smoothing) {
+  const auto loss = [&](const at::Tensor& of) {
+    return at::cross_entropy_loss(logits, of, /*weight=*/{}, at::Reduction::None,
+                                  /*ignore_index=*/-100, smoothing);
+  };
+  return at::lerp(loss(other_labels), loss(labels), shares).mean();
+}
+
 at::Tensor ReconstructionLoss(const at::Tensor& prediction, const at::Tensor& target, Target kind,
                               Distance distance) {
   if (distance == Distance::kBce) return at::binary_cross_entropy_with_logits(prediction, target);

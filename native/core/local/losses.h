@@ -24,6 +24,12 @@ Distance ParseDistance(const std::string& word);
 // Mean cross-entropy of logits [B, classes], labels int64 [B].
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing);
 
+// The same of mixed samples: mean of share * CE(labels) + (1 - share) * CE(other_labels); share
+// float [B] in [0, 1] (mixup, arXiv 1710.09412; cutmix, arXiv 1905.04899).
+at::Tensor MixedCrossEntropy(const at::Tensor& logits, const at::Tensor& labels,
+                             const at::Tensor& other_labels, const at::Tensor& shares,
+                             double smoothing);
+
 // `prediction` and `target` have one shape; of an image the prediction holds the pixels' logits.
 at::Tensor ReconstructionLoss(const at::Tensor& prediction, const at::Tensor& target, Target kind,
                               Distance distance);

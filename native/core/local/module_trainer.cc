@@ -23,6 +23,14 @@ int64_t CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
   return logits.argmax(1).eq(labels).sum().item<int64_t>();
 }
 
+at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, double smoothing) {
+  if (!supervision.other_labels.defined()) {
+    return CrossEntropy(logits, supervision.labels, smoothing);
+  }
+  return MixedCrossEntropy(logits, supervision.labels, supervision.other_labels,
+                           supervision.label_shares, smoothing);
+}
+
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -62,6 +70,10 @@ const char* PhaseName(Phase phase) {
 Supervision Supervision::Slice(int64_t begin, int64_t end) const {
   Supervision part = *this;
   part.labels = labels.slice(0, begin, end);
+  if (other_labels.defined()) {
+    part.other_labels = other_labels.slice(0, begin, end);
+    part.label_shares = label_shares.slice(0, begin, end);
+  }
   if (patches.defined()) part.patches = patches.slice(0, begin, end);
   return part;
 }
@@ -149,8 +161,7 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& sup
     phase_ = Phase::kForward;
     *output = Forward(std::move(features), context);
     const at::Tensor logits = Classify(*output, context);
-    result.label_loss =
-        CrossEntropy(logits, supervision.labels, options_.label_smoothing).item<double>();
+    result.label_loss = LabelLoss(logits, supervision, options_.label_smoothing).item<double>();
     result.correct = CountCorrect(logits, supervision.labels);
   } catch (const c10::OutOfMemoryError&) {
     throw OutOfMemory(device, name_, PhaseName(phase_));
@@ -205,7 +216,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   result->penalty += share * pass->energy();
   phase_ = Phase::kLosses;
   at::Tensor gradient =
-      last() ? ClassifierGradient(pass->output(), supervision.labels, share, result)
+      last() ? ClassifierGradient(pass->output(), supervision, share, result)
              : AuxiliaryGradient(pass->output(), features, supervision, share, context, result);
   features.reset();
   CheckFinite(*result);
@@ -214,12 +225,13 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   return pass->output();
 }
 
-at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output, const at::Tensor& labels,
-                                             double share, ModuleStepResult* result) const {
+at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
+                                             const Supervision& supervision, double share,
+                                             ModuleStepResult* result) const {
   const at::Tensor logits = output.detach().requires_grad_(true);
-  const at::Tensor loss = CrossEntropy(logits, labels, options_.label_smoothing);
+  const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
   result->label_loss += share * loss.item<double>();
-  result->correct += CountCorrect(logits, labels);
+  result->correct += CountCorrect(logits, supervision.labels);
   (loss * share).backward();
   return logits.grad();
 }
@@ -241,7 +253,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     const Supervision part = supervision.Slice(begin, end);
     {
       const at::Tensor logits = head_->Forward(x, context);
-      const at::Tensor loss = CrossEntropy(logits, part.labels, options_.label_smoothing);
+      const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
       result->label_loss += share * loss.item<double>();
       result->correct += CountCorrect(logits, part.labels);
       (loss * (share * options_.label_weight)).backward();

@@ -51,7 +51,11 @@ const char* PhaseName(Phase phase);
 
 // What the losses compare with.
 struct Supervision {
-  at::Tensor labels;  // int64 [B]
+  at::Tensor labels;  // int64 [B]; of a mixed sample what counts as the right answer
+  // What mixed samples are besides, int64 [B], and the share of `labels`, float [B]; else
+  // undefined.
+  at::Tensor other_labels;
+  at::Tensor label_shares;
   at::Tensor
       patches;  // The normalised images cut into patches, for target `image`; else undefined.
   std::array<double, 3> mean{};  // Of the normalisation, by channel; pixels in [0, 1].
@@ -138,8 +142,8 @@ class ModuleTrainer {
                        const ForwardContext& context, ModuleStepResult* result);
   // Cross-entropy of the classifier, the last module's loss; returns its gradient with respect to
   // the logits.
-  at::Tensor ClassifierGradient(const at::Tensor& output, const at::Tensor& labels, double share,
-                                ModuleStepResult* result) const;
+  at::Tensor ClassifierGradient(const at::Tensor& output, const Supervision& supervision,
+                                double share, ModuleStepResult* result) const;
   // Losses on the detached output, one after the other over chunks of the samples; returns their
   // gradient with respect to the output (METHOD 4.3). `features`: the module's input where that is
   // the target.
