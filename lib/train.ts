@@ -1,10 +1,11 @@
 // The training loop as an asynchronous generator of events: dataset -> batches -> steps -> events.
 import type { z } from 'zod'
+import { CROP_MODES, MOST_OPS } from './augmentation.js'
+import { oneAhead } from './batch-ahead.js'
 import {
-  type Batch,
   type BatchOptions,
   batchCount,
-  batches,
+  batchIndices,
   type Dataset,
   type ImageSplit,
 } from './datasets/dataset.js'
@@ -12,6 +13,7 @@ import { fingerprint } from './datasets/fingerprint.js'
 import { expected, LocalformerError } from './errors.js'
 import { checkSplit, type Evaluation, evaluate, firstImages } from './evaluate.js'
 import type { ModuleStep } from './module-trainer.js'
+import type { PreparedBatch } from './prepared-batch.js'
 import {
   checkIdentity,
   type EpochSums,
@@ -55,10 +57,24 @@ export interface TrainOptions {
   readonly evaluateEvery?: number
   /** Of the order of the images, crops and flips; default 0. */
   readonly seed?: number
-  /** Random crop after reflecting so many pixels at each edge; default 4. */
+  /** Random crop after padding so many pixels at each edge; default 4. */
   readonly cropPadding?: number
   /** Mirror half of the images; default true. */
   readonly flip?: boolean
+  /** What the crop's edge is padded with: the image reflected, or black; default `reflect`. */
+  readonly cropMode?: (typeof CROP_MODES)[number]
+  /** Operations of RandAugment on each image, 0 to 16; default 0. */
+  readonly randAugmentOps?: number
+  /** Of RandAugment, 0 to 10; default 9. */
+  readonly randAugmentMagnitude?: number
+  /** Share of the images with an erased rectangle; default 0. */
+  readonly erasing?: number
+  /** Alpha of mixup, 0 turns it off; default 0. */
+  readonly mixup?: number
+  /** Alpha of cutmix, 0 turns it off; default 0. With mixup an image takes either. */
+  readonly cutmix?: number
+  /** Share of the images that mixup or cutmix mix; default 1. */
+  readonly mixProbability?: number
   /** Stops after so many steps, for `sequential` of each module; default: with the epochs. */
   readonly maxSteps?: number
   /** Only the first so many training images; default: all. */
@@ -80,7 +96,7 @@ export interface TrainOptions {
 }
 
 export interface ModuleProgress extends ModuleStep {
-  /** Of the module's head on the batch. */
+  /** Of the module's head on the batch; a mixed image counts as what it mostly is. */
   readonly accuracy: number
 }
 
@@ -154,6 +170,13 @@ const schema = lazy(() =>
     seed: integer(0).default(0),
     cropPadding: integer(0).default(4),
     flip: boolean().default(true),
+    cropMode: oneOf(CROP_MODES).default('reflect').describe('Padding of the crop'),
+    randAugmentOps: integer(0, MOST_OPS).default(0).describe('Operations of RandAugment'),
+    randAugmentMagnitude: number(0, { max: 10 }).default(9).describe('RandAugment, 0 to 10'),
+    erasing: number(0, { max: 1 }).default(0).describe('Share of images with an erased box'),
+    mixup: number(0).default(0).describe('Alpha of mixup, 0: off'),
+    cutmix: number(0).default(0).describe('Alpha of cutmix, 0: off'),
+    mixProbability: number(0, { max: 1 }).default(1).describe('Share of images that are mixed'),
     maxSteps: integer(1).optional(),
     trainLimit: integer(1).optional(),
     testLimit: integer(0).optional(),
@@ -383,11 +406,8 @@ async function* runEpoch(
   const { epoch, phases, options, means } = run
   const { activeModule } = phase
   const start = performance.now()
-  // Of a run that goes on in the middle of an epoch the first ones are done.
-  let skipped = run.stepInEpoch
-  for (const batch of batches(run.split, { ...run.order, epoch })) {
-    if (skipped-- > 0) continue
-    if (run.step === end) break
+  for await (const batch of oneAhead(preparations(run, end))) {
+    using _ = batch
     options.signal?.throwIfAborted()
     const event = await runStep(run, phase, end, batch)
     means.add(event.modules)
@@ -401,19 +421,38 @@ async function* runEpoch(
   yield { type: 'epoch', epoch, epochs, activeModule, modules: means.take(), seconds }
 }
 
-async function runStep(run: Run, phase: Phase, end: number, batch: Batch) {
-  const { options: o, split, stepsPerPhase, phases } = run
-  const { images, labels } = batch
-  const { height, width, mean, std } = split
-  // One seed a batch, so that a step's augmentation does not depend on the steps before it.
-  const seed = (o.seed % 2 ** 28) * 2 ** 24 + run.step
-  const augment = { cropPadding: o.cropPadding, flip: o.flip, seed }
+/** How each batch of an epoch is prepared, from the run's step to its phase's end. */
+function* preparations(run: Run, end: number) {
+  const { trainer, split, order, epoch, options: o } = run
+  const { cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude } = o
+  const { erasing, mixup, cutmix, mixProbability } = o
+  let { step } = run
+  // Of a run that goes on in the middle of an epoch the first ones are done.
+  let skipped = run.stepInEpoch
+  for (const indices of batchIndices(split, { ...order, epoch })) {
+    if (skipped-- > 0) continue
+    if (step === end) return
+    // One seed a batch, so that a step's augmentation does not depend on the steps before it.
+    const seed = (o.seed % 2 ** 28) * 2 ** 24 + step++
+    const augment = {
+      ...{ cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude },
+      ...{ erasing, mixup, cutmix, mixProbability, seed },
+    }
+    yield () => trainer.prepare({ split, indices, augment })
+  }
+}
+
+async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch) {
+  const { stepsPerPhase, phases } = run
   const rates = ratesAt(run.step - (end - stepsPerPhase), phase, run)
   const started = performance.now()
-  const result = await run.trainer.step(
-    { images, labels, height, width, mean, std, augment },
-    { learningRate: rates, ...(o.clipNorm === undefined ? {} : { clipNorm: o.clipNorm }) },
-  )
+  const stepping = run.trainer.step(batch, {
+    learningRate: rates,
+    ...(run.options.clipNorm === undefined ? {} : { clipNorm: run.options.clipNorm }),
+  })
+  // The step holds what it needs; with this reference gone it frees the bytes once they are floats.
+  batch.dispose()
+  const result = await stepping
   const seconds = (performance.now() - started) / 1000
   const { peakAllocatedBytes, peakReservedBytes } = result
   run.step++
@@ -427,10 +466,10 @@ async function runStep(run: Run, phase: Phase, end: number, batch: Batch) {
     learningRate: Math.max(...rates.map((rate) => rate ?? 0)),
     modules: result.modules.map((module) => ({
       ...module,
-      accuracy: module.correct / labels.length,
+      accuracy: module.correct / batch.count,
     })),
     ...{ peakAllocatedBytes, peakReservedBytes, seconds },
-    imagesPerSecond: labels.length / seconds,
+    imagesPerSecond: batch.count / seconds,
   } satisfies TrainEvent
 }
 

@@ -176,6 +176,18 @@ export function batchCount(split: ImageSplit, options: BatchOptions): number {
  * @throws {LocalformerError} `ERR_CONFIG` for an option out of range, when called and not at the first batch.
  */
 export function batches(split: ImageSplit, options: BatchOptions): IterableIterator<Batch> {
+  return drawBatches(split, batchIndices(split, options))
+}
+
+/**
+ * The same pass as places in the split: what a batch holds, without its images.
+ *
+ * @throws {LocalformerError} as {@link batches}.
+ */
+export function batchIndices(
+  split: ImageSplit,
+  options: BatchOptions,
+): IterableIterator<Uint32Array> {
   const { batchSize, seed = 0, epoch = 0, shuffle = false } = options
   if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
     throw new LocalformerError(
@@ -194,18 +206,21 @@ export function batches(split: ImageSplit, options: BatchOptions): IterableItera
   const order = shuffle
     ? shuffledIndices(split.count, seed, epoch)
     : Uint32Array.from({ length: split.count }, (_, index) => index)
-  return drawBatches(split, order, batchSize, batchCount(split, options))
+  return cutOrder(order, batchSize, batchCount(split, options))
 }
 
-function* drawBatches(
-  split: ImageSplit,
+function* cutOrder(
   order: Uint32Array,
   batchSize: number,
   total: number,
-): IterableIterator<Batch> {
+): IterableIterator<Uint32Array> {
   for (let number = 0; number < total; number++) {
-    yield takeImages(split, order.slice(number * batchSize, (number + 1) * batchSize))
+    yield order.slice(number * batchSize, (number + 1) * batchSize)
   }
+}
+
+function* drawBatches(split: ImageSplit, places: Iterable<Uint32Array>): IterableIterator<Batch> {
+  for (const indices of places) yield takeImages(split, indices)
 }
 
 /** Copies the images at `indices` (each below `split.count`) into a batch. */
