@@ -68,11 +68,7 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
   if (!(images instanceof Uint8Array) && !(images instanceof Float32Array)) {
     throw shapeError('a Uint8Array or a Float32Array', 'images', images)
   }
-  for (const [name, side] of Object.entries({ height, width })) {
-    if (!Number.isInteger(side) || side < 1) {
-      throw shapeError('a whole number of at least 1', name, side)
-    }
-  }
+  checkSides({ height, width })
   const count = images.length / (3 * height * width)
   if (!Number.isInteger(count) || count === 0) {
     throw shapeError(
@@ -121,18 +117,23 @@ export function splitToNativeBatch(batch: SplitBatch, input: InputShape): Native
   if (typeof split !== 'object' || split === null || !(split.images instanceof Uint8Array)) {
     throw shapeError('a split of a data set', 'split', split)
   }
-  const { height, width, images } = split
+  const { height, width, images, labels } = split
+  checkSides({ height, width })
+  if (images.length !== split.count * 3 * height * width || labels?.length !== split.count) {
+    const what = `${split.count} x 3 x ${height} x ${width} bytes and ${split.count} labels`
+    throw shapeError(what, 'split', `${images.length} and ${labels?.length}`)
+  }
   const count = (indices as ArrayLike<number> | null | undefined)?.length ?? 0
   if (count === 0) throw shapeError('at least one place in the split', 'indices', indices)
   const places = new Uint32Array(count)
-  const classes = new Int32Array(count)
+  const classes: number[] = []
   for (let i = 0; i < count; i++) {
     const place = indices[i]
     if (place === undefined || !Number.isInteger(place) || place < 0 || place >= split.count) {
       throw shapeError(`a place from 0 to ${split.count - 1}`, `indices[${i}]`, place)
     }
     places[i] = place
-    classes[i] = split.labels[place] as number
+    classes.push(labels[place] as number)
   }
   return {
     ...{ count, height, width, imageSize: input.imageSize, images, indices: places },
@@ -224,6 +225,13 @@ function channels(values: readonly number[] | undefined, name: string, fallback:
     )
   }
   return values
+}
+
+function checkSides(sides: { readonly height: number; readonly width: number }): void {
+  for (const [name, side] of Object.entries(sides)) {
+    if (Number.isInteger(side) && side >= 1) continue
+    throw shapeError('a whole number of at least 1', name, side)
+  }
 }
 
 function shapeError(what: string, name: string, received: unknown): LocalformerError {

@@ -126,6 +126,10 @@ test('places in a split', async () => {
     await refused({ indices: [0, index] }, '`indices[1]`')
   for (const indices of [[], undefined, null, 3]) await refused({ indices }, '`indices`')
   for (const wrong of [undefined, null, {}, 'train']) await refused({ split: wrong }, '`split`')
+  for (const wrong of [{ count: 3 }, { width: 5 }, { labels: undefined }]) {
+    await refused({ split: { ...split, ...wrong } }, '`split`')
+  }
+  await refused({ split: { ...split, height: -4 } }, '`height`')
   const few = { imageSize: 4, classes: 2 }
   await rejects(() => splitToNativeBatch({ split, indices: [1] }, few), 'ERR_DATASET')
 })
