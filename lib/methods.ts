@@ -120,17 +120,19 @@ export interface LocalOptions extends OptimizationOptions {
   readonly perModule?: readonly (OptimizerOptions | null)[]
 }
 
-const optimizerShape = lazy(() => ({
-  optimizer: oneOf(OPTIMIZERS),
-  weightDecay: number(0),
-  betas: zod().tuple([number(0, { below: 1 }), number(0, { below: 1 })], {
-    error: 'two numbers below 1',
-  }),
-  eps: number(Number.MIN_VALUE),
-  momentum: number(0, { below: 1 }),
+/** @internal The optimizer's options by their names, without defaults. */
+export const optimizerShape = lazy(() => ({
+  optimizer: oneOf(OPTIMIZERS).describe("sgd has Nesterov's momentum"),
+  weightDecay: number(0).describe('Not on 1-D parameters and bias tables'),
+  betas: zod()
+    .tuple([number(0, { below: 1 }), number(0, { below: 1 })], { error: 'two numbers below 1' })
+    .describe("AdamW's decay rates of the moments"),
+  eps: number(Number.MIN_VALUE).describe("AdamW's epsilon"),
+  momentum: number(0, { below: 1 }).describe("SGD's momentum"),
 }))
 
-const optimization = lazy(() => {
+/** @internal The same with their defaults, and what is the same for every method. */
+export const optimizationShape = lazy(() => {
   const shape = optimizerShape()
   return {
     optimizer: shape.optimizer.default('adamw'),
@@ -138,7 +140,7 @@ const optimization = lazy(() => {
     betas: shape.betas.default([0.9, 0.999]),
     eps: shape.eps.default(1e-8),
     momentum: shape.momentum.default(0.9),
-    labelSmoothing: number(0, { below: 1 }).default(0),
+    labelSmoothing: number(0, { below: 1 }).default(0).describe('Of the cross-entropy'),
     recompute: oneOf(RECOMPUTE).default('none'),
     accumulate: integer(1).default(1),
     dtype: oneOf(DTYPES).default('float32'),
@@ -154,7 +156,7 @@ const weight = () => {
 
 const localSchema = lazy(() =>
   zod().object({
-    ...optimization(),
+    ...optimizationShape(),
     method: oneOf(['paper', 'infopro', 'greedy', 'trgl']).default('paper'),
     modules: integer(1, 1024).optional(),
     split: zod()
@@ -192,7 +194,7 @@ const localSchema = lazy(() =>
   }),
 )
 
-const backpropSchema = lazy(() => zod().object(optimization()))
+const backpropSchema = lazy(() => zod().object(optimizationShape()))
 
 type ParsedLocal = z.output<ReturnType<typeof localSchema>>
 
@@ -312,6 +314,9 @@ export interface RunSpec extends Omit<ResolvedLocalOptions, 'method'> {
 interface SpecKey {
   readonly option: keyof LocalOptions
   readonly read: (value: string) => unknown
+  readonly help: string
+  /** The values there are, where they are words. */
+  readonly words?: readonly string[]
   /** Is there such a choice for `backprop` too? */
   readonly shared?: boolean
 }
@@ -326,25 +331,39 @@ const cuts = (value: string) =>
     ? value
     : value.split('+').map((cut) => (/^\d+$/.test(cut) ? Number(cut) : cut))
 
-/** Keys of a run spec and the options they set. */
-const SPEC_KEYS: Readonly<Record<string, SpecKey>> = {
-  split: { option: 'split', read: cuts },
-  target: { option: 'target', read: word },
-  decoder: { option: 'decoder', read: word },
-  hidden: { option: 'decoderHidden', read: Number },
-  'decoder-depth': { option: 'decoderDepth', read: Number },
-  head: { option: 'head', read: word },
-  'head-hidden': { option: 'headHidden', read: Number },
-  'head-depth': { option: 'headDepth', read: Number },
-  distance: { option: 'distance', read: word },
-  a: { option: 'labelWeight', read: weights },
-  b: { option: 'reconstructionWeight', read: weights },
-  c: { option: 'penaltyWeight', read: Number },
-  sample: { option: 'sample', read: Number },
-  chunk: { option: 'chunkSize', read: Number },
-  recompute: { option: 'recompute', read: word, shared: true },
-  accumulate: { option: 'accumulate', read: Number, shared: true },
-  dtype: { option: 'dtype', read: word, shared: true },
+/** @internal Keys of a run spec and the options they set. */
+export const SPEC_KEYS: Readonly<Record<string, SpecKey>> = {
+  split: { option: 'split', read: cuts, help: 'stages, balanced, blocks or cuts joined by +' },
+  target: { option: 'target', read: word, help: 'What is reconstructed', words: TARGETS },
+  decoder: { option: 'decoder', read: word, help: 'What reconstructs it', words: DECODERS },
+  hidden: { option: 'decoderHidden', read: Number, help: 'Channels of decoder conv' },
+  'decoder-depth': { option: 'decoderDepth', read: Number, help: 'Blocks of decoder transformer' },
+  head: {
+    option: 'head',
+    read: word,
+    help: "Tells the class from a module's output",
+    words: HEADS,
+  },
+  'head-hidden': { option: 'headHidden', read: Number, help: 'Width of head mlp' },
+  'head-depth': { option: 'headDepth', read: Number, help: 'Blocks of head transformer' },
+  distance: { option: 'distance', read: word, help: 'Compares with the target', words: DISTANCES },
+  a: { option: 'labelWeight', read: weights, help: 'Weight of the labels, or a range 0..2' },
+  b: { option: 'reconstructionWeight', read: weights, help: 'Weight of the reconstruction' },
+  c: { option: 'penaltyWeight', read: Number, help: 'Weight of the penalty of trgl' },
+  sample: { option: 'sample', read: Number, help: 'Share of the tokens that are reconstructed' },
+  chunk: { option: 'chunkSize', read: Number, help: 'Samples in a chunk of the auxiliary losses' },
+  recompute: {
+    ...{ option: 'recompute', read: word, shared: true, words: RECOMPUTE },
+    help: 'What is computed again in the backward pass',
+  },
+  accumulate: {
+    ...{ option: 'accumulate', read: Number, shared: true },
+    help: 'Micro-batches of a step',
+  },
+  dtype: {
+    ...{ option: 'dtype', read: word, shared: true, words: DTYPES },
+    help: 'Of matrix products and convolutions',
+  },
 }
 
 /**

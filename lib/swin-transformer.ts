@@ -79,20 +79,29 @@ const perStage = () =>
 
 const schema = lazy(() =>
   zod().object({
-    variant: oneOf(Object.keys(VARIANTS) as [Variant, ...Variant[]]).default('tiny'),
-    imageSize: integer(1, 4096).default(224),
-    patchSize: integer(1, 64).default(4),
-    windowSize: integer(1, 64).optional(),
-    embedDim: integer(1, 4096).optional(),
-    depths: perStage().optional(),
-    heads: perStage().optional(),
-    mlpRatio: number(0.25, { max: 16 }).default(4),
-    dropPath: number(0, { below: 1 }).default(0),
+    variant: oneOf(Object.keys(VARIANTS) as [Variant, ...Variant[]])
+      .default('tiny')
+      .describe('Sizes of the network'),
+    imageSize: integer(1, 4096).default(224).describe("Side of the network's input in pixels"),
+    patchSize: integer(1, 64).default(4).describe('Side of a patch in pixels'),
+    windowSize: integer(1, 64)
+      .optional()
+      .describe('Side of an attention window in tokens; default: what fits'),
+    embedDim: integer(1, 4096)
+      .optional()
+      .describe("Width of the first stage; default: the variant's"),
+    depths: perStage().optional().describe("Blocks in each stage; default: the variant's"),
+    heads: perStage().optional().describe("Attention heads in each stage; default: the variant's"),
+    mlpRatio: number(0.25, { max: 16 }).default(4).describe("Width of the MLP over its input's"),
+    dropPath: number(0, { below: 1 }).default(0).describe('Stochastic depth of the last block'),
     classes: integer(1, 100_000).default(10),
     device: zod().string({ error: 'cpu, cuda, cuda:N or auto' }).default('auto'),
     seed: integer(0).default(0),
   }),
 )
+
+/** @internal Each option by its name, for the configuration and the command line. */
+export const swinShape = () => schema().shape
 
 /**
  * Sizes with every default filled in.

@@ -155,31 +155,36 @@ export type TrainEvent =
 
 const schema = lazy(() =>
   zod().object({
-    schedule: oneOf(SCHEDULES).default('together'),
-    epochs: integer(1).default(1),
-    batchSize: integer(1).default(128),
+    schedule: oneOf(SCHEDULES)
+      .default('together')
+      .describe('All modules in a step, or one after the other'),
+    epochs: integer(1).default(1).describe('Passes over the training images'),
+    batchSize: integer(1).default(128).describe('Images in a batch'),
     learningRate: zod()
       .union([number(0), zod().array(number(0))], {
         error: 'a number of at least 0, or a list of them, one a module,',
       })
-      .default(1e-3),
-    warmup: number(0, { max: 1 }).default(0.05),
+      .default(1e-3)
+      .describe('Highest one, or a list, one a module'),
+    warmup: number(0, { max: 1 })
+      .default(0.05)
+      .describe('Share of the steps in which the learning rate rises'),
     clipNorm: number(Number.MIN_VALUE).optional().describe("Largest norm of a module's gradients"),
     ema: number(0, { below: 1 }).optional().describe('Decay of an average of the weights'),
     evaluateEvery: integer(1).default(1).describe('Epochs from one evaluation to the next'),
-    seed: integer(0).default(0),
-    cropPadding: integer(0).default(4),
-    flip: boolean().default(true),
+    seed: integer(0).default(0).describe('Of the order of the images, crops and flips'),
+    cropPadding: integer(0).default(4).describe('Pixels around a random crop; 0: no crop'),
     cropMode: oneOf(CROP_MODES).default('reflect').describe('Padding of the crop'),
+    flip: boolean().default(true).describe('Mirror half of the images'),
     randAugmentOps: integer(0, MOST_OPS).default(0).describe('Operations of RandAugment'),
     randAugmentMagnitude: number(0, { max: 10 }).default(9).describe('RandAugment, 0 to 10'),
     erasing: number(0, { max: 1 }).default(0).describe('Share of images with an erased box'),
     mixup: number(0).default(0).describe('Alpha of mixup, 0: off'),
     cutmix: number(0).default(0).describe('Alpha of cutmix, 0: off'),
     mixProbability: number(0, { max: 1 }).default(1).describe('Share of images that are mixed'),
-    maxSteps: integer(1).optional(),
-    trainLimit: integer(1).optional(),
-    testLimit: integer(0).optional(),
+    maxSteps: integer(1).optional().describe('Steps after which to stop'),
+    trainLimit: integer(1).optional().describe('Only the first so many training images'),
+    testLimit: integer(0).optional().describe('Only the first so many test images; 0: none'),
     checkpointSteps: integer(1).optional().describe('Steps between checkpoints in an epoch'),
     state: zod()
       .custom<TrainingState>((value) => typeof value === 'object' && value !== null, {
@@ -189,6 +194,9 @@ const schema = lazy(() =>
     signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
   }),
 )
+
+/** @internal Each option by its name, for the configuration and the command line. */
+export const trainShape = () => schema().shape
 
 /** Options of a training run with every default filled in. */
 export type ResolvedTrainOptions = z.output<ReturnType<typeof schema>>

@@ -1,7 +1,13 @@
 // A run spec -> its trainer.
-import { modulesOfSpec, type OptimizationOptions, type RunSpec } from './methods.js'
+import {
+  type LocalOptions,
+  modulesOfSpec,
+  type OptimizationOptions,
+  type RunSpec,
+} from './methods.js'
 import type { SwinTransformer } from './swin-transformer.js'
 import { BackpropTrainer, LocalTrainer, type Trainer } from './trainers.js'
+import { definedOf } from './validate.js'
 
 /**
  * @param options What the spec does not say, for every method.
@@ -11,11 +17,15 @@ import { BackpropTrainer, LocalTrainer, type Trainer } from './trainers.js'
 export async function createTrainer(
   model: SwinTransformer,
   spec: RunSpec,
-  options: OptimizationOptions = {},
+  options: OptimizationOptions & Pick<LocalOptions, 'perModule'> = {},
   balanceFor?: number,
 ): Promise<Trainer> {
   const { method, given } = spec
-  if (method === 'backprop') return BackpropTrainer.create(model, { ...options, ...given })
+  if (method === 'backprop') {
+    const { perModule, ...all } = options
+    const own = definedOf(perModule?.[0] ?? {})
+    return BackpropTrainer.create(model, { ...all, ...own, ...given })
+  }
   return LocalTrainer.create(model, {
     ...options,
     ...given,
