@@ -12,6 +12,13 @@ export {
   type WrittenFile,
   writeCheckpoint,
 } from './checkpoint.js'
+export { createTraining, type Training } from './config/create.js'
+export { readConfig } from './config/file.js'
+export type { PresetName } from './config/preset-names.js'
+export { PRESETS, type Preset } from './config/presets.js'
+export { resolveConfig } from './config/resolve.js'
+export type { TrainingConfig, TrainingConfigInput } from './config/schema.js'
+export { configJsonSchema, configToYaml } from './config/text.js'
 export * as cuda from './cuda.js'
 export {
   type Batch,
