@@ -9,6 +9,8 @@ export interface GlobalOptions {
   quiet: boolean
   /** cpu, cuda, cuda:N or auto; checked before a command runs. */
   device: string
+  /** The same where it was given. */
+  givenDevice?: string | undefined
 }
 
 export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>

@@ -2,7 +2,7 @@
 // The command line's root: a strict list of command modules, one place that prints errors.
 import { constants } from 'node:os'
 import process from 'node:process'
-import yargs from 'yargs'
+import yargs, { type CommandModule } from 'yargs'
 import { Parser } from 'yargs/helpers'
 import { checkDeviceName } from '../device.js'
 import { isDebug } from '../environment.js'
@@ -30,16 +30,21 @@ export async function main(argv: readonly string[]): Promise<number> {
     })
     .option('device', {
       type: 'string',
-      default: 'auto',
+      defaultDescription: 'auto',
       global: true,
       requiresArg: true,
       describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
     })
-    .middleware(({ device }) => {
+    .middleware((options: { device?: string | undefined; givenDevice?: string | undefined }) => {
       checkGiven(argv, (parser as unknown as { getOptions(): ParsedOptions }).getOptions())
-      checkDeviceName(device)
+      // A configuration may name one, which only a flag that was given overrides.
+      options.givenDevice = options.device
+      options.device ??= 'auto'
+      checkDeviceName(options.device)
     })
-  for (const command of commands) parser = parser.command(command) as typeof parser
+  for (const command of commands) {
+    parser = parser.command(command as unknown as CommandModule) as typeof parser
+  }
   parser = parser
     .demandCommand(1, 'Expected a command; `localformer --help` lists them.')
     .strict()

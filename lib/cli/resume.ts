@@ -1,70 +1,55 @@
-// `train --resume`: the options of a run as they are kept in its folder, and back again.
+// `train --resume`: the configuration of a run as its folder keeps it, with what may be given anew.
+import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { Parser } from 'yargs/helpers'
+import { type ConfigFile, readConfigFile } from '../config/file.js'
+import { resolveLayers } from '../config/resolve.js'
+import type { TrainingConfig } from '../config/schema.js'
 import { LocalformerError } from '../errors.js'
-import { readRunConfig } from '../runs/run-folder.js'
+import { type ConfigArguments, configFlags, configOver, valueAt } from './config-flags.js'
 
-/** Of this call alone, and not of the run. */
-const OF_THE_CALL = ['json', 'quiet', 'resume', 'overwrite', 'runDir', '$0', '_']
-/** Decide no number: they may be given anew. */
-const FREE = ['device', 'checkpointEvery', 'checkpointSteps']
-
-type Arguments = Readonly<Record<string, unknown>>
-
-/** What a run folder keeps of a command's options. */
-export function recordedArguments(options: object): Arguments {
-  const entries = Object.entries(options).filter(
-    ([name, value]) => value !== undefined && !name.includes('-') && !OF_THE_CALL.includes(name),
-  )
-  return Object.fromEntries(entries)
-}
+/** Decide no number, or only its last digits, which is told: they may be given anew. */
+const FREE = ['device', 'threads', 'checkpoint-every', 'checkpoint-steps']
 
 /**
- * The options of the run in `folder`, with what was given now and is free to differ.
+ * The configuration of the run in `folder`, with what was given now and is free to differ.
  *
- * @param argv The command line.
  * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run; `ERR_CONFIG` that names
  *   each option that was given and is another one in the run.
  */
-export async function resumedArguments<T extends object>(
-  options: T,
+export async function resumedConfig(
+  argv: ConfigArguments,
   folder: string,
-  argv: readonly string[],
-): Promise<T> {
-  const { arguments: kept } = await readRunConfig(folder)
-  if (typeof kept !== 'object' || kept === null) {
-    throw new LocalformerError(
-      'ERR_CHECKPOINT',
-      `The config.json of ${folder} lacks the options of its run`,
-      {
-        hint: 'It was made by another version; begin the run anew with --overwrite.',
-      },
-    )
-  }
-  const run = kept as Arguments
-  const now = recordedArguments(options)
-  const given = Object.keys(Parser([...argv])).filter((name) => name in now)
-  const differing = given.filter(
-    (name) => !FREE.includes(name) && !isDeepStrictEqual(now[name], run[name]),
+): Promise<TrainingConfig> {
+  const file = await readRun(folder)
+  const before = resolveLayers([file.config], file.placeOf)
+  const now = configOver(file, argv)
+  const told = [...configFlags()].flatMap(([name, { path: at }]) => {
+    const [was, is] = [before, now].map((config) => located(name, valueAt(config, at)))
+    if (FREE.includes(name) || isDeepStrictEqual(was, is)) return []
+    return [`--${name} was ${JSON.stringify(was)} and is ${JSON.stringify(is)}`]
+  })
+  if (told.length === 0) return now
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `The run of ${folder} was begun otherwise: ${told.join('; ')}`,
+    { hint: 'With --resume the options are those of the run; leave the others out.' },
   )
-  if (differing.length > 0) {
-    const told = differing.map(
-      (name) =>
-        `--${hyphenated(name)} was ${JSON.stringify(run[name])} and is ${JSON.stringify(now[name])}`,
-    )
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      `The run of ${folder} was begun otherwise: ${told.join('; ')}`,
-      {
-        hint: 'With --resume the options are those of the run; leave the others out.',
-      },
-    )
-  }
-  const free = given.filter((name) => FREE.includes(name))
-  const anew = Object.fromEntries(free.map((name) => [name, now[name]]))
-  return { ...options, ...run, ...anew, runDir: folder }
 }
 
-function hyphenated(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+/** A place as the run folder keeps it, wherever the command runs. */
+function located(name: string, value: unknown): unknown {
+  const isPlace = name === 'data-dir' || name === 'init'
+  return isPlace && typeof value === 'string' ? path.resolve(value) : value
+}
+
+async function readRun(folder: string): Promise<ConfigFile> {
+  try {
+    return await readConfigFile(path.join(folder, 'config.json'))
+  } catch (cause) {
+    if (!(cause instanceof LocalformerError)) throw cause
+    throw new LocalformerError('ERR_CHECKPOINT', `${folder} holds no run: ${cause.message}`, {
+      cause,
+      hint: 'Name the folder of a run, e.g. runs/paper-4-20260101-120000.',
+    })
+  }
 }

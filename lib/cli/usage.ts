@@ -71,6 +71,11 @@ function hintOf(text: string, usage: Usage): string | undefined {
 function rephrase(text: string, usage: Usage): string {
   const value = /^Not enough arguments following: (.*)$/.exec(text)
   if (value) return `\`--${value[1]}\` needs a value`
+  const choice = /Argument: (\S+), Given: (.*), Choices: (.*)/.exec(text)
+  if (choice) {
+    const words = choice[3]?.replaceAll('"', '')
+    return `Expected one of ${words} for \`--${choice[1]}\` but received ${choice[2]}`
+  }
   const got = /^Not enough non-option arguments: got (\d+)/.exec(text)
   if (got) return missingPositionals(Number(got[1]), usage) ?? text
   const extra = /^Unknown (command|commands): (.*)$/.exec(text)

@@ -113,6 +113,9 @@ const build = lazy(() =>
       seed: integer(0)
         .default(0)
         .describe('Of weights, order of the images, augmentation and stochastic depth'),
+      checkpointEvery: integer(1)
+        .optional()
+        .describe('Epochs after which a checkpoint stays for good'),
       init: zod()
         .string({ error: 'a safetensors file' })
         .min(1, { error: 'a safetensors file' })

@@ -1,7 +1,7 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { readCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
@@ -108,6 +108,11 @@ export class RunFolder {
     return new RunFolder(directory, subject, store, await store.load())
   }
 
+  /** Has the run of a folder come to its first checkpoint? */
+  static async hasCheckpoint(directory: string): Promise<boolean> {
+    return !(await storeOf(directory).isEmpty())
+  }
+
   /** Records an event in the run's logs. */
   event(event: TrainEvent): void {
     this.#logs.add(event)
@@ -190,24 +195,6 @@ export async function checkFree(directory: string): Promise<void> {
         'Name another folder with --run-dir, or remove what it holds with --overwrite.',
     },
   )
-}
-
-/**
- * What {@link RunFolder.create} was given as `config`.
- *
- * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run.
- */
-export async function readRunConfig(directory: string): Promise<Record<string, unknown>> {
-  const file = path.join(directory, CONFIG)
-  try {
-    return JSON.parse(await readFile(file, 'utf8'))
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new LocalformerError('ERR_CHECKPOINT', `${directory} holds no run: ${reason}`, {
-      cause,
-      hint: 'Name the folder of a run, e.g. runs/paper-4-20260101-120000.',
-    })
-  }
 }
 
 function storeOf(directory: string): CheckpointStore {

@@ -1,6 +1,14 @@
 // train --resume as a user runs it: after Ctrl-C, a full disk and damage, and what it refuses.
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -146,6 +154,18 @@ test('on a disk that is full the run ends with a coded error and can go on later
   isLikeWhole('full')
   const again = run(['train', '--resume', 'full'], limited)
   assert.is(again.status, 0, 'nothing is left to write')
+})
+
+test("a run goes on without the weights that it began with: its checkpoint has them", () => {
+  const weights = at('begin.safetensors')
+  const options = ['--train-limit', '64', '--epochs', '2', '--test-limit', '0', '--no-flip']
+  run([...NETWORK, ...options, '--max-steps', '1', '--run-dir', at('begin')])
+  renameSync(at('begin', 'weights.safetensors'), weights)
+  const args = [...NETWORK, ...options, '--init', weights, '--run-dir', at('goes-on')]
+  assert.is(run(args).status, 0)
+  rmSync(weights)
+  const again = run(['train', '--resume', at('goes-on')])
+  assert.is(again.status, 0, again.stderr)
 })
 
 test('after Ctrl-C on a full disk it is told that the run was not kept', async () => {

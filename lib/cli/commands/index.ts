@@ -2,6 +2,7 @@
 import type { CommandModule } from 'yargs'
 import type { GlobalOptions } from '../command.js'
 import { compareCommand } from './compare.js'
+import { configCommand } from './config.js'
 import { datasetCommand } from './dataset.js'
 import { doctorCommand } from './doctor.js'
 import { evaluateCommand } from './evaluate.js'
@@ -17,6 +18,7 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   compareCommand as never,
   reproduceCommand as never,
   summaryCommand as never,
+  configCommand,
   weightsCommand,
   datasetCommand,
   libtorchCommand,

@@ -1,193 +1,100 @@
 // `localformer train`: trains one run spec on a data set and keeps a run folder.
 import path from 'node:path'
-import type { Argv, Options } from 'yargs'
+import type { Argv } from 'yargs'
+import { createTraining, type Training } from '../../config/create.js'
+import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
-import { expected, LocalformerError } from '../../errors.js'
 import { formatBytes, formatPercent } from '../../format.js'
-import { parseRunSpec, pinSplit, type RunSpec } from '../../methods.js'
+import { pinSplit } from '../../methods.js'
 import { checkFree, RunFolder } from '../../runs/run-folder.js'
 import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
 import { meansOf } from '../../runs/training-state.js'
-import { SwinTransformer } from '../../swin-transformer.js'
-import {
-  resolveTrainOptions,
-  SCHEDULES,
-  type TrainEvent,
-  type TrainOptions,
-  train,
-} from '../../train.js'
-import { createTrainer } from '../../trainer-of-spec.js'
-import type { Trainer } from '../../trainers.js'
-import { loadWeights } from '../../weights/load-weights.js'
+import { type TrainEvent, train } from '../../train.js'
+import type { WeightsReport } from '../../weights/plan.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
-import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
+import { openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
-import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { commandProgress, type Progress } from '../progress.js'
-import { recordedArguments, resumedArguments } from '../resume.js'
-import { RUN_SPEC_HELP } from '../run-option.js'
+import { resumedConfig } from '../resume.js'
 
-interface TrainArguments extends ModelArguments, DataArguments {
-  run: string
+interface TrainArguments extends ConfigArguments {
   runDir: string | undefined
   resume: string | undefined
   overwrite: boolean | undefined
-  checkpointEvery: number | undefined
-  checkpointSteps: number | undefined
-  init: string | undefined
-  schedule: (typeof SCHEDULES)[number]
-  epochs: number
-  maxSteps: number | undefined
-  batchSize: number
-  learningRate: number
-  warmup: number
-  weightDecay: number
-  labelSmoothing: number
-  dropPath: number
-  cropPadding: number
-  flip: boolean
-  trainLimit: number | undefined
-  testLimit: number | undefined
 }
-
-const group = 'Training:'
-
-const number = (describe: string, value?: number): Options => ({
-  type: 'number',
-  requiresArg: true,
-  describe,
-  group,
-  ...(value === undefined ? {} : { default: value }),
-})
 
 export const trainCommand: Command<TrainArguments> = {
   command: 'train',
   describe: 'Train a network by local learning or end to end',
   builder: (yargs) =>
     yargs
-      .options(dataOptions)
-      .options({ ...modelOptions, 'image-size': { ...modelOptions['image-size'], default: 32 } })
+      .options(configOptions())
       .options({
-        run: {
-          type: 'string',
-          default: 'paper:4',
-          requiresArg: true,
-          describe: RUN_SPEC_HELP,
-          group,
-        },
         'run-dir': {
           type: 'string',
           requiresArg: true,
           describe: 'Folder of the run; default: runs/<spec>-<time>',
-          group,
+          group: 'Run:',
         },
         resume: {
           type: 'string',
           requiresArg: true,
-          conflicts: ['run-dir', 'overwrite'],
-          describe: 'Folder of a run to go on with, by the options that it began with',
-          group,
+          conflicts: ['run-dir', 'overwrite', 'config', 'preset'],
+          describe: 'Folder of a run to go on with, by the configuration that it began with',
+          group: 'Run:',
         },
         overwrite: {
           type: 'boolean',
           describe: 'Remove the run that is in the folder',
-          group,
+          group: 'Run:',
         },
-        'checkpoint-every': number('Epochs after which a checkpoint stays for good'),
-        'checkpoint-steps': number('Steps after which to save within an epoch'),
-        init: {
-          type: 'string',
-          requiresArg: true,
-          describe: 'Weights to begin with, a safetensors file',
-          group,
-        },
-        schedule: {
-          choices: SCHEDULES,
-          default: 'together',
-          requiresArg: true,
-          describe: 'All modules in a step, or one after the other',
-          group,
-        },
-        epochs: number('Passes over the images', 1),
-        'max-steps': number('Steps after which to stop'),
-        'batch-size': number('Images in a batch', 128),
-        'learning-rate': number('Highest one, AdamW', 1e-3),
-        warmup: number('Share of steps it rises in', 0.05),
-        'weight-decay': number('Of AdamW', 0.05),
-        'label-smoothing': number('Of the labels', 0.1),
-        'drop-path': number('Stochastic depth', 0.1),
-        'crop-padding': number('Pixels; 0: no crop', 4),
-        flip: { type: 'boolean', default: true, describe: 'Mirror half of the images', group },
-        'train-limit': number('Only so many training images'),
-        'test-limit': number('Only so many test images; 0: none'),
       })
-      .example('$0 train --run paper:4 --epochs 10', 'ten epochs of CIFAR-10 at 32 px')
+      .example('$0 train --method paper --modules 4 --epochs 10', 'ten epochs of CIFAR-10 at 32 px')
+      .example('$0 train --preset trial --run greedy:4', 'a recipe, and another run spec')
+      .example('$0 train --config runs/first/config.json --seed 1', 'again, with another seed')
       .example(
         '$0 train --dataset synthetic --variant micro',
         'in seconds, without a download',
       ) as unknown as Argv<GlobalOptions & TrainArguments>,
-  handler: async (given) => {
-    const isResumed = given.resume !== undefined
-    const options = isResumed
-      ? await resumedArguments(given, path.resolve(given.resume as string), process.argv.slice(2))
-      : given
-    const spec = parseRunSpec(options.run)
-    const loop = loopOptionsOf(options)
-    resolveTrainOptions(loop)
-    checkEvery(options.checkpointEvery)
-    const directory = path.resolve(options.runDir ?? defaultFolder(spec))
-    if (!isResumed && !options.overwrite) await checkFree(directory)
-    const data = await openDataOf(options)
+  handler: async (options) => {
+    const { resume, runDir, overwrite } = options
+    const config =
+      resume === undefined
+        ? await configOf(options)
+        : await resumedConfig(options, path.resolve(resume))
+    const directory = path.resolve(resume ?? runDir ?? defaultFolder(config))
+    if (resume === undefined && !overwrite) await checkFree(directory)
+    const { name, dataDir } = config.dataset
+    const { imageSize } = config.model
+    const data = await openDataOf({ ...options, dataset: name, dataDir, imageSize })
     await untilInterrupted(
-      (signal) => runTraining({ ...options, runDir: directory }, spec, data, { ...loop, signal }),
+      (signal) => runTraining(options, directory, config, data, signal),
       () => `interrupted between two steps; to go on: localformer train --resume ${directory}`,
     )
   },
 }
 
-function checkEvery(every: number | undefined): void {
-  if (every === undefined || (Number.isInteger(every) && every >= 1)) return
-  const message = expected('a whole number of at least 1', 'checkpointEvery', every)
-  throw new LocalformerError('ERR_CONFIG', message)
-}
-
-function loopOptionsOf(options: TrainArguments): TrainOptions {
-  const { schedule, epochs, batchSize, learningRate, warmup, seed, cropPadding, flip } = options
-  return {
-    ...{ schedule, epochs, batchSize, learningRate, warmup, seed, cropPadding, flip },
-    ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
-    ...(options.checkpointSteps === undefined ? {} : { checkpointSteps: options.checkpointSteps }),
-    ...(options.trainLimit === undefined ? {} : { trainLimit: options.trainLimit }),
-    ...(options.testLimit === undefined ? {} : { testLimit: options.testLimit }),
-  }
-}
-
 async function runTraining(
-  options: GlobalOptions & TrainArguments & { readonly runDir: string },
-  spec: RunSpec,
+  options: GlobalOptions & TrainArguments,
+  directory: string,
+  config: TrainingConfig,
   data: Dataset,
-  loop: TrainOptions,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { dropPath, weightDecay, labelSmoothing, seed } = options
-  const network = { ...swinOptionsOf({ ...options, classes: data.classes.length }), dropPath }
-  await using model = await SwinTransformer.create(network)
-  const isResumed = options.resume !== undefined
-  if (!isResumed) await initialise(model, options)
-  await using trainer = await createTrainer(
-    model,
-    spec,
-    { weightDecay, labelSmoothing, seed },
-    options.batchSize,
-  )
+  // A checkpoint has the weights that the run began with in it.
+  const isKept = options.resume !== undefined && (await RunFolder.hasCheckpoint(directory))
+  const { init, ...rest } = config
+  await using training = await createTraining(isKept ? rest : config, data)
+  const { model, trainer, spec, weights: loaded } = training
+  if (loaded !== null) note(options, initText(loaded, init ?? ''))
   note(options, `Device ${model.device}: ${model.deviceReason}`)
-  const folder = await openFolder(options, loop, { trainer, spec, data })
-  const { directory, state, weights } = folder
-  // Its checkpoint has the weights that it began with in it.
-  if (isResumed && state === undefined) await initialise(model, options)
+  const folder = await openFolder(options, directory, training)
+  const { state, weights } = folder
   const progress = commandProgress(options)
   try {
-    const events = train(trainer, data, { ...loop, state })
-    const summary = await follow(events, folder, progress, options)
+    const events = train(trainer, data, { ...training.options, state, signal })
+    const summary = await follow(events, folder, progress, options, config.checkpointEvery)
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }
     await folder.writeSummary(document)
     if (options.json) printJson(document)
@@ -200,28 +107,15 @@ async function runTraining(
 
 /** The folder of a new run, or of the one to go on with; says from where it goes on. */
 async function openFolder(
-  options: GlobalOptions & TrainArguments & { readonly runDir: string },
-  loop: TrainOptions,
-  subject: { readonly trainer: Trainer; readonly spec: RunSpec; readonly data: Dataset },
+  options: GlobalOptions & TrainArguments,
+  directory: string,
+  training: Training,
 ): Promise<RunFolder> {
-  const { trainer, spec, data } = subject
-  const { weightDecay, labelSmoothing, runDir } = options
-  const init = options.init === undefined ? {} : { init: path.resolve(options.init) }
-  const dataDir = options.dataDir === undefined ? {} : { dataDir: path.resolve(options.dataDir) }
-  const { signal: _, ...training } = loop
+  const { trainer } = training
   if (options.resume === undefined) {
-    const config = {
-      ...{ schema: 1, run: spec.text, dataset: data.name, model: trainer.model.config },
-      ...{ optimizer: { weightDecay, labelSmoothing }, training },
-      ...init,
-      // What --resume reads; a split that was measured is not measured again.
-      arguments: recordedArguments({
-        ...{ ...options, ...init, ...dataDir, run: pinSplit(spec, trainer.cuts) },
-      }),
-    }
-    return RunFolder.create(runDir, config, subject)
+    return RunFolder.create(directory, recordedConfig(training), training)
   }
-  const folder = await RunFolder.resume(runDir, subject)
+  const folder = await RunFolder.resume(directory, training)
   const { state } = folder
   if (state?.damage) note(options, `${state.damage.message}; the checkpoint before it is used`)
   const before = state?.surroundings
@@ -232,22 +126,30 @@ async function openFolder(
   const place = state
     ? `step ${state.progress.step}, epoch ${state.progress.epoch}`
     : 'the beginning'
-  note(options, `Going on with ${runDir} from ${place}`)
+  note(options, `Going on with ${directory} from ${place}`)
   return folder
 }
 
-/** Loads the weights to begin with, where there are some; says what that did. */
-async function initialise(
-  model: SwinTransformer,
-  options: GlobalOptions & TrainArguments,
-): Promise<void> {
-  const file = options.init
-  if (file === undefined) return
-  const { format, loaded, resized, classifier } = await loadWeights(model, file)
+/**
+ * The configuration as a run folder keeps it: it holds in any working directory, and a split that was
+ * measured is not measured again.
+ */
+function recordedConfig({ config, spec, trainer }: Training): TrainingConfig {
+  const { init, dataset, ...rest } = config
+  const { dataDir } = dataset
+  return {
+    ...rest,
+    run: pinSplit(spec, trainer.cuts),
+    dataset: dataDir === undefined ? dataset : { ...dataset, dataDir: path.resolve(dataDir) },
+    ...(init === undefined ? {} : { init: path.resolve(init) }),
+  }
+}
+
+/** What loading another's weights did. */
+function initText({ format, loaded, resized, classifier }: WeightsReport, file: string): string {
   const tables = resized.length === 0 ? '' : `, bias tables resized: ${resized.length}`
   const head = classifier === 'loaded' ? 'its classifier too' : 'a new classifier'
-  const what = `${loaded.length} tensors, ${head}${tables}`
-  note(options, `Weights of ${file} (names of ${format}): ${what}`)
+  return `Weights of ${file} (names of ${format}): ${loaded.length} tensors, ${head}${tables}`
 }
 
 /** Prints and records every event, keeps every checkpoint; gives what the run came to. */
@@ -255,7 +157,8 @@ async function follow(
   events: AsyncIterable<TrainEvent>,
   folder: RunFolder,
   progress: Progress,
-  options: GlobalOptions & TrainArguments,
+  options: GlobalOptions,
+  checkpointEvery: number | undefined,
 ): Promise<object> {
   let lastEpoch: (TrainEvent & { type: 'epoch' }) | undefined
   // Of a run that was interrupted after its last epoch.
@@ -273,7 +176,7 @@ async function follow(
       continue
     }
     if (event.type === 'checkpoint') {
-      await folder.saveCheckpoint(event, options.checkpointEvery)
+      await folder.saveCheckpoint(event, checkpointEvery)
       continue
     }
     progress.finish()
@@ -349,7 +252,7 @@ function lossText({
     : `${labelLoss.toFixed(3)}+${reconstructionLoss.toFixed(3)}`
 }
 
-function defaultFolder(spec: RunSpec): string {
+function defaultFolder({ run }: TrainingConfig): string {
   const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')
-  return path.join('runs', `${spec.text.replace(/[^a-z0-9]+/gi, '-')}-${time}`)
+  return path.join('runs', `${run.replace(/[^a-z0-9]+/gi, '-')}-${time}`)
 }
