@@ -331,6 +331,10 @@ const cuts = (value: string) =>
     ? value
     : value.split('+').map((cut) => (/^\d+$/.test(cut) ? Number(cut) : cut))
 
+/** @internal What help says about run specs. */
+export const RUN_SPEC_HELP =
+  'A run spec, METHOD[:K][,key=value...], e.g. paper:3,split=1+3,decoder=conv'
+
 /** @internal Keys of a run spec and the options they set. */
 export const SPEC_KEYS: Readonly<Record<string, SpecKey>> = {
   split: { option: 'split', read: cuts, help: 'stages, balanced, blocks or cuts joined by +' },

@@ -4,7 +4,14 @@
 import type { z } from 'zod'
 import { DATASETS } from '../datasets/open.js'
 import { LocalformerError } from '../errors.js'
-import { METHODS, optimizationShape, optimizerShape, parseRunSpec, SPEC_KEYS } from '../methods.js'
+import {
+  METHODS,
+  optimizationShape,
+  optimizerShape,
+  parseRunSpec,
+  RUN_SPEC_HELP,
+  SPEC_KEYS,
+} from '../methods.js'
 import { swinShape } from '../swin-transformer.js'
 import { trainShape } from '../train.js'
 import { integer, lazy, number, oneOf, zod } from '../validate.js'
@@ -100,7 +107,7 @@ const build = lazy(() =>
         .string({ error: 'a run spec, METHOD[:K][,key=value...]' })
         .superRefine(checkRun)
         .default(DEFAULTS.run)
-        .describe('A run spec, METHOD[:K][,key=value...], e.g. paper:3,split=1+3,decoder=conv')
+        .describe(RUN_SPEC_HELP)
         .meta({ pattern: RUN_PATTERN }),
       device: zod()
         .string({ error: 'cpu, cuda, cuda:N or auto' })

@@ -2,7 +2,7 @@
 import type { Argv } from 'yargs'
 import { formatBytes, formatPercent } from '../../format.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
-import { parseRunSpec } from '../../methods.js'
+import { parseRunSpec, RUN_SPEC_HELP } from '../../methods.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
@@ -10,7 +10,6 @@ import { untilInterrupted } from '../interrupt.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
-import { RUN_SPEC_HELP } from '../run-option.js'
 import { formatTable } from '../table.js'
 
 interface CompareArguments extends ModelArguments, DataArguments {

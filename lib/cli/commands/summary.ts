@@ -1,7 +1,7 @@
 // `localformer summary`: prints a network's units and, for every run spec, its modules.
 import type { Argv } from 'yargs'
 import { formatBytes } from '../../format.js'
-import { parseRunSpec } from '../../methods.js'
+import { parseRunSpec, RUN_SPEC_HELP } from '../../methods.js'
 import { type ModuleSummary, type RunSummary, type Summary, summarize } from '../../summary.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import {
@@ -10,7 +10,6 @@ import {
   modelOptions,
   swinOptionsOf,
 } from '../model-options.js'
-import { RUN_SPEC_HELP } from '../run-option.js'
 
 interface SummaryArguments extends ModelArguments {
   classes: number
