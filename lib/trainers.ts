@@ -26,8 +26,10 @@ import {
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type {
   NativeEvaluation,
+  NativeMemoryPoint,
   NativeModuleOptions,
   NativePrepared,
+  NativeReconstruction,
   NativeTrainer,
   NativeTrainerOptions,
   NativeTrainingState,
@@ -53,7 +55,24 @@ export interface StepOptions {
    * exceeded they are scaled to it, as `torch.nn.utils.clip_grad_norm_` does. Default: as they are.
    */
   readonly clipNorm?: number
+  /** Record what memory looks like over the step; default false. The peaks are the same. */
+  readonly timeline?: boolean
 }
+
+/**
+ * Live bytes at a moment of a step: `seconds` since it began, `allocatedBytes` on the device, the
+ * index of the `module` at work and its `phase`.
+ */
+export type MemoryPoint = Readonly<NativeMemoryPoint>
+
+/**
+ * What a module's decoder gives back for a batch, as images of `count x height x width x 3` bytes.
+ * `kind` says what they show: `pixels` of the images themselves, or `components`, features in false
+ * colours: the first three principal components over the tokens of target and prediction together.
+ * `loss` is R as the module is trained with; `relativeError` the squared error over the target's
+ * squared distance from its channels' means: 0 is perfect, 1 no better than these means.
+ */
+export type Reconstruction = Readonly<NativeReconstruction>
 
 /** What training needs beside the weights: see {@link Trainer.readState}. */
 export type TrainerState = Readonly<NativeTrainingState>
@@ -67,6 +86,11 @@ export interface TrainStep {
   /** Highest bytes taken from the system during the step. */
   readonly peakReservedBytes: number
   readonly seconds: number
+  /**
+   * With `timeline`: points in the order of time, those between which memory rises and falls; the
+   * highest is `peakAllocatedBytes`. About a thousand at most.
+   */
+  readonly timeline?: readonly MemoryPoint[]
 }
 
 /** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
@@ -105,11 +129,13 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
     const rates = this.#ratesOf(options)
     checkClipNorm(options.clipNorm)
+    const { clipNorm } = options
+    const timeline = checkFlag(options.timeline ?? false, 'timeline')
     const input =
       batch instanceof PreparedBatch
         ? this.#preparedFor(batch)
         : toNativeBatch(labelled(batch), this.model.config)
-    return this.exclusive((trainer) => trainer.step(input, rates, options.clipNorm))
+    return this.exclusive((trainer) => trainer.step(input, rates, clipNorm, timeline))
   }
 
   /**
@@ -157,6 +183,17 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
     return this.exclusive((trainer) => trainer.evaluate(input))
+  }
+
+  /**
+   * What every module with a decoder makes of a few images, in evaluation mode and with the
+   * averaged weights where an average is kept; labels are not needed. (InfoPro's decoder normalises over the batch, so there the other images count too.)
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
+   */
+  async reconstruct(batch: ImageBatch): Promise<readonly Reconstruction[]> {
+    const input = unmixed(toNativeBatch(batch, this.model.config))
+    return this.exclusive((trainer) => trainer.reconstruct(input))
   }
 
   /** Normalised images on the device, as the first module takes them. */
@@ -249,7 +286,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
 
   // A frozen module learns at no rate.
   #ratesOf(options: StepOptions): (number | null)[] {
-    checkKeys(options, 'options', ['learningRate', 'clipNorm'])
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline'])
     const { learningRate = 1e-3 } = options
     if (!Array.isArray(learningRate)) checkRate(learningRate)
     const rates = Array.isArray(learningRate)
@@ -372,6 +409,11 @@ function optimizationOf(o: ResolvedOptimization) {
     ...{ optimizer, beta1, beta2, eps, weightDecay, momentum },
     ...{ labelSmoothing, accumulate, recompute, dtype },
   }
+}
+
+function checkFlag(value: unknown, name: string): boolean {
+  if (typeof value === 'boolean') return value
+  throw new LocalformerError('ERR_CONFIG', expected('true or false', name, value))
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` */

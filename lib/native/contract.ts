@@ -141,11 +141,37 @@ export interface NativeModuleStep {
   readonly modulesWithGradients: readonly number[]
 }
 
+/** Live bytes at a moment of a step. */
+export interface NativeMemoryPoint {
+  /** Since the step began. */
+  readonly seconds: number
+  readonly allocatedBytes: number
+  /** Index of the module at work. */
+  readonly module: number
+  readonly phase: 'forward' | 'losses' | 'backward' | 'update'
+}
+
+/** What a module's decoder gives back; pixels are `[count, height, width, 3]`. */
+export interface NativeReconstruction {
+  /** Index. */
+  readonly module: number
+  readonly kind: 'pixels' | 'components'
+  readonly count: number
+  readonly height: number
+  readonly width: number
+  readonly target: Uint8Array
+  readonly prediction: Uint8Array
+  readonly loss: number
+  readonly relativeError: number
+}
+
 export interface NativeStep {
   readonly modules: readonly NativeModuleStep[]
   readonly peakAllocatedBytes: number
   readonly peakReservedBytes: number
   readonly seconds: number
+  /** Where it was asked for. */
+  readonly timeline?: readonly NativeMemoryPoint[]
 }
 
 /** What training needs beside the weights. */
@@ -207,9 +233,12 @@ export interface NativeTrainer {
     batch: NativeBatch | NativePrepared,
     learningRates: readonly (number | null)[],
     clipNorm: number | undefined,
+    timeline: boolean,
   ): Promise<NativeStep>
   /** With the averaged weights, where an average is kept. */
   evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
+  /** One entry for each module with a decoder; weights as for `evaluate`. */
+  reconstruct(batch: NativeBatch): Promise<NativeReconstruction[]>
   features(batch: NativeBatch): Promise<NativeFeatures>
   stepModule(
     index: number,

@@ -5,9 +5,12 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
+#include "local/reconstruction.h"
 #include "options.h"
 #include "prepared_wrap.h"
 #include "tensors.h"
@@ -65,6 +68,38 @@ Napi::Object ModuleResult(Napi::Env env, const ModuleStepResult& result) {
   return object;
 }
 
+Napi::Array TimelineResult(Napi::Env env, const std::vector<MemoryPoint>& points) {
+  Napi::Array array = Napi::Array::New(env, points.size());
+  for (uint32_t i = 0; i < points.size(); ++i) {
+    Napi::Object point = Napi::Object::New(env);
+    point.Set("seconds", points[i].seconds);
+    point.Set("allocatedBytes", static_cast<double>(points[i].allocated_bytes));
+    point.Set("module", static_cast<double>(points[i].module));
+    point.Set("phase", points[i].phase);
+    array.Set(i, point);
+  }
+  return array;
+}
+
+Napi::Object ReconstructionResult(Napi::Env env, const Reconstruction& shown) {
+  const auto bytes = [&](const std::vector<uint8_t>& values) {
+    Napi::Uint8Array array = Napi::Uint8Array::New(env, values.size());
+    std::copy(values.begin(), values.end(), array.Data());
+    return array;
+  };
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("module", static_cast<double>(shown.module));
+  object.Set("kind", shown.pixels ? "pixels" : "components");
+  object.Set("count", static_cast<double>(shown.count));
+  object.Set("height", static_cast<double>(shown.height));
+  object.Set("width", static_cast<double>(shown.width));
+  object.Set("target", bytes(shown.target));
+  object.Set("prediction", bytes(shown.prediction));
+  object.Set("loss", shown.loss);
+  object.Set("relativeError", shown.relative_error);
+  return object;
+}
+
 Napi::Object WholeResult(Napi::Env env, const StepResult& result) {
   Napi::Array modules = Napi::Array::New(env, result.modules.size());
   for (uint32_t i = 0; i < result.modules.size(); ++i)
@@ -74,6 +109,7 @@ Napi::Object WholeResult(Napi::Env env, const StepResult& result) {
   object.Set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
   object.Set("peakReservedBytes", static_cast<double>(result.peak_reserved_bytes));
   object.Set("seconds", result.seconds);
+  if (!result.timeline.empty()) object.Set("timeline", TimelineResult(env, result.timeline));
   return object;
 }
 
@@ -171,6 +207,7 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::WriteAuxiliary>("writeAuxiliary"),
                          InstanceMethod<&TrainerWrap::Step>("step"),
                          InstanceMethod<&TrainerWrap::Evaluate>("evaluate"),
+                         InstanceMethod<&TrainerWrap::Reconstruct>("reconstruct"),
                          InstanceMethod<&TrainerWrap::Features>("features"),
                          InstanceMethod<&TrainerWrap::StepModule>("stepModule"),
                          InstanceMethod<&TrainerWrap::ForwardModule>("forwardModule"),
@@ -264,6 +301,7 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
         info.Env(),
         [state = state(), batch = PreparedWrap::ReadStepBatch(info[0].As<Napi::Object>()),
          learning_rates = ReadLearningRates(info[1]), clip_norm = ReadOptional(info[2]),
+         record_memory = info[3].ToBoolean().Value(),
          cancelled = data.executor.cancelled()]() mutable {
           const c10::Device device = state->model->device;
           at::Tensor images = batch->Images(device);
@@ -271,7 +309,7 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
           // The step works on floats of its own; a prepared batch that was disposed is free now.
           batch.reset();
           return state->strategy->Step(std::move(images), std::move(supervision), learning_rates,
-                                       clip_norm, cancelled);
+                                       clip_norm, cancelled, record_memory);
         },
         [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });
   });
@@ -291,6 +329,27 @@ Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
             object.Set("lossSum", result.loss_sum);
             object.Set("correct", static_cast<double>(result.correct));
             array.Set(array.Length(), object);
+          }
+          return array;
+        });
+  });
+}
+
+Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(),
+        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+         cancelled = data.executor.cancelled()] {
+          const c10::Device device = state->model->device;
+          return localformer::Reconstruct(*state->strategy, batch.Images(device),
+                                          batch.Targets(device), cancelled);
+        },
+        [](Napi::Env env, std::vector<Reconstruction>& all) -> Napi::Value {
+          Napi::Array array = Napi::Array::New(env);
+          for (const Reconstruction& shown : all) {
+            array.Set(array.Length(), ReconstructionResult(env, shown));
           }
           return array;
         });

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <utility>
 
+#include "memory/memory_timeline.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 #include "train/gradient_clip.h"
@@ -78,10 +79,11 @@ Supervision Supervision::Slice(int64_t begin, int64_t end) const {
   return part;
 }
 
-ModuleTrainer::ModuleTrainer(std::string name, Segment segment, bool last,
-                             const AuxiliarySite& site, const FeatureShape& largest_map,
-                             const ModuleOptions& options, at::Generator& generator)
-    : name_(std::move(name)),
+ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
+                             const FeatureShape& largest_map, const ModuleOptions& options,
+                             at::Generator& generator)
+    : index_(index),
+      name_("module " + std::to_string(index + 1)),
       segment_(std::move(segment)),
       options_(options),
       site_(site),
@@ -131,7 +133,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     EnsureOptimizer();
     *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
     after_backward(&result);
-    phase_ = Phase::kUpdate;
+    Enter(Phase::kUpdate);
     if (update.clip_norm) {
       result.gradient_norm = ClipGradients(AllParameters(), *update.clip_norm);
       if (!std::isfinite(*result.gradient_norm)) throw NonFinite("norm of the gradients");
@@ -158,7 +160,7 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& sup
   result.learned = false;
   const PeakWindow window = OpenPeakWindow(device);
   try {
-    phase_ = Phase::kForward;
+    Enter(Phase::kForward);
     *output = Forward(std::move(features), context);
     const at::Tensor logits = Classify(*output, context);
     result.label_loss = LabelLoss(logits, supervision, options_.label_smoothing).item<double>();
@@ -202,7 +204,7 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
 at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supervision,
                                     double share, const ForwardContext& context,
                                     ModuleStepResult* result) {
-  phase_ = Phase::kForward;
+  Enter(Phase::kForward);
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
   pass_options.chunk_values =
@@ -214,13 +216,13 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
   result->penalty += share * pass->energy();
-  phase_ = Phase::kLosses;
+  Enter(Phase::kLosses);
   at::Tensor gradient =
       last() ? ClassifierGradient(pass->output(), supervision, share, result)
              : AuxiliaryGradient(pass->output(), features, supervision, share, context, result);
   features.reset();
   CheckFinite(*result);
-  phase_ = Phase::kBackward;
+  Enter(Phase::kBackward);
   pass->Backward(std::move(gradient), share * options_.penalty_weight);
   return pass->output();
 }
@@ -361,6 +363,22 @@ at::Tensor ModuleTrainer::Forward(at::Tensor features, const ForwardContext& con
 at::Tensor ModuleTrainer::Classify(const at::Tensor& output, const ForwardContext& context) const {
   c10::NoGradGuard no_grad;
   return last() ? output : head_->Forward(output, Prepared(context));
+}
+
+std::pair<at::Tensor, at::Tensor> ModuleTrainer::Reconstruct(const at::Tensor& features,
+                                                             const at::Tensor& output,
+                                                             const Supervision& supervision,
+                                                             const ForwardContext& context) const {
+  c10::NoGradGuard no_grad;
+  const at::Tensor decoded = decoder_->Forward(output, Prepared(context));
+  return {TargetOf(features, supervision),
+          options_.target == Target::kImage ? decoded.sigmoid() : decoded};
+}
+
+void ModuleTrainer::Enter(Phase phase) {
+  phase_ = phase;
+  MemoryTimeline* timeline = MemoryTimeline::Current();
+  if (timeline != nullptr) timeline->Enter(index_, PhaseName(phase));
 }
 
 bool ModuleTrainer::HasGradient() const {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coded_error.h"
@@ -84,7 +85,7 @@ class ModuleTrainer {
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
   // `largest_map`: the network's largest feature map; recomputation takes as much at a
   // time as a chunk of samples has there.
-  ModuleTrainer(std::string name, Segment segment, bool last, const AuxiliarySite& site,
+  ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                 const FeatureShape& largest_map, const ModuleOptions& options,
                 at::Generator& generator);
 
@@ -108,7 +109,16 @@ class ModuleTrainer {
   // Class logits of the auxiliary head, or of the classifier: both from the module's output.
   at::Tensor Classify(const at::Tensor& output, const ForwardContext& context) const;
 
+  // For a module that reconstructs, in evaluation mode: what its decoder has to give for these
+  // input features, and what it gives for the `output` that the segment made of them.
+  std::pair<at::Tensor, at::Tensor> Reconstruct(const at::Tensor& features,
+                                                const at::Tensor& output,
+                                                const Supervision& supervision,
+                                                const ForwardContext& context) const;
+
   const std::string& name() const { return name_; }
+  // Does the first module's target hold pixels rather than features?
+  bool is_first() const { return first_; }
   const Segment& segment() const { return segment_; }
   bool last() const { return head_ == nullptr; }
   bool reconstructs() const { return decoder_ != nullptr; }
@@ -160,6 +170,10 @@ class ModuleTrainer {
   void CheckFinite(const ModuleStepResult& result) const;
   CodedError NonFinite(const std::string& what) const;
 
+  // From here on the step is in this phase; said to whoever records memory.
+  void Enter(Phase phase);
+
+  int64_t index_;
   std::string name_;
   Segment segment_;
   ModuleOptions options_;

@@ -42,10 +42,10 @@ Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& 
   size_t begin = 0;
   for (size_t k = 0; k < ends.size(); ++k) {
     const bool last = ends[k] == model_->units().size();
-    modules_.push_back(std::make_unique<ModuleTrainer>(
-        "module " + std::to_string(k + 1), model_->Slice(begin, ends[k]), last,
-        SiteOf(*model_, begin, ends[k], options[k].target), model_->units()[0]->output(),
-        options[k], generator_));
+    modules_.push_back(
+        std::make_unique<ModuleTrainer>(static_cast<int64_t>(k), model_->Slice(begin, ends[k]),
+                                        last, SiteOf(*model_, begin, ends[k], options[k].target),
+                                        model_->units()[0]->output(), options[k], generator_));
     begin = ends[k];
   }
 }
@@ -62,10 +62,15 @@ bool Strategy::needs_image() const {
 
 StepResult Strategy::Step(at::Tensor images, Supervision supervision,
                           const std::vector<std::optional<double>>& learning_rates,
-                          std::optional<double> clip_norm, const std::atomic<bool>* cancelled) {
+                          std::optional<double> clip_norm, const std::atomic<bool>* cancelled,
+                          bool record_memory) {
   const auto start = std::chrono::steady_clock::now();
   const c10::Device device = supervision.labels.device();
   const PeakWindow window = OpenPeakWindow(device);
+  const auto timeline = record_memory
+                            ? std::make_shared<MemoryTimeline>(device, AllocatedBytes(device))
+                            : std::shared_ptr<MemoryTimeline>();
+  const MemoryTimelineScope scope(timeline);
   StepResult result;
   at::Tensor features = Patches(images);
   images.reset();
@@ -83,6 +88,7 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision,
   Synchronize(device);
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
+  if (timeline) result.timeline = timeline->Points();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "local/module_trainer.h"
+#include "memory/memory_timeline.h"
 #include "swin/model.h"
 
 namespace localformer {
@@ -18,6 +19,7 @@ struct StepResult {
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
   double seconds = 0.0;
+  std::vector<MemoryPoint> timeline;  // Empty where it was not asked for.
 };
 
 class Strategy {
@@ -33,7 +35,8 @@ class Strategy {
   // module k has updated its weights and freed its graph and gradients.
   StepResult Step(at::Tensor images, Supervision supervision,
                   const std::vector<std::optional<double>>& learning_rates,
-                  std::optional<double> clip_norm, const std::atomic<bool>* cancelled);
+                  std::optional<double> clip_norm, const std::atomic<bool>* cancelled,
+                  bool record_memory);
 
   // One module alone.
   ModuleStepResult StepModule(size_t index, at::Tensor features, const Supervision& supervision,

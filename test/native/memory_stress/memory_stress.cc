@@ -22,6 +22,7 @@
 
 #include "native/core/memory/caching_cpu_allocator.h"
 #include "native/core/memory/memory_stats.h"
+#include "native/core/memory/memory_timeline.h"
 #include "native/core/memory/peak_window.h"
 
 namespace localformer {
@@ -610,6 +611,41 @@ void ServesLibTorch() {
   EXPECT(unused > 0 && unused <= total);
 }
 
+// As autograd's threads carry it: several threads report to one timeline while another one reads.
+void RecordsATimelineFromManyThreads() {
+  CachingCpuAllocator& allocator = *InstallCachingCpuAllocator();
+  const auto timeline = std::make_shared<MemoryTimeline>(
+      c10::Device(c10::kCPU), allocator.getDeviceStats(0).allocated_bytes[0].current);
+  const PeakWindow window(&allocator);
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    while (!done) EXPECT(timeline->Points().size() <= 2 * MemoryTimeline::kPoints);
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      const MemoryTimelineScope scope(timeline);
+      EXPECT(MemoryTimeline::Current() == timeline.get());
+      for (int i = 0; i < 3000; ++i) {
+        if (t == 0 && i % 300 == 0) timeline->Enter(i / 300, "forward");
+        Drop(allocator, Make(allocator, 1000 + 10 * static_cast<size_t>(i), 1));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  done = true;
+  reader.join();
+  EXPECT(MemoryTimeline::Current() == nullptr);
+  const int64_t peak = window.PeakAllocated();
+  const std::vector<MemoryPoint> points = timeline->Points();
+  const size_t before = points.size();
+  Drop(allocator, Make(allocator, kMiB, 1));
+  EXPECT(timeline->Points().size() == before);
+  int64_t highest = 0;
+  for (const MemoryPoint& point : points) highest = std::max(highest, point.allocated_bytes);
+  EXPECT(highest == peak);
+}
+
 #ifdef NDEBUG  // a debug build aborts instead
 void RefusesForeignPointers() {
   CachingCpuAllocator allocator;
@@ -697,6 +733,7 @@ int main() {
   RUN(WindowsWorkOnBothKinds);
   RUN(InstallsOnceFromManyThreads);
   RUN(ServesLibTorch);
+  RUN(RecordsATimelineFromManyThreads);
 #ifdef NDEBUG
   RUN(RefusesForeignPointers);
 #endif
