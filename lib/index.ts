@@ -72,6 +72,8 @@ export {
   type TrainingState,
 } from './runs/training-state.js'
 export type { PreparedBatch, PreparedContent } from './prepared-batch.js'
+export { type MeasureTimelinesOptions, measureTimelines } from './report/measure-timelines.js'
+export { type WriteReportOptions, writeReport } from './report/write-report.js'
 export type { Split } from './splits.js'
 export {
   type Parameter,
@@ -89,6 +91,8 @@ export {
   BackpropTrainer,
   type BatchEvaluation,
   LocalTrainer,
+  type MemoryPoint,
+  type Reconstruction,
   type StepOptions,
   type Trainer,
   type TrainerState,

@@ -24,7 +24,7 @@ import {
   type TrainingState,
 } from './runs/training-state.js'
 import { learningRateAt } from './schedule.js'
-import { Trainer } from './trainers.js'
+import { type MemoryPoint, Trainer } from './trainers.js'
 import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
 
 export const SCHEDULES = ['together', 'sequential'] as const
@@ -118,6 +118,8 @@ export type TrainEvent =
       readonly peakReservedBytes: number
       readonly seconds: number
       readonly imagesPerSecond: number
+      /** What memory looks like over the step: of the second one of a run, of each module's turn. */
+      readonly timeline?: readonly MemoryPoint[]
     }
   | {
       readonly type: 'epoch'
@@ -451,12 +453,15 @@ function* preparations(run: Run, end: number) {
 }
 
 async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch) {
-  const { stepsPerPhase, phases } = run
-  const rates = ratesAt(run.step - (end - stepsPerPhase), phase, run)
+  const { stepsPerPhase, phases, options } = run
+  const stepOfPhase = run.step - (end - stepsPerPhase)
+  const rates = ratesAt(stepOfPhase, phase, run)
   const started = performance.now()
   const stepping = run.trainer.step(batch, {
     learningRate: rates,
-    ...(run.options.clipNorm === undefined ? {} : { clipNorm: run.options.clipNorm }),
+    // The first step also fills caches.
+    timeline: stepOfPhase === 1,
+    ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
   })
   // The step holds what it needs; with this reference gone it frees the bytes once they are floats.
   batch.dispose()
@@ -478,6 +483,7 @@ async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch
     })),
     ...{ peakAllocatedBytes, peakReservedBytes, seconds },
     imagesPerSecond: batch.count / seconds,
+    ...(result.timeline === undefined ? {} : { timeline: result.timeline }),
   } satisfies TrainEvent
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../methods.js'
 import { resolveSplit } from '../splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
+import type { MemoryPoint } from '../trainers.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
 
 export interface CompareOptions {
@@ -32,6 +33,8 @@ export interface CompareOptions {
   readonly seed?: number
   /** Upper bound of the bytes that tensors on the CPU may take; default: none. */
   readonly memoryLimitBytes?: number
+  /** Record what memory looks like over the last step; default false. */
+  readonly timeline?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CompareProgress) => void
 }
@@ -72,6 +75,8 @@ export interface CompareRow {
   /** Step time over that of the first row: median over the rounds. */
   readonly timeVsFirst: number | null
   readonly perModule: readonly CompareModule[]
+  /** Of the last step, where it was asked for. */
+  readonly timeline?: readonly MemoryPoint[]
 }
 
 export interface CompareModule {
@@ -132,6 +137,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     batches: drawBatches(data, batchSize, warmup + steps, seed),
     warmup,
     memoryLimitBytes: options.memoryLimitBytes ?? 0,
+    timeline: options.timeline ?? false,
     seed,
   }
   const measured: (Measurement | undefined)[][] = specs.map(() => [])
@@ -274,6 +280,7 @@ function makeRow(
       : null,
     timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
     perModule: last?.perModule ?? [],
+    ...(last?.timeline === undefined ? {} : { timeline: last.timeline }),
   }
 }
 

@@ -7,7 +7,7 @@ import type { RunSpec } from '../methods.js'
 import { loadTorch } from '../native/load.js'
 import { type SwinOptions, SwinTransformer } from '../swin-transformer.js'
 import { createTrainer } from '../trainer-of-spec.js'
-import type { TrainStep } from '../trainers.js'
+import type { MemoryPoint, TrainStep } from '../trainers.js'
 import { packageVersion } from '../version.js'
 import type { CompareModule } from './compare.js'
 
@@ -19,6 +19,8 @@ export interface MeasureRequest {
   readonly warmup: number
   /** 0: none. */
   readonly memoryLimitBytes: number
+  /** Record the last step's memory. */
+  readonly timeline: boolean
   readonly seed: number
 }
 
@@ -35,6 +37,7 @@ export interface Measurement {
   readonly peakRssBytes: number
   readonly stepSeconds: readonly number[]
   readonly perModule: readonly CompareModule[]
+  readonly timeline: readonly MemoryPoint[] | undefined
 }
 
 export type MeasureMessage =
@@ -63,10 +66,12 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
   const steps: TrainStep[] = []
   for (const [index, batch] of request.batches.entries()) {
     if (index === request.warmup) memory.resetPeakStats(model.device)
-    const step = await trainer.step(batch, { learningRate: LEARNING_RATE })
+    const timeline = request.timeline && index === request.batches.length - 1
+    const step = await trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }
+  const last = steps[steps.length - 1]
   const highest = (of: (step: TrainStep) => number) => Math.max(...steps.map(of))
   return {
     versions: {
@@ -86,9 +91,10 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       reconstructs: module.reconstructs,
       peakAllocatedBytes: highest((step) => step.modules[k]?.peakAllocatedBytes ?? 0),
-      labelLoss: steps[steps.length - 1]?.modules[k]?.labelLoss ?? 0,
-      reconstructionLoss: steps[steps.length - 1]?.modules[k]?.reconstructionLoss ?? 0,
+      labelLoss: last?.modules[k]?.labelLoss ?? 0,
+      reconstructionLoss: last?.modules[k]?.reconstructionLoss ?? 0,
     })),
+    timeline: last?.timeline,
   }
 }
 

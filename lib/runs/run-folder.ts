@@ -8,6 +8,7 @@ import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
 import { parseRunSpec, pinSplit, type RunSpec } from '../methods.js'
+import { REPORT_FILES } from '../report/files.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
 import type { TrainEvent } from '../train.js'
 import { createTrainer } from '../trainer-of-spec.js'
@@ -75,7 +76,8 @@ export class RunFolder {
     const store = storeOf(directory)
     try {
       await mkdir(directory, { recursive: true })
-      for (const name of [WEIGHTS, SUMMARY]) await rm(path.join(directory, name), { force: true })
+      for (const name of [WEIGHTS, SUMMARY, ...REPORT_FILES])
+        await rm(path.join(directory, name), { force: true })
       await store.clear()
       await writeFileAtomically(
         path.join(directory, CONFIG),

@@ -6,6 +6,7 @@ import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
 import { formatBytes, formatPercent } from '../../format.js'
 import { pinSplit } from '../../methods.js'
+import { ReportKeeper } from '../../report/keep-report.js'
 import { checkFree, RunFolder } from '../../runs/run-folder.js'
 import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
 import { meansOf } from '../../runs/training-state.js'
@@ -15,8 +16,8 @@ import { type Command, type GlobalOptions, note, printJson, printLine } from '..
 import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
 import { openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
-import { commandProgress, type Progress } from '../progress.js'
 import { resumedConfig } from '../resume.js'
+import { createTrainingProgress, type TrainingProgress } from '../training-progress.js'
 
 interface TrainArguments extends ConfigArguments {
   runDir: string | undefined
@@ -91,12 +92,15 @@ async function runTraining(
   note(options, `Device ${model.device}: ${model.deviceReason}`)
   const folder = await openFolder(options, directory, training)
   const { state, weights } = folder
-  const progress = commandProgress(options)
+  const progress = createTrainingProgress({ quiet: options.quiet })
+  const report = new ReportKeeper(directory, trainer, data, (problem) => note(options, problem))
   try {
     const events = train(trainer, data, { ...training.options, state, signal })
-    const summary = await follow(events, folder, progress, options, config.checkpointEvery)
+    const { checkpointEvery } = config
+    const summary = await follow(events, folder, progress, report, options, checkpointEvery)
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }
     await folder.writeSummary(document)
+    await report.ended()
     if (options.json) printJson(document)
     else printLine(`Run folder ${directory}`)
   } finally {
@@ -156,7 +160,8 @@ function initText({ format, loaded, resized, classifier }: WeightsReport, file: 
 async function follow(
   events: AsyncIterable<TrainEvent>,
   folder: RunFolder,
-  progress: Progress,
+  progress: TrainingProgress,
+  report: ReportKeeper,
   options: GlobalOptions,
   checkpointEvery: number | undefined,
 ): Promise<object> {
@@ -166,17 +171,12 @@ async function follow(
   for await (const event of events) {
     folder.event(event)
     if (event.type === 'step') {
-      progress.update({
-        label: labelOf(event),
-        done: event.step,
-        total: event.totalSteps,
-        unit: 'steps',
-        detail: stepText(event),
-      })
+      progress.step(event)
       continue
     }
     if (event.type === 'checkpoint') {
       await folder.saveCheckpoint(event, checkpointEvery)
+      if (event.reason === 'epoch') await report.epochEnded(event.epoch)
       continue
     }
     progress.finish()
@@ -210,16 +210,6 @@ async function follow(
 function say(options: GlobalOptions, line: string): void {
   if (options.json) note(options, line)
   else printLine(line)
-}
-
-function labelOf({ epoch, activeModule }: TrainEvent & { type: 'step' }): string {
-  return activeModule === null ? `Epoch ${epoch}` : `Epoch ${epoch}, module ${activeModule + 1}`
-}
-
-function stepText(event: TrainEvent & { type: 'step' }): string {
-  const losses = trainedOf(event).map(([, module]) => lossText(module))
-  const speed = event.imagesPerSecond.toFixed(0)
-  return `loss ${losses.join(' ')}  ${speed} images/s  ${formatBytes(event.peakAllocatedBytes)}`
 }
 
 function epochLine(event: TrainEvent & { type: 'epoch' }): string {

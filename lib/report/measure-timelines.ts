@@ -1,0 +1,73 @@
+// A run folder -> timeline.json: a step's memory of end-to-end training and of the run's spec, each
+// in a fresh process with the run's network and batch size. Memory does not depend on what images
+// show, so made-up ones do.
+import path from 'node:path'
+import { syntheticDataset } from '../datasets/synthetic.js'
+import { LocalformerError } from '../errors.js'
+import { type CompareProgress, compare } from '../measure/compare.js'
+import { parseRunSpec } from '../methods.js'
+import { writeFileAtomically } from '../runs/run-folder.js'
+import type { SwinOptions } from '../swin-transformer.js'
+import { TIMELINE_FILE } from './files.js'
+import { readRun } from './run-data.js'
+
+export interface MeasureTimelinesOptions {
+  /** Where to measure; default: the device that the run names, else `auto`. */
+  readonly device?: string
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: CompareProgress) => void
+}
+
+/**
+ * @throws {LocalformerError} `ERR_CONFIG` for a run whose configuration does not name its network,
+ *   batch size and spec, `ERR_OUT_OF_MEMORY` where end-to-end training does not fit, and what a
+ *   comparison throws.
+ */
+export async function measureTimelines(
+  directory: string,
+  options: MeasureTimelinesOptions = {},
+): Promise<void> {
+  const { config, spec, batchSize } = await readRun(directory)
+  const { imageSize, classes, ...network } = (config.model ?? {}) as SwinOptions
+  if (imageSize === undefined || batchSize === undefined) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `The configuration of ${directory} lacks model.imageSize or training.batchSize`,
+    )
+  }
+  const { dtype } = parseRunSpec(spec)
+  const backprop = dtype === 'float32' ? 'backprop' : `backprop,dtype=${dtype}`
+  const runs = spec === backprop ? [backprop] : [backprop, spec]
+  const { rows } = await compare({
+    runs,
+    data: syntheticDataset({
+      trainCount: batchSize,
+      testCount: 1,
+      imageSize,
+      classes: classes ?? 10,
+    }),
+    model: {
+      ...network,
+      imageSize,
+      ...(options.device === undefined ? {} : { device: options.device as 'cpu' }),
+    },
+    batchSize,
+    steps: 1,
+    timeline: true,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  })
+  const failed = rows.find(({ timeline }) => timeline === undefined)
+  if (failed) {
+    throw new LocalformerError(
+      'ERR_OUT_OF_MEMORY',
+      `${failed.spec} ran out of memory at batch size ${batchSize}, so it has no timeline`,
+    )
+  }
+  const timelines = rows.map(({ spec: measured, timeline }) => ({
+    spec: measured,
+    points: timeline,
+  }))
+  const document = { schema: 1, batchSize, timelines }
+  await writeFileAtomically(path.join(directory, TIMELINE_FILE), `${JSON.stringify(document)}\n`)
+}

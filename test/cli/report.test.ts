@@ -1,0 +1,82 @@
+// `localformer report` as a user runs it: train writes a report, --timeline measures for it.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readRun } from '../../lib/report/run-data.js'
+
+const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
+const folder = mkdtempSync(path.join(tmpdir(), 'localformer-report-cli-'))
+const directory = path.join(folder, 'run')
+
+test.after(() => rmSync(folder, { recursive: true, force: true }))
+
+function run(...args: readonly string[]) {
+  const options = { encoding: 'utf8', cwd: folder } as const
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], options)
+  return { status, stdout, stderr }
+}
+
+function json(...args: readonly string[]) {
+  const result = run(...args, '--json')
+  assert.is(result.status, 0, result.stderr)
+  return JSON.parse(result.stdout)
+}
+
+test('train leaves a complete report, with reconstructions and the memory of a step', async () => {
+  const network = ['--dataset', 'synthetic', '--variant', 'micro', '--batch-size', '16']
+  const length = ['--epochs', '2', '--train-limit', '48', '--test-limit', '32']
+  const result = run('train', ...network, ...length, '--run', 'paper:4', '--run-dir', directory)
+  assert.is(result.status, 0, result.stderr)
+  // Not on a terminal: plain lines.
+  assert.match(result.stderr, /^epoch 1 {2}step 1\/6 {2}16 % {2}loss( \d\.\d\d){4} /m)
+  assert.not.match(result.stderr, '\u001b')
+  const { steps, isDone, evaluations, timelines, reconstructions, modules } =
+    await readRun(directory)
+  assert.equal([steps, isDone, evaluations.length], [6, true, 2])
+  assert.is(reconstructions?.epoch, 2)
+  assert.equal(
+    reconstructions?.panels.map(({ kind }) => kind),
+    ['pixels', 'components', 'components'],
+  )
+  assert.is(timelines.length, 1)
+  const highest = Math.max(...(timelines[0]?.points ?? []).map((p) => p.allocatedBytes))
+  assert.is(highest, Math.max(...modules.map((module) => module.peakAllocatedBytes)))
+  assert.match(readFileSync(path.join(directory, 'report.html'), 'utf8'), 'finished</span> run')
+})
+
+test('--timeline measures end to end beside the run, in fresh processes', async () => {
+  const { report, runs } = json('report', directory, '--timeline')
+  assert.is(report, path.join(directory, 'report.html'))
+  assert.equal(runs, [directory])
+  const { timelines } = await readRun(directory)
+  assert.equal(
+    timelines.map(({ spec, isFresh }) => [spec, isFresh]),
+    [
+      ['backprop', true],
+      ['paper:4', true],
+    ],
+  )
+  const [whole, local] = timelines.map(({ points }) =>
+    Math.max(...points.map(({ allocatedBytes }) => allocatedBytes)),
+  )
+  assert.ok((local ?? 9e9) < (whole ?? 0), `${local} and ${whole}`)
+  assert.match(readFileSync(report, 'utf8'), '% below end to end, one step')
+})
+
+test('several runs go into one file', () => {
+  const output = path.join(folder, 'both.html')
+  assert.is(json('report', directory, directory, '--output', output).report, output)
+  assert.ok(existsSync(output))
+})
+
+test('a folder that is no run is a coded error', () => {
+  const { status, stderr } = run('report', folder)
+  assert.is(status, 2)
+  assert.match(stderr, 'is no run folder [ERR_CONFIG]')
+})
+
+test.run()
