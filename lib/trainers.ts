@@ -186,8 +186,9 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   /**
-   * What every module with a decoder makes of a few images, in evaluation mode and with the
-   * averaged weights where an average is kept; labels are not needed. (InfoPro's decoder normalises over the batch, so there the other images count too.)
+   * What every module with a decoder makes of a few images, in evaluation mode and with the averaged
+   * weights where an average is kept; labels are not needed. (InfoPro's decoder normalises over the
+   * batch, so there the other images count too.)
    *
    * @throws {LocalformerError} `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
    */

@@ -9,7 +9,6 @@ export interface ChartSeries {
   readonly buckets: readonly Bucket[]
   /** Place in the palette; default: that in the list. */
   readonly color?: number
-  readonly dashed?: boolean
 }
 
 export interface ChartOptions {
@@ -181,10 +180,7 @@ function clip(name: string): string {
   return name.length <= TIP_CHARACTERS ? name : `${name.slice(0, TIP_CHARACTERS - 1)}…`
 }
 
-function drawSeries(
-  { buckets, color, dashed }: ChartSeries & { color: number },
-  place: Placement,
-): string {
+function drawSeries({ buckets, color }: ChartSeries & { color: number }, place: Placement): string {
   const middle = ({ from, to }: Bucket) => place.x((from + to) / 2)
   const band = buckets.some(({ min, max }) => min < max)
     ? `<path class="band s${color}" d="${polygon(
@@ -195,7 +191,7 @@ function drawSeries(
   const line = buckets
     .map((b, i) => `${i === 0 ? 'M' : 'L'}${middle(b)} ${place.y(b.mean)}`)
     .join('')
-  return `${band}<path class="line s${color}${dashed ? ' dashed' : ''}" vector-effect="non-scaling-stroke" d="${line}"/>`
+  return `${band}<path class="line s${color}" vector-effect="non-scaling-stroke" d="${line}"/>`
 }
 
 function drawMarks({ buckets, color }: ChartSeries & { color: number }, place: Placement): string {

@@ -1,6 +1,6 @@
-// A run folder -> what a report shows, as plain values. Reads config.json, summary.json, events.jsonl,
-// the last checkpoint's state.json, timeline.json and reconstructions.json; tolerates missing files and lines that were
-// not written to their end, since a run may be going on or have been killed.
+// A run folder -> what a report shows, as plain values. Reads config.json, events.jsonl, the last
+// checkpoint's state.json, timeline.json and reconstructions.json; tolerates missing files and lines
+// that were not written to their end, since a run may be going on or have been killed.
 import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../errors.js'
@@ -103,10 +103,9 @@ export async function readRun(directory: string): Promise<RunData> {
       hint: 'It holds neither config.json nor events.jsonl, which `localformer train` writes.',
     })
   }
-  const summary = (await readJson(file('summary.json'))) ?? {}
   const known = config ?? {}
   const gathered = events ?? new Gathered()
-  const spec = text(known.run) ?? text(summary.run) ?? 'unknown'
+  const spec = text(known.run) ?? 'unknown'
   const own = gathered.timeline.length === 0 ? [] : [timelineOf(spec, gathered.timeline, false)]
   const measured = readTimelines(await readJson(file(TIMELINE_FILE)))
   const training = object(known.training)

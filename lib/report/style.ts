@@ -59,7 +59,6 @@ svg.chart{display:block}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--soft);font-variant-numeric:tabular-nums}
 .grid{stroke:var(--grid)}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}
-.dashed{stroke-dasharray:6 4}
 .band{opacity:.16}
 ${SERIES}
 .area{opacity:.82}
