@@ -1,9 +1,17 @@
 // Accuracy of a network, or of every module's head, on a split.
+// in: a model or a trainer, a split -> out: shares of right answers, and which classes are mixed up.
+import type { ImageBatch } from './batch.js'
 import { batches, type ImageSplit } from './datasets/dataset.js'
 import { expected, LocalformerError } from './errors.js'
-import type { NativeEvaluation } from './native/contract.js'
+import {
+  type ClassScore,
+  classScores,
+  confusionMatrix,
+  type LogitScore,
+  scoreLogits,
+} from './scores.js'
 import { SwinTransformer } from './swin-transformer.js'
-import { Trainer } from './trainers.js'
+import { type Logits, Trainer } from './trainers.js'
 import { integer, lazy, parseOptions, zod } from './validate.js'
 
 export interface EvaluateOptions {
@@ -15,16 +23,37 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal
 }
 
-export interface Evaluation {
+/** What a head says of a split. */
+export interface HeadEvaluation {
+  /** Share of images whose largest logit is the label's. */
+  readonly accuracy: number
+  /** Share of images whose label is among the five largest logits; null where classes are 5 or fewer. */
+  readonly top5Accuracy: number | null
+  /** Mean cross-entropy, without label smoothing. */
+  readonly loss: number
+}
+
+/** Of the network's classifier, and of every module's head. */
+export interface Evaluation extends HeadEvaluation {
   /** Images looked at. */
   readonly count: number
-  /** Of the network's classifier: share of images whose largest logit is the label's. */
-  readonly accuracy: number
-  /** Mean cross-entropy of the network's classifier. */
-  readonly loss: number
-  /** The same of every module's head, the classifier last; empty for a plain network. */
-  readonly modules: readonly { readonly accuracy: number; readonly loss: number }[]
+  /** Of every module's head, the classifier last; empty for a plain network. */
+  readonly modules: readonly HeadEvaluation[]
 }
+
+/** An evaluation with what the classifier mixes up. */
+export interface DetailedEvaluation extends Evaluation {
+  /**
+   * Counts of images: row the true class, column the predicted one; null for more than 1,000
+   * classes.
+   */
+  readonly confusion: readonly (readonly number[])[] | null
+  /** Precision, recall and F1 of every class of the network's classifier. */
+  readonly perClass: readonly ClassScore[]
+}
+
+/** A larger matrix is for nobody to read, and would take its square in memory. */
+const MAX_CONFUSION_CLASSES = 1_000
 
 const schema = lazy(() =>
   zod().object({
@@ -35,7 +64,8 @@ const schema = lazy(() =>
 )
 
 /**
- * Evaluates a network or a trainer (then every module's head too) on a split of a data set.
+ * Evaluates a network or a trainer (then every module's head too: its early exits) on a split of a
+ * data set.
  *
  * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DATASET`, `ERR_BUSY`, `ERR_DISPOSED`; the signal's
  *   reason when it aborts.
@@ -44,33 +74,71 @@ export async function evaluate(
   subject: SwinTransformer | Trainer,
   split: ImageSplit,
   options: EvaluateOptions = {},
+): Promise<DetailedEvaluation> {
+  const { evaluation, predicted, labels, classes } = await lookAt(subject, split, options)
+  const isSmall = classes <= MAX_CONFUSION_CLASSES
+  return {
+    ...evaluation,
+    confusion: isSmall ? confusionMatrix(labels, predicted, classes) : null,
+    perClass: classScores(labels, predicted, classes),
+  }
+}
+
+/** {@link evaluate} without what is said of each class, for the events of a run. */
+export async function evaluateHeads(
+  subject: SwinTransformer | Trainer,
+  split: ImageSplit,
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  return (await lookAt(subject, split, options)).evaluation
+}
+
+async function lookAt(
+  subject: SwinTransformer | Trainer,
+  split: ImageSplit,
+  options: EvaluateOptions,
+) {
   const { batchSize, limit, signal } = parseOptions(schema(), options)
   if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
   }
   checkSplit(split)
   const part = limit === undefined ? split : firstImages(split, limit)
-  let sums: { lossSum: number; correct: number }[] = []
-  for (const batch of batches(part, { batchSize })) {
+  const { classes } = subject instanceof Trainer ? subject.model.config : subject.config
+  const predicted = new Int32Array(part.count)
+  let sums: { lossSum: number; correct: number; correctTop5: number }[] = []
+  let done = 0
+  for (const { images, labels } of batches(part, { batchSize })) {
     signal?.throwIfAborted()
     const { height, width, mean, std } = split
-    const input = { images: batch.images, labels: batch.labels, height, width, mean, std }
-    const results =
-      subject instanceof Trainer
-        ? await subject.evaluate(input)
-        : [scoreLogits(await subject.predict(input), batch.labels)]
+    const results = (await logitsOf(subject, { images, height, width, mean, std })).map((logits) =>
+      scoreLogits(logits, labels),
+    )
     sums = results.map((result, k) => ({
       lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
       correct: (sums[k]?.correct ?? 0) + result.correct,
+      correctTop5: (sums[k]?.correctTop5 ?? 0) + result.correctTop5,
     }))
+    predicted.set((results[results.length - 1] as LogitScore).predicted, done)
+    done += labels.length
   }
-  const scores = sums.map(({ lossSum, correct }) => ({
+  const scores = sums.map(({ lossSum, correct, correctTop5 }) => ({
     accuracy: correct / part.count,
+    top5Accuracy: classes > 5 ? correctTop5 / part.count : null,
     loss: lossSum / part.count,
   }))
-  const own = scores[scores.length - 1] as (typeof scores)[number]
-  return { count: part.count, ...own, modules: subject instanceof Trainer ? scores : [] }
+  const own = scores[scores.length - 1] as HeadEvaluation
+  const modules = subject instanceof Trainer ? scores : []
+  const evaluation: Evaluation = { count: part.count, ...own, modules }
+  return { evaluation, predicted, labels: part.labels, classes }
+}
+
+/** Logits of every head, the classifier's last: of a plain network that one alone. */
+export async function logitsOf(
+  subject: SwinTransformer | Trainer,
+  batch: ImageBatch,
+): Promise<readonly Logits[]> {
+  return subject instanceof Trainer ? subject.predict(batch) : [await subject.predict(batch)]
 }
 
 /**
@@ -99,29 +167,4 @@ export function firstImages(split: ImageSplit, count: number): ImageSplit {
     images: split.images.subarray(0, count * bytes),
     labels: split.labels.subarray(0, count),
   }
-}
-
-/** Cross-entropy summed over the rows, and how many have their largest logit at the label. */
-function scoreLogits(
-  logits: { shape: readonly number[]; data: Float32Array },
-  labels: ArrayLike<number>,
-): NativeEvaluation {
-  const classes = logits.shape[1] ?? 0
-  let lossSum = 0
-  let correct = 0
-  for (let row = 0; row < labels.length; row++) {
-    const values = logits.data.subarray(row * classes, (row + 1) * classes)
-    const label = labels[row] as number
-    const own = values[label]
-    if (own === undefined) {
-      throw new LocalformerError(
-        'ERR_DATASET',
-        expected(`a class from 0 to ${classes - 1}`, 'labels', label),
-      )
-    }
-    const max = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
-    lossSum += max + Math.log(values.reduce((sum, v) => sum + Math.exp(v - max), 0)) - own
-    if (values.indexOf(max) === label) correct++
-  }
-  return { lossSum, correct }
 }

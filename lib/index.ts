@@ -32,7 +32,13 @@ export {
 export { openDataset } from './datasets/open.js'
 export type { DeviceName } from './device.js'
 export { ERROR_CODES, type ErrorCode, LocalformerError } from './errors.js'
-export { type EvaluateOptions, type Evaluation, evaluate } from './evaluate.js'
+export {
+  type DetailedEvaluation,
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type HeadEvaluation,
+} from './evaluate.js'
 export type { Features } from './features.js'
 export * as memory from './memory.js'
 export {
@@ -61,7 +67,13 @@ export type {
   ModuleTrainer,
 } from './module-trainer.js'
 export { type LoadOptions, load } from './native/load.js'
+export { type Image, type Prediction, type PredictOptions, predict } from './predict.js'
+export type { PreparedBatch, PreparedContent } from './prepared-batch.js'
+export { type ReadImageOptions, readImage } from './read-image.js'
+export { type MeasureTimelinesOptions, measureTimelines } from './report/measure-timelines.js'
+export { type WriteReportOptions, writeReport } from './report/write-report.js'
 export { CheckpointStore, type LoadedState, type SaveOptions } from './runs/checkpoint-store.js'
+export { type LoadedRun, loadRun } from './runs/run-folder.js'
 export type { LogLengths } from './runs/run-logs.js'
 export type { Surroundings } from './runs/surroundings.js'
 export {
@@ -71,9 +83,7 @@ export {
   type TrainingProgress,
   type TrainingState,
 } from './runs/training-state.js'
-export type { PreparedBatch, PreparedContent } from './prepared-batch.js'
-export { type MeasureTimelinesOptions, measureTimelines } from './report/measure-timelines.js'
-export { type WriteReportOptions, writeReport } from './report/write-report.js'
+export type { ClassScore } from './scores.js'
 export type { Split } from './splits.js'
 export {
   type Parameter,
@@ -91,6 +101,7 @@ export {
   BackpropTrainer,
   type BatchEvaluation,
   LocalTrainer,
+  type Logits,
   type MemoryPoint,
   type Reconstruction,
   type StepOptions,

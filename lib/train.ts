@@ -11,7 +11,7 @@ import {
 } from './datasets/dataset.js'
 import { fingerprint } from './datasets/fingerprint.js'
 import { expected, LocalformerError } from './errors.js'
-import { checkSplit, type Evaluation, evaluate, firstImages } from './evaluate.js'
+import { checkSplit, type Evaluation, evaluateHeads, firstImages } from './evaluate.js'
 import type { ModuleStep } from './module-trainer.js'
 import type { PreparedBatch } from './prepared-batch.js'
 import {
@@ -401,7 +401,7 @@ async function evaluateRun(run: Run): Promise<Evaluation | null> {
   const { options: o, trainer, data, phases, stepsPerPhase } = run
   const isLast = run.step === phases.length * stepsPerPhase
   if (o.testLimit === 0 || (run.epoch % o.evaluateEvery !== 0 && !isLast)) return null
-  run.evaluation = await evaluate(trainer, data.test, {
+  run.evaluation = await evaluateHeads(trainer, data.test, {
     ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
     ...(o.signal === undefined ? {} : { signal: o.signal }),
   })

@@ -43,6 +43,12 @@ import { checkKeys, checkTensors, definedOf } from './validate.js'
 /** What a module's head says of a batch: summed cross-entropy, and how many answers are right. */
 export type BatchEvaluation = Readonly<NativeEvaluation>
 
+/** `shape` is [count, classes], `data` row by row. */
+export interface Logits {
+  readonly shape: readonly number[]
+  readonly data: Float32Array
+}
+
 export interface StepOptions {
   /**
    * Learning rate of every module, at least 0; default 1e-3. Or a list: one for each module that
@@ -183,6 +189,17 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
     return this.exclusive((trainer) => trainer.evaluate(input))
+  }
+
+  /**
+   * Class logits `[count, classes]` of every module's head, in evaluation mode and with the averaged
+   * weights where an average is kept; the last entry is the network's own classifier.
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
+   */
+  async predict(batch: ImageBatch): Promise<readonly Logits[]> {
+    const input = unmixed(toNativeBatch(batch, this.model.config))
+    return this.exclusive((trainer) => trainer.predict(input))
   }
 
   /**

@@ -10,7 +10,7 @@ import { LocalformerError } from '../errors.js'
 import { packageVersion } from '../version.js'
 import { exitCodeOf, printJson } from './command.js'
 import { commands } from './commands/index.js'
-import { checkGiven, type ParsedOptions, usageError } from './usage.js'
+import { checkGiven, checkPositionals, type ParsedOptions, usageError } from './usage.js'
 
 export async function main(argv: readonly string[]): Promise<number> {
   let parser = yargs([...argv])
@@ -35,7 +35,10 @@ export async function main(argv: readonly string[]): Promise<number> {
       requiresArg: true,
       describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
     })
-    .middleware((options: { device?: string | undefined; givenDevice?: string | undefined }) => {
+    .middleware((options: { _: unknown[]; device?: string | undefined; givenDevice?: string | undefined }) => {
+      const [name] = options._
+      const usages = commands.map(({ command }) => `${command}`)
+      checkPositionals(argv, usages.find((usage) => usage.split(' ')[0] === name) ?? '')
       checkGiven(argv, (parser as unknown as { getOptions(): ParsedOptions }).getOptions())
       // A configuration may name one, which only a flag that was given overrides.
       options.givenDevice = options.device

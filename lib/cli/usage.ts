@@ -46,6 +46,25 @@ export function checkGiven(argv: readonly string[], { key, array, boolean }: Par
 }
 
 /**
+ * Refuses a positional that is given as an option, which yargs lets pass and, where both are there,
+ * passes over: `evaluate DIR --run OTHER`.
+ *
+ * @param usage How the command is written, `evaluate <run>`.
+ * @throws {LocalformerError} `ERR_USAGE`
+ */
+export function checkPositionals(argv: readonly string[], usage: string): void {
+  const [command, ...positionals] = usage.split(' ')
+  for (const positional of positionals) {
+    const name = positional.replace(/[^\w-]/g, '')
+    const isGiven = argv.some((word) => word === `--${name}` || word.startsWith(`--${name}=`))
+    if (!isGiven) continue
+    throw new LocalformerError('ERR_USAGE', `Unknown option: --${name}`, {
+      hint: `It is written without a name: localformer ${command} ${positional}.`,
+    })
+  }
+}
+
+/**
  * The error to throw from yargs' `fail` handler: `error` itself where a command threw it, else one
  * for the command line, with the allowed options or commands as its hint.
  */

@@ -18,7 +18,7 @@ export interface ImageFolderOptions {
 const require = createRequire(import.meta.url)
 
 /** What is taken for a photo, by the end of its name. */
-const EXTENSIONS = ['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
+export const PHOTO_EXTENSIONS = ['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
 const TEST_FOLDERS = ['test', 'val']
 /** The classes are numbered in two bytes at most. */
 const MAX_CLASSES = 65_536
@@ -125,13 +125,13 @@ async function listPhotos(split: string, classes: readonly string[]): Promise<Ph
 async function photosBelow(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder, { recursive: true })
   const isHidden = (name: string) => name.split(path.sep).some((part) => part.startsWith('.'))
-  const isPhoto = (name: string) => EXTENSIONS.includes(path.extname(name).toLowerCase())
+  const isPhoto = (name: string) => PHOTO_EXTENSIONS.includes(path.extname(name).toLowerCase())
   const photos = names.filter((name) => isPhoto(name) && !isHidden(name)).sort(byCharacters)
   if (photos.length > 0) return photos.map((name) => path.join(folder, name))
   const others = [...new Set(names.map((name) => path.extname(name)).filter(Boolean))].slice(0, 5)
   const found = others.length > 0 ? `, only ${others.join(', ')}` : ''
   throw folderError(
-    `The class folder ${folder} has no photos${found} (expected ${EXTENSIONS.join(', ')})`,
+    `The class folder ${folder} has no photos${found} (expected ${PHOTO_EXTENSIONS.join(', ')})`,
   )
 }
 
@@ -147,7 +147,7 @@ function folderError(message: string, cause?: unknown): LocalformerError {
 }
 
 /** Required and not imported: its entry for `import` is not read by Node.js 20.9. */
-function loadSharp(): Sharp {
+export function loadSharp(): Sharp {
   try {
     return require('sharp') as Sharp
   } catch (cause) {
@@ -194,7 +194,11 @@ async function decodePhotos(
 }
 
 /** `imageSize x imageSize x 3` values, as a screen shows them; transparent parts are black. */
-async function decodePhoto(sharp: Sharp, file: string, imageSize: number): Promise<Uint8Array> {
+export async function decodePhoto(
+  sharp: Sharp,
+  file: string,
+  imageSize: number,
+): Promise<Uint8Array> {
   try {
     const { data, info } = await sharp(file, { failOn: 'truncated' })
       // Without an angle: as the camera's EXIF says.
@@ -217,7 +221,7 @@ async function decodePhoto(sharp: Sharp, file: string, imageSize: number): Promi
 }
 
 /** Red, green and blue of each pixel -> three planes. */
-function toPlanes(pixels: Uint8Array, planes: Uint8Array): void {
+export function toPlanes(pixels: Uint8Array, planes: Uint8Array): void {
   const plane = planes.length / 3
   for (let pixel = 0; pixel < plane; pixel++) {
     planes[pixel] = pixels[3 * pixel] as number

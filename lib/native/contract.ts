@@ -237,6 +237,8 @@ export interface NativeTrainer {
   ): Promise<NativeStep>
   /** With the averaged weights, where an average is kept. */
   evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
+  /** Class logits of every module's head; weights as for `evaluate`. */
+  predict(batch: NativeBatch): Promise<NativeTensor[]>
   /** One entry for each module with a decoder; weights as for `evaluate`. */
   reconstruct(batch: NativeBatch): Promise<NativeReconstruction[]>
   features(batch: NativeBatch): Promise<NativeFeatures>

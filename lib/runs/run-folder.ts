@@ -210,6 +210,7 @@ function metadataOf({ trainer, spec, data }: RunSubject): Record<string, string>
     run: pinSplit(spec, trainer.cuts),
     dataset: data.name,
     classes: JSON.stringify(data.classes),
+    normalisation: JSON.stringify({ mean: data.mean, std: data.std }),
   }
 }
 
@@ -220,6 +221,10 @@ export interface LoadedRun {
   /** Name of the data set that it was trained on. */
   readonly dataset: string
   readonly classes: readonly string[]
+  /** Of each channel over the training images, pixels in 0..1. */
+  readonly mean: readonly number[]
+  /** Standard deviation of the same. */
+  readonly std: readonly number[]
 }
 
 /**
@@ -231,7 +236,7 @@ export interface LoadedRun {
 export async function loadRun(place: string, device: string): Promise<LoadedRun> {
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS)
   const { tensors, metadata } = await readCheckpoint(file)
-  const { config, spec, dataset, classes } = readMetadata(file, metadata)
+  const { config, spec, dataset, classes, mean, std } = readMetadata(file, metadata)
   const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
   try {
     const trainer = await createTrainer(model, spec)
@@ -247,7 +252,7 @@ export async function loadRun(place: string, device: string): Promise<LoadedRun>
     const [network, auxiliary] = partsOf(tensors)
     await model.writeParameters(network)
     await trainer.writeAuxiliary(auxiliary)
-    return { model, trainer, spec, dataset, classes }
+    return { model, trainer, spec, dataset, classes, mean, std }
   } catch (error) {
     model.dispose()
     throw error
@@ -261,6 +266,7 @@ function readMetadata(file: string, metadata: Readonly<Record<string, string>>) 
       spec: parseRunSpec(metadata.run ?? ''),
       dataset: metadata.dataset ?? '',
       classes: JSON.parse(metadata.classes ?? '[]') as string[],
+      ...(JSON.parse(metadata.normalisation ?? '') as Pick<LoadedRun, 'mean' | 'std'>),
     }
   } catch (cause) {
     throw new LocalformerError(
@@ -268,7 +274,7 @@ function readMetadata(file: string, metadata: Readonly<Record<string, string>>) 
       `${file} was not written by \`localformer train\``,
       {
         cause,
-        hint: 'Its metadata lacks the model or the run spec.',
+        hint: 'Its metadata lacks the model, the run spec or the normalisation: name a run folder.',
       },
     )
   }

@@ -30,22 +30,41 @@ struct ModuleStepOutcome {
   at::Tensor output;
 };
 
-std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const BatchInput& batch,
-                                            const std::atomic<bool>* cancelled) {
+// Class logits of every module's head, the classifier's last, with the averaged weights where
+// averages are kept.
+std::vector<at::Tensor> HeadLogits(const TrainerState& state, const BatchInput& batch,
+                                   const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
   const AverageInUse average(*state.strategy);
   ForwardContext context;
   context.cancelled = cancelled;
   at::Tensor x = state.strategy->Patches(batch.Images(state.model->device));
-  const at::Tensor labels = batch.Labels(state.model->device);
-  std::vector<EvaluationResult> results;
+  std::vector<at::Tensor> logits;
   for (const auto& module : state.strategy->modules()) {
     x = module->Forward(std::move(x), context);
-    const at::Tensor logits = module->Classify(x, context);
+    logits.push_back(module->Classify(x, context));
+  }
+  return logits;
+}
+
+std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const BatchInput& batch,
+                                            const std::atomic<bool>* cancelled) {
+  const at::Tensor labels = batch.Labels(state.model->device);
+  std::vector<EvaluationResult> results;
+  for (const at::Tensor& logits : HeadLogits(state, batch, cancelled)) {
     EvaluationResult result;
     result.loss_sum = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
     result.correct = logits.argmax(1).eq(labels).sum().item<int64_t>();
     results.push_back(result);
+  }
+  return results;
+}
+
+std::vector<PlainTensor> PredictBatch(const TrainerState& state, const BatchInput& batch,
+                                      const std::atomic<bool>* cancelled) {
+  std::vector<PlainTensor> results;
+  for (const at::Tensor& logits : HeadLogits(state, batch, cancelled)) {
+    results.push_back(CopyOut("logits", logits));
   }
   return results;
 }
@@ -207,6 +226,7 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::WriteAuxiliary>("writeAuxiliary"),
                          InstanceMethod<&TrainerWrap::Step>("step"),
                          InstanceMethod<&TrainerWrap::Evaluate>("evaluate"),
+                         InstanceMethod<&TrainerWrap::Predict>("predict"),
                          InstanceMethod<&TrainerWrap::Reconstruct>("reconstruct"),
                          InstanceMethod<&TrainerWrap::Features>("features"),
                          InstanceMethod<&TrainerWrap::StepModule>("stepModule"),
@@ -330,6 +350,21 @@ Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
             object.Set("correct", static_cast<double>(result.correct));
             array.Set(array.Length(), object);
           }
+          return array;
+        });
+  });
+}
+
+Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(),
+        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+         cancelled = data.executor.cancelled()] { return PredictBatch(*state, batch, cancelled); },
+        [](Napi::Env env, std::vector<PlainTensor>& logits) -> Napi::Value {
+          Napi::Array array = Napi::Array::New(env);
+          for (const PlainTensor& one : logits) array.Set(array.Length(), ToJs(env, one));
           return array;
         });
   });

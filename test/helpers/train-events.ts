@@ -26,8 +26,8 @@ export function evaluationEvent(): TrainEvent & { type: 'evaluation' } {
   return {
     ...{ type: 'evaluation', epoch: 1, count: 8, accuracy: 0.5, loss: 1.5 },
     modules: [
-      { accuracy: 0.25, loss: 2 },
-      { accuracy: 0.5, loss: 1.5 },
+      { accuracy: 0.25, top5Accuracy: null, loss: 2 },
+      { accuracy: 0.5, top5Accuracy: null, loss: 1.5 },
     ],
   }
 }

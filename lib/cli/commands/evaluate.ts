@@ -1,19 +1,23 @@
-// `localformer evaluate`: accuracy of a trained network and of every module's head.
+// `localformer evaluate`: accuracy of a trained network and of every module's head, and which
+// classes it mixes up.
 import type { Argv } from 'yargs'
 import { LocalformerError } from '../../errors.js'
 import { evaluate } from '../../evaluate.js'
 import { loadRun } from '../../runs/run-folder.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
-import { formatTable } from '../table.js'
+import { checkOutputFile, writeOutputFile } from '../output-file.js'
+import { placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
 
-interface EvaluateArguments extends Omit<DataArguments, 'dataset'> {
+interface EvaluateArguments extends Omit<DataArguments, 'dataset'>, WeightsArguments {
   dataset: string | undefined
   run: string
   split: 'train' | 'test'
   batchSize: number
   limit: number | undefined
+  confusion: string | undefined
 }
 
 // Which data set follows from the run unless another one is named.
@@ -31,6 +35,7 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         describe: 'A run folder, one of its checkpoints, or weights',
       })
       .options({ ...dataOptions, dataset: evaluatedDataset })
+      .options(weightsOption)
       .option('split', {
         choices: ['train', 'test'] as const,
         default: 'test',
@@ -47,9 +52,17 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         type: 'number',
         requiresArg: true,
         describe: 'Only so many images',
+      })
+      .option('confusion', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'CSV file that receives the whole confusion matrix',
       }) as unknown as Argv<GlobalOptions & EvaluateArguments>,
   handler: async (options) => {
-    const { model, trainer, spec, dataset, classes } = await loadRun(options.run, options.device)
+    const { confusion } = options
+    if (confusion !== undefined) await checkOutputFile(confusion, '--confusion')
+    const place = await placeOfWeights(options.run, options)
+    const { model, trainer, spec, dataset, classes } = await loadRun(place, options.device)
     await using _ = model
     const data = await openDataOf({
       ...options,
@@ -77,18 +90,13 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         split: options.split,
         ...result,
       }
+      if (confusion !== undefined) {
+        await writeOutputFile(confusion, confusionCsv(result, classes), '--confusion')
+      }
       if (options.json) return printJson(document)
       printLine(`${spec.text} on ${result.count} ${options.split} images of ${data.name}`)
-      printLine(
-        formatTable(
-          ['head', 'accuracy', 'loss'],
-          result.modules.map(({ accuracy, loss }, k) => [
-            trainer.modules[k]?.name ?? '',
-            `${(accuracy * 100).toFixed(2)} %`,
-            loss.toFixed(4),
-          ]),
-        ),
-      )
+      const heads = trainer.modules.map(({ name }) => name)
+      printLine(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
     })
   },
 }

@@ -7,6 +7,7 @@ import { datasetCommand } from './dataset.js'
 import { doctorCommand } from './doctor.js'
 import { evaluateCommand } from './evaluate.js'
 import { libtorchCommand } from './libtorch.js'
+import { predictCommand } from './predict.js'
 import { reportCommand } from './report.js'
 import { reproduceCommand } from './reproduce.js'
 import { summaryCommand } from './summary.js'
@@ -16,6 +17,7 @@ import { weightsCommand } from './weights.js'
 export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = [
   trainCommand as never,
   evaluateCommand as never,
+  predictCommand as never,
   reportCommand as never,
   compareCommand as never,
   reproduceCommand as never,
