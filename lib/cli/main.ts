@@ -35,16 +35,22 @@ export async function main(argv: readonly string[]): Promise<number> {
       requiresArg: true,
       describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
     })
-    .middleware((options: { _: unknown[]; device?: string | undefined; givenDevice?: string | undefined }) => {
-      const [name] = options._
-      const usages = commands.map(({ command }) => `${command}`)
-      checkPositionals(argv, usages.find((usage) => usage.split(' ')[0] === name) ?? '')
-      checkGiven(argv, (parser as unknown as { getOptions(): ParsedOptions }).getOptions())
-      // A configuration may name one, which only a flag that was given overrides.
-      options.givenDevice = options.device
-      options.device ??= 'auto'
-      checkDeviceName(options.device)
-    })
+    .middleware(
+      (options: {
+        _: unknown[]
+        device?: string | undefined
+        givenDevice?: string | undefined
+      }) => {
+        const [name] = options._
+        const usages = commands.map(({ command }) => `${command}`)
+        checkPositionals(argv, usages.find((usage) => usage.split(' ')[0] === name) ?? '')
+        checkGiven(argv, (parser as unknown as { getOptions(): ParsedOptions }).getOptions())
+        // A configuration may name one, which only a flag that was given overrides.
+        options.givenDevice = options.device
+        options.device ??= 'auto'
+        checkDeviceName(options.device)
+      },
+    )
   for (const command of commands) {
     parser = parser.command(command as unknown as CommandModule) as typeof parser
   }

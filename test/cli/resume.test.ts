@@ -156,7 +156,7 @@ test('on a disk that is full the run ends with a coded error and can go on later
   assert.is(again.status, 0, 'nothing is left to write')
 })
 
-test("a run goes on without the weights that it began with: its checkpoint has them", () => {
+test('a run goes on without the weights that it began with: its checkpoint has them', () => {
   const weights = at('begin.safetensors')
   const options = ['--train-limit', '64', '--epochs', '2', '--test-limit', '0', '--no-flip']
   run([...NETWORK, ...options, '--max-steps', '1', '--run-dir', at('begin')])

@@ -24,7 +24,7 @@ export function stepEvent(changes: Partial<StepEvent>): StepEvent {
 
 export function evaluationEvent(): TrainEvent & { type: 'evaluation' } {
   return {
-    ...{ type: 'evaluation', epoch: 1, count: 8, accuracy: 0.5, loss: 1.5 },
+    ...{ type: 'evaluation', epoch: 1, count: 8, accuracy: 0.5, top5Accuracy: null, loss: 1.5 },
     modules: [
       { accuracy: 0.25, top5Accuracy: null, loss: 2 },
       { accuracy: 0.5, top5Accuracy: null, loss: 1.5 },

@@ -1,12 +1,8 @@
 // The paper's claims as arithmetic on a comparison, and how they read as text and as Markdown.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import {
-  escapeMarkdown,
-  formatMemory,
-  markdownOfMemory,
-  markdownTable,
-} from '../../lib/cli/commands/reproduce.js'
+import { formatMemory, markdownOfMemory } from '../../lib/cli/commands/reproduce-memory.js'
+import { escapeMarkdown, markdownTable } from '../../lib/cli/markdown.js'
 import type { CompareResult, CompareRow } from '../../lib/measure/compare.js'
 import { claimsOf, MEMORY_RUNS, type ReproduceResult } from '../../lib/measure/reproduce.js'
 import { parseRunSpec } from '../../lib/methods.js'

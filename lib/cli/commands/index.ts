@@ -20,7 +20,7 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   predictCommand as never,
   reportCommand as never,
   compareCommand as never,
-  reproduceCommand as never,
+  reproduceCommand,
   summaryCommand as never,
   configCommand,
   weightsCommand,

@@ -1,0 +1,224 @@
+// `localformer reproduce memory`: the paper's claims about memory and their rivals as one table.
+import type { Argv } from 'yargs'
+import { formatBytes, formatPercent } from '../../format.js'
+import type { CompareRow } from '../../measure/compare.js'
+import {
+  type Claim,
+  type Machine,
+  type Quote,
+  type ReproduceResult,
+  reproduceMemory,
+} from '../../measure/reproduce.js'
+import type { Command, GlobalOptions } from '../command.js'
+import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
+import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { untilInterrupted } from '../interrupt.js'
+import { codeSpan, escapeMarkdown, markdownTable } from '../markdown.js'
+import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
+import { commandProgress } from '../progress.js'
+import { formatTable } from '../table.js'
+import {
+  checkTableOptions,
+  printTable,
+  type TableArguments,
+  tableOptions,
+} from '../table-output.js'
+
+interface ReproduceArguments extends ModelArguments, DataArguments, TableArguments {
+  quick: boolean
+  batchSize: number | undefined
+  steps: number | undefined
+  warmup: number | undefined
+  rounds: number | undefined
+  memoryLimit: number | undefined
+}
+
+export const reproduceMemoryCommand: Command<ReproduceArguments> = {
+  command: 'memory',
+  describe: "The paper's claims about memory, beside rivals with exact gradients",
+  builder: (yargs) =>
+    yargs
+      .options(dataOptions)
+      .options(modelOptions)
+      .option('quick', {
+        type: 'boolean',
+        default: false,
+        describe: 'Batches of 8 and one step, for a machine with few cores',
+      })
+      .option('batch-size', {
+        type: 'number',
+        requiresArg: true,
+        defaultDescription: '32; 8 with --quick',
+        describe: 'Images in a batch',
+      })
+      .option('steps', {
+        type: 'number',
+        requiresArg: true,
+        defaultDescription: '3; 1 with --quick',
+        describe: 'Measured steps of each process',
+      })
+      .option('warmup', {
+        type: 'number',
+        requiresArg: true,
+        defaultDescription: '1',
+        describe: 'Steps before those',
+      })
+      .option('rounds', {
+        type: 'number',
+        requiresArg: true,
+        defaultDescription: '1',
+        describe: 'Times that all runs are made in turn, for step times that can be trusted',
+      })
+      .options(memoryLimitOption)
+      .options(tableOptions)
+      .example('$0 reproduce memory --quick', "the paper's table on a small machine")
+      .example(
+        '$0 reproduce memory --device cuda --markdown --output memory.md',
+        'for a README',
+      ) as unknown as Argv<GlobalOptions & ReproduceArguments>,
+  handler: async (options) => {
+    await checkTableOptions(options)
+    const data = await openDataOf(options)
+    const progress = commandProgress(options)
+    await untilInterrupted(async (signal) => {
+      const result = await reproduceMemory({
+        data,
+        model: swinOptionsOf({ ...options, classes: data.classes.length }),
+        quick: options.quick,
+        seed: options.seed,
+        ...countsOf(options),
+        signal,
+        onProgress: comparisonProgress(options, progress),
+      }).finally(() => progress.finish())
+      await printTable(options, result, formatMemory, markdownOfMemory)
+    })
+  },
+}
+
+/** Those that were given; the others are the library's to choose. */
+function countsOf({ batchSize, steps, warmup, rounds, memoryLimit }: ReproduceArguments) {
+  return {
+    ...(batchSize === undefined ? {} : { batchSize }),
+    ...(steps === undefined ? {} : { steps }),
+    ...(warmup === undefined ? {} : { warmup }),
+    ...(rounds === undefined ? {} : { rounds }),
+    ...memoryLimitOf(memoryLimit),
+  }
+}
+
+const HEAD = ['run', 'peak', 'saved', 'paper', 'time', 'peak of each module, MiB', 'largest module']
+
+/** The table, the claims and the machine as text. */
+export function formatMemory(result: ReproduceResult): string {
+  return [
+    `${settingOf(result)} on ${result.comparison.device}`,
+    machineSentence(result),
+    '',
+    formatTable(
+      HEAD,
+      result.comparison.rows.map((row) => cellsOf(row, result.claims, ' *')),
+    ),
+    '',
+    ...result.claims.map((claim) => claimLine(claim)),
+    '',
+    ...legendOf(result, '* '),
+  ].join('\n')
+}
+
+/** The same in GitHub's Markdown. */
+export function markdownOfMemory(result: ReproduceResult): string {
+  const rows = result.comparison.rows.map((row) => {
+    const [run = '', ...cells] = cellsOf(row, result.claims, '[^trgl]')
+    return [codeSpan(run), ...cells]
+  })
+  const command = 'Printed by `localformer reproduce memory --markdown`'
+  return [
+    `${command}: ${escapeMarkdown(settingOf(result))}. ${escapeMarkdown(machineSentence(result))}`,
+    '',
+    markdownTable(HEAD, rows),
+    '',
+    ...result.claims.map((claim) => `- ${claimLine(claim, codeSpan)}`),
+    '',
+    ...legendOf(result, '\n[^trgl]: '),
+  ].join('\n')
+}
+
+function settingOf({ comparison }: ReproduceResult): string {
+  const { dataset, imageSize, batchSize, steps, rounds } = comparison
+  const times = rounds > 1 ? `, ${rounds} rounds` : ''
+  const unit = steps === 1 ? 'step' : 'steps'
+  return `${dataset} at ${imageSize} px, batch ${batchSize}, AdamW, ${steps} ${unit}${times}`
+}
+
+function machineSentence({ date, machine }: ReproduceResult): string {
+  // Unknown where no run came to an end.
+  const libtorch = machine.libtorch === '' ? '' : `, with LibTorch ${machine.libtorch}`
+  return `Measured on ${date} on ${hardwareOf(machine)}${libtorch}.`
+}
+
+function hardwareOf({ cpu, cores, threads, gpu }: Machine): string {
+  const host = `${cpu} (${cores} logical cores${threads === 0 ? '' : `, ${threads} threads`})`
+  return gpu === null ? host : `${gpu} in a machine with ${host}`
+}
+
+function cellsOf(row: CompareRow, claims: readonly Claim[], trglMark: string): string[] {
+  const quoted = quoteOf(row, claims)
+  const figure = quoted === null ? '' : `${Math.round(quoted.saving * 100)} %`
+  const paper = quoted?.source === 'trgl' ? `${figure}${trglMark}` : figure
+  if (row.status === 'out_of_memory') return [row.spec, 'out of memory', '', paper]
+  const peaks = row.perModule.map((module) => module.peakAllocatedBytes)
+  return [
+    row.spec,
+    formatBytes(row.peakAllocatedBytes ?? 0),
+    row.savedVsFirst === null ? '' : formatPercent(row.savedVsFirst),
+    paper,
+    row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
+    peaks.map(mebibytes).join(' / '),
+    largestModule(peaks),
+  ]
+}
+
+/** What is reported for a row against end-to-end training. */
+function quoteOf(row: CompareRow, claims: readonly Claim[]): Quote | null {
+  if (row.paperSaving !== null) {
+    return { saving: row.paperSaving, isUpperBound: false, source: 'paper' }
+  }
+  const own = claims.find(({ run, against }) => run === row.spec && against === 'backprop')
+  return own?.quoted ?? null
+}
+
+function largestModule(peaks: readonly number[]): string {
+  return peaks.length < 2 ? '' : `${peaks.indexOf(Math.max(...peaks)) + 1} of ${peaks.length}`
+}
+
+function claimLine({ run, against, measured, quoted }: Claim, nameOf = (name: string) => name) {
+  const [one, other] = [nameOf(run), nameOf(against)]
+  const reported = quoted === null ? '' : ` (${quoteText(quoted)})`
+  if (measured === null) return `${one} against ${other}: out of memory${reported}`
+  const how = measured < 0 ? 'above' : 'below'
+  return `${one} is ${formatPercent(Math.abs(measured))} ${how} ${other}${reported}`
+}
+
+function quoteText({ saving, isUpperBound, source }: Quote): string {
+  const figure = `${isUpperBound ? 'up to ' : ''}${Math.round(saving * 100)} %`
+  return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${figure}`
+}
+
+function legendOf({ claims }: ReproduceResult, trglMark: string): string[] {
+  const columns =
+    'peak: of the allocator, in a fresh process. saved, time: against the first row. float32, ' +
+    'unless the run says otherwise.'
+  if (claims.every(({ quoted }) => quoted === null)) {
+    return [columns, 'paper: empty, as its figures are for Swin-Tiny.']
+  }
+  return [
+    columns,
+    'paper: what arXiv 2212.14215 reports for GPU memory; its decoder, image and batch size are not known.',
+    `${trglMark}InfoPro-Transformer's figure is from the table of TRGL (arXiv 2309.17357), not from the paper's abstract.`,
+  ]
+}
+
+function mebibytes(bytes: number): string {
+  const value = bytes / 2 ** 20
+  return value.toFixed(value < 9.995 ? 2 : value < 99.95 ? 1 : 0)
+}

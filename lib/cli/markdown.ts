@@ -1,0 +1,21 @@
+// GitHub's Markdown: tables and text that stays text.
+
+/** A table: the first column to the left, the others to the right. */
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
+  const line = (row: readonly string[]) =>
+    `| ${head.map((_, column) => (row[column] ?? '').replaceAll('|', '\\|')).join(' | ')} |`
+  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'))
+  return [line(head), line(rule), ...rows.map(line)].join('\n')
+}
+
+/** Text as it is, where Markdown would read marks into it. */
+export function escapeMarkdown(text: string): string {
+  return text.replace(/[\\`*_[\]<>|]/g, '\\$&')
+}
+
+export function codeSpan(text: string): string {
+  return `\`${text}\``
+}
