@@ -27,12 +27,13 @@ export async function measureTimelines(
   directory: string,
   options: MeasureTimelinesOptions = {},
 ): Promise<void> {
-  const { config, spec, batchSize } = await readRun(directory)
-  const { imageSize, classes, ...network } = (config.model ?? {}) as SwinOptions
-  if (imageSize === undefined || batchSize === undefined) {
+  const { config, spec, batchSize, classes } = await readRun(directory)
+  const { imageSize, ...network } = (config.model ?? {}) as SwinOptions
+  if (imageSize === undefined || batchSize === undefined || classes === undefined) {
     throw new LocalformerError(
       'ERR_CONFIG',
-      `The configuration of ${directory} lacks model.imageSize or training.batchSize`,
+      `${directory} does not say how large its images and batches are, or how many classes there are`,
+      { hint: 'A run says so from its first checkpoint on.' },
     )
   }
   const { dtype } = parseRunSpec(spec)
@@ -44,7 +45,7 @@ export async function measureTimelines(
       trainCount: batchSize,
       testCount: 1,
       imageSize,
-      classes: classes ?? 10,
+      classes,
     }),
     model: {
       ...network,

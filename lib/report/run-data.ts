@@ -68,6 +68,8 @@ export interface RunData {
   readonly dataset: string
   /** Images of a batch; undefined where the configuration does not say. */
   readonly batchSize: number | undefined
+  /** As the run's last checkpoint says; undefined where there is none. */
+  readonly classes: number | undefined
   readonly config: Json
   /** Versions, device and threads, as the run's last checkpoint names them; else empty. */
   readonly surroundings: Json
@@ -109,6 +111,8 @@ export async function readRun(directory: string): Promise<RunData> {
   const own = gathered.timeline.length === 0 ? [] : [timelineOf(spec, gathered.timeline, false)]
   const measured = readTimelines(await readJson(file(TIMELINE_FILE)))
   const training = object(known.training)
+  const kept = object(await readJson(file(path.join('checkpoints', 'last', 'state.json'))))
+  const { model } = object(object(kept.progress).identity)
   return {
     directory,
     name: path.basename(path.resolve(directory)),
@@ -116,9 +120,8 @@ export async function readRun(directory: string): Promise<RunData> {
     dataset: text(known.dataset) ?? text(object(known.dataset).name) ?? 'unknown',
     batchSize: optional(training.batchSize),
     config: known,
-    surroundings: object(
-      (await readJson(file(path.join('checkpoints', 'last', 'state.json'))))?.surroundings,
-    ),
+    classes: optional(object(model).classes),
+    surroundings: object(kept.surroundings),
     ...gathered.result(),
     // Measured ones are of fresh processes on the same terms; they replace the run's own.
     timelines: measured.length > 0 ? measured : own,
