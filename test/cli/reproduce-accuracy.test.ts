@@ -88,7 +88,7 @@ test('bad usage is told before anything runs', () => {
     [['--methods', 'papr'], '`methods` but received "papr"'],
     [['--decoders', 'deep'], '`decoders` but received "deep"'],
     [['--seeds', '0'], '`seeds` but received 0'],
-    [['--budget', 'day'], 'Choices: "full", "gpu-hour", "cpu-hour"'],
+    [['--budget', 'day'], 'one of full, gpu-hour, cpu-hour'],
   ] as const) {
     const { status, stdout, stderr } = accuracy(...args)
     assert.is(status, 2, stderr)

@@ -80,8 +80,10 @@ test('after Ctrl-C the command that it names ends the run as if nothing had been
   let stderr = ''
   child.stderr.on('data', (data) => {
     stderr += data
+  })
+  child.stdout.on('data', (data) => {
     // In the second epoch.
-    if (/Epoch 2 /.test(stderr) && !child.killed) child.kill('SIGTERM')
+    if (`${data}`.includes('Epoch 1 of') && !child.killed) child.kill('SIGTERM')
   })
   const code = await new Promise((resolve) => child.on('close', resolve))
   assert.is(code, 130, stderr)
@@ -175,7 +177,7 @@ test('after Ctrl-C on a full disk it is told that the run was not kept', async (
   let stderr = ''
   child.stderr.on('data', (data) => {
     stderr += data
-    if (/Epoch 1 /.test(stderr) && !child.killed) child.kill('SIGINT')
+    if (/epoch 1 /.test(stderr) && !child.killed) child.kill('SIGINT')
   })
   const code = await new Promise((resolve) => child.on('close', resolve))
   assert.is(code, 1, stderr)

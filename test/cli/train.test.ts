@@ -199,7 +199,7 @@ test('Ctrl-C ends training between two steps with exit code 130', async () => {
   child.stderr.on('data', (data) => {
     stderr += data
     // The first progress line: it trains. A second signal would end it at once.
-    if (/Epoch 1 /.test(stderr) && !child.killed) child.kill('SIGINT')
+    if (/epoch 1 /.test(stderr) && !child.killed) child.kill('SIGINT')
   })
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
     child.on('close', (...end) => resolve(end))
