@@ -409,7 +409,9 @@ export function modulesOfSpec({ split, modules, asked }: RunSpec, depths: readon
 /** The spec with its split written out, so that it makes the same modules everywhere. */
 export function pinSplit(spec: RunSpec, cuts: readonly string[]): string {
   if (spec.split !== 'balanced') return spec.text
-  return spec.text.replace('split=balanced', `split=${describeSplit(cuts)}`)
+  // A single module is cut nowhere, which no list of cuts can say.
+  const written = cuts.length === 0 ? 'stages' : describeSplit(cuts)
+  return spec.text.replace('split=balanced', `split=${written}`)
 }
 
 function readPairs(

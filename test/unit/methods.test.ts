@@ -83,6 +83,8 @@ test('a balanced split is written out where it must stay the same', () => {
   assert.is(pinned, 'paper:2,split=layers.0.blocks.0,decoder=conv')
   assert.equal(parseRunSpec(pinned).split, ['layers.0.blocks.0'])
   assert.is(pinSplit(parseRunSpec('paper:4'), ['x']), 'paper:4')
+  const whole = parseRunSpec(pinSplit(parseRunSpec('paper:1,split=balanced'), []))
+  assert.is(modulesOfSpec(whole, [2, 2]), 1)
 })
 
 test('the number of modules defaults to 4, and to 1 end to end', () => {
