@@ -12,7 +12,7 @@ import {
 import { fingerprint } from './datasets/fingerprint.js'
 import { expected, LocalformerError } from './errors.js'
 import { checkSplit, type Evaluation, evaluateHeads, firstImages } from './evaluate.js'
-import type { ModuleStep } from './module-trainer.js'
+import type { ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { PreparedBatch } from './prepared-batch.js'
 import {
   checkIdentity,
@@ -24,7 +24,7 @@ import {
   type TrainingState,
 } from './runs/training-state.js'
 import { learningRateAt } from './schedule.js'
-import { type MemoryPoint, Trainer } from './trainers.js'
+import { type MemoryPoint, partsOf, Trainer } from './trainers.js'
 import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
 
 export const SCHEDULES = ['together', 'sequential'] as const
@@ -50,7 +50,9 @@ export interface TrainOptions {
   /**
    * Decay in [0, 1) of an exponential moving average of all weights, begun at the initial ones (see
    * {@link Trainer.keepAverage}). Evaluations during the run use it, and the trainer still keeps it
-   * when the run is over: `trainer.applyAverage()` makes it the weights. Default: none.
+   * when the run is over: `trainer.applyAverage()` makes it the weights. For `sequential` a module
+   * whose turn is over goes on with its averaged weights, so that the modules behind it learn from
+   * the features that they will be evaluated with. Default: none.
    */
   readonly ema?: number
   /** Epochs from one evaluation to the next; the last epoch always has one. Default 1. */
@@ -250,9 +252,26 @@ async function* runPhases(run: Run): AsyncGenerator<TrainEvent, void, undefined>
       for (const module of modules) await module.releaseOptimizer()
     }
     yield* runPhase(run, phase)
-    if (activeModule !== null) await modules[activeModule]?.releaseOptimizer()
+    const finished = activeModule === null ? undefined : modules[activeModule]
+    if (finished !== undefined) await endTurn(run, finished)
     run.phase++
   }
+}
+
+/**
+ * Those behind a module learn from the features that they will be evaluated with: where an average is
+ * kept, from those of its averaged weights. A run that goes on from here does this again.
+ */
+async function endTurn({ trainer, phase, phases }: Run, module: ModuleTrainer): Promise<void> {
+  await module.releaseOptimizer()
+  if (trainer.averageDecay === undefined || phase === phases.length - 1) return
+  const prefixes = [...module.units, `auxiliary.${module.index}`].map((name) => `${name}.`)
+  const own = Object.entries(await trainer.readAverage()).filter(([name]) =>
+    prefixes.some((prefix) => name.startsWith(prefix)),
+  )
+  const [network, auxiliary] = partsOf(Object.fromEntries(own))
+  await trainer.model.writeParameters(network)
+  await trainer.writeAuxiliary(auxiliary)
 }
 
 /** A stretch of a run with its own rise and fall of the learning rate. */

@@ -55,6 +55,21 @@ async function collect(trainer: LocalTrainer, options: TrainOptions): Promise<Tr
 const stepsOf = (events: readonly TrainEvent[]) =>
   events.filter((event): event is StepEvent => event.type === 'step')
 
+test('a module whose turn is over passes on what its averaged weights make', async () => {
+  const { model, trainer } = await create()
+  for await (const event of train(trainer, data, { ...SEQUENTIAL, ema: 0.5 })) {
+    if (event.type !== 'step') continue
+    const differing = ownersOf(
+      trainer,
+      changed(await weights(trainer), await trainer.readAverage()),
+    )
+    assert.equal(differing, [event.activeModule], `step ${event.step}`)
+  }
+  const differing = changed(await weights(trainer), await trainer.readAverage())
+  assert.equal(ownersOf(trainer, differing), [3], 'the classifier has no module behind it')
+  model.dispose()
+})
+
 test('while a module is active its weights alone change', async () => {
   const { model, trainer } = await create()
   let before = await weights(trainer)
