@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { LocalformerError } from './errors.js'
 import { describeSplit, modulesOf, type Split } from './splits.js'
-import { definedOf, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
+import { definedOf, integer, lazy, number, oneOf, parseOptions, positive, zod } from './validate.js'
 
 /**
  * - `backprop`: end to end.
@@ -127,7 +127,7 @@ export const optimizerShape = lazy(() => ({
   betas: zod()
     .tuple([number(0, { below: 1 }), number(0, { below: 1 })], { error: 'two numbers below 1' })
     .describe("AdamW's decay rates of the moments"),
-  eps: number(Number.MIN_VALUE).describe("AdamW's epsilon"),
+  eps: positive().describe("AdamW's epsilon"),
   momentum: number(0, { below: 1 }).describe("SGD's momentum"),
 }))
 
@@ -184,7 +184,7 @@ const localSchema = lazy(() =>
     labelWeight: weight().optional(),
     reconstructionWeight: weight().optional(),
     penaltyWeight: number(0).optional(),
-    sample: number(Number.MIN_VALUE, { max: 1 }).default(1),
+    sample: positive(1).default(1),
     chunkSize: integer(1).optional(),
     perModule: zod()
       .array(zod().object(optimizerShape()).partial().strict().nullable(), {

@@ -25,7 +25,7 @@ import {
 } from './runs/training-state.js'
 import { learningRateAt } from './schedule.js'
 import { type MemoryPoint, partsOf, Trainer } from './trainers.js'
-import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from './validate.js'
+import { boolean, integer, lazy, number, oneOf, parseOptions, positive, zod } from './validate.js'
 
 export const SCHEDULES = ['together', 'sequential'] as const
 
@@ -173,7 +173,7 @@ const schema = lazy(() =>
     warmup: number(0, { max: 1 })
       .default(0.05)
       .describe('Share of the steps in which the learning rate rises'),
-    clipNorm: number(Number.MIN_VALUE).optional().describe("Largest norm of a module's gradients"),
+    clipNorm: positive().optional().describe("Largest norm of a module's gradients"),
     ema: number(0, { below: 1 }).optional().describe('Decay of an average of the weights'),
     evaluateEvery: integer(1).default(1).describe('Epochs from one evaluation to the next'),
     seed: integer(0).default(0).describe('Of the order of the images, crops and flips'),

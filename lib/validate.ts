@@ -47,6 +47,13 @@ export function number(min: number, limits: { max?: number; below?: number } = {
   return schema
 }
 
+/** Finite number above 0, at most `max`. */
+export function positive(max?: number): z.ZodNumber {
+  const error = max === undefined ? 'a number above 0' : `a number above 0, at most ${max},`
+  const schema = zod().number({ error }).gt(0, { error })
+  return max === undefined ? schema : schema.max(max, { error })
+}
+
 /** One of some words. */
 export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
   return zod().enum(words, { error: `one of ${words.join(', ')}` })

@@ -117,6 +117,8 @@ test('a wrong run spec is told with what is allowed', () => {
 test('unknown and wrong options are named with what is allowed', () => {
   configError(() => resolveLocalOptions({ modlues: 4 } as never), 'modlues', 'modules')
   configError(() => resolveLocalOptions({ labelSmoothing: 1 }), 'labelSmoothing', 'received 1')
+  configError(() => resolveLocalOptions({ eps: 0 }), 'a number above 0', 'received 0')
+  configError(() => resolveLocalOptions({ sample: 2 }), 'above 0, at most 1', 'received 2')
   configError(() => resolveLocalOptions({ modules: '4' } as never), 'modules', '"4"')
   configError(() => resolveLocalOptions(null as never), 'an object')
 })
