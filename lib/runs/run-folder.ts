@@ -107,7 +107,11 @@ export class RunFolder {
   static async resume(directory: string, subject: RunSubject): Promise<RunFolder> {
     const store = storeOf(directory)
     await store.clean()
-    return new RunFolder(directory, subject, store, await store.load())
+    const state = await store.load()
+    const folder = new RunFolder(directory, subject, store, state)
+    // A run that is over saves no further checkpoint, and may have been killed before this.
+    if (state !== undefined) await folder.#shareWeights(state.name)
+    return folder
   }
 
   /** Has the run of a folder come to its first checkpoint? */
@@ -141,7 +145,7 @@ export class RunFolder {
       logs: this.#logs.sync(),
       surroundings: surroundingsOf(trainer),
     })
-    await this.#shareWeights()
+    await this.#shareWeights(LAST)
   }
 
   /** What the run came to: summary.json. */
@@ -162,10 +166,10 @@ export class RunFolder {
     this.#logs.close()
   }
 
-  async #shareWeights(): Promise<void> {
+  async #shareWeights(checkpoint: string): Promise<void> {
     const temporary = `${this.weights}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
     try {
-      await share(path.join(this.#store.directory, LAST, WEIGHTS), temporary)
+      await share(path.join(this.#store.directory, checkpoint, WEIGHTS), temporary)
       await rename(temporary, this.weights)
     } catch (cause) {
       await rm(temporary, { force: true })

@@ -118,6 +118,14 @@ test('a run that is over goes nowhere', () => {
   for (const [key, value] of Object.entries(after)) assert.equal(value, before[key], key)
 })
 
+test('a run that was killed before its last weights were put in its folder has them then', () => {
+  cpSync(at('whole'), at('behind'), { recursive: true })
+  rmSync(at('behind', 'weights.safetensors'))
+  cpSync(at('behind/checkpoints/previous/weights.safetensors'), at('behind/weights.safetensors'))
+  succeeds(['train', '--resume', 'behind'])
+  isLikeWhole('behind')
+})
+
 test('a damaged checkpoint is told, and the one before it is used', () => {
   cpSync(at('whole'), at('damaged'), { recursive: true })
   truncateSync(at('damaged', 'checkpoints/last/state.safetensors'), 1000)
