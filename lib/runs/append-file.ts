@@ -1,6 +1,14 @@
 // A file that only grows while a run goes on, and is cut back where the run goes on from an earlier
 // point. Written at once rather than later: a process that is killed loses nothing.
-import { closeSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  writeSync,
+} from 'node:fs'
 import { folderError } from './folder-error.js'
 
 export class AppendFile {
@@ -9,19 +17,20 @@ export class AppendFile {
   #length: number
 
   /**
-   * Opens `file`, or makes it, and keeps only its first `length` bytes.
+   * Opens `file`, or makes it, and keeps only its first `length` bytes, or fewer where it has fewer:
+   * someone may have removed it.
    *
    * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason, as everything here.
    */
   constructor(file: string, length: number) {
     this.file = file
     try {
-      this.#descriptor = openSync(file, length === 0 ? 'w' : 'r+')
-      ftruncateSync(this.#descriptor, length)
+      this.#descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o666)
+      this.#length = Math.min(length, fstatSync(this.#descriptor).size)
+      ftruncateSync(this.#descriptor, this.#length)
     } catch (cause) {
       throw folderError(file, cause)
     }
-    this.#length = length
   }
 
   /** Bytes that are in it. */
