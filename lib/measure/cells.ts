@@ -5,7 +5,7 @@ import { mkdir, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../errors.js'
-import { writeFileAtomically } from '../runs/run-folder.js'
+import { RunFolder, writeFileAtomically } from '../runs/run-folder.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
 
 /** How a command of `localformer` ended: its JSON document, or its error. */
@@ -58,8 +58,7 @@ export async function cellState(
   }
   if ((await readJson(path.join(folder, EVALUATION))) !== undefined) return 'finished'
   if (await exists(path.join(folder, 'summary.json'))) return 'trained'
-  // Only a run that can go on has it.
-  return (await exists(path.join(folder, 'checkpoints/last/state.json'))) ? 'begun' : 'new'
+  return (await RunFolder.hasCheckpoint(folder)) ? 'begun' : 'new'
 }
 
 /**
