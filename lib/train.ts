@@ -1,6 +1,6 @@
 // The training loop as an asynchronous generator of events: dataset -> batches -> steps -> events.
 import type { z } from 'zod'
-import { CROP_MODES, MOST_OPS } from './augmentation.js'
+import { type Augmentation, augmentationOf, CROP_MODES, MOST_OPS } from './augmentation.js'
 import { oneAhead } from './batch-ahead.js'
 import {
   type BatchOptions,
@@ -243,6 +243,15 @@ export async function* train(
   yield { type: 'done', steps, seconds: secondsOf(run), peakAllocatedBytes, evaluation }
 }
 
+/**
+ * @internal What `train` refuses before its first step, for whoever makes room for a run.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkTraining(trainer: Trainer, data: Dataset, options: TrainOptions): void {
+  planRun(trainer, data, resolveTrainOptions(options))
+}
+
 async function* runPhases(run: Run): AsyncGenerator<TrainEvent, void, undefined> {
   const { modules } = run.trainer
   for (const phase of run.phases.slice(run.phase)) {
@@ -322,6 +331,7 @@ function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run 
       { hint: `The training split has ${split.count} images, and only full batches are used.` },
     )
   }
+  augmentationOf(augmentationIn(o), Math.min(split.height, split.width))
   const stepsPerPhase = Math.min(o.maxSteps ?? Number.POSITIVE_INFINITY, perEpoch * o.epochs)
   return {
     ...{ trainer, data, options: o, split, order, stepsPerPhase },
@@ -453,8 +463,7 @@ async function* runEpoch(
 /** How each batch of an epoch is prepared, from the run's step to its phase's end. */
 function* preparations(run: Run, end: number) {
   const { trainer, split, order, epoch, options: o } = run
-  const { cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude } = o
-  const { erasing, mixup, cutmix, mixProbability } = o
+  const augmentation = augmentationIn(o)
   let { step } = run
   // Of a run that goes on in the middle of an epoch the first ones are done.
   let skipped = run.stepInEpoch
@@ -463,11 +472,17 @@ function* preparations(run: Run, end: number) {
     if (step === end) return
     // One seed a batch, so that a step's augmentation does not depend on the steps before it.
     const seed = (o.seed % 2 ** 28) * 2 ** 24 + step++
-    const augment = {
-      ...{ cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude },
-      ...{ erasing, mixup, cutmix, mixProbability, seed },
-    }
+    const augment = { ...augmentation, seed }
     yield () => trainer.prepare({ split, indices, augment })
+  }
+}
+
+function augmentationIn(o: ResolvedTrainOptions): Augmentation {
+  const { cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude } = o
+  const { erasing, mixup, cutmix, mixProbability } = o
+  return {
+    ...{ cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude },
+    ...{ erasing, mixup, cutmix, mixProbability },
   }
 }
 

@@ -45,6 +45,18 @@ test('train keeps a run folder that evaluate reads', () => {
   assert.equal(again.modules, summary.evaluation.modules)
 })
 
+test('options that cannot be leave the run that --overwrite would remove', () => {
+  const directory = path.join(folder, 'kept')
+  json(...TRAIN, '--run-dir', directory)
+  for (const wrong of ['--batch-size', '--crop-padding']) {
+    const args = ['train', ...NETWORK, wrong, '10000', '--run-dir', directory, '--overwrite']
+    const { status, stderr } = run(...args)
+    assert.is(status, 2, stderr)
+    assert.match(stderr, '10000')
+  }
+  json('evaluate', directory, '--limit', '16')
+})
+
 test('the same seed gives the same losses, another one does not', () => {
   const losses = (seed: string, name: string) => {
     json(...TRAIN, '--seed', seed, '--run-dir', path.join(folder, name))

@@ -10,7 +10,7 @@ import { ReportKeeper } from '../../report/keep-report.js'
 import { checkFree, RunFolder } from '../../runs/run-folder.js'
 import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
 import { meansOf } from '../../runs/training-state.js'
-import { type TrainEvent, train } from '../../train.js'
+import { checkTraining, type TrainEvent, train } from '../../train.js'
 import type { WeightsReport } from '../../weights/plan.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
@@ -90,6 +90,8 @@ async function runTraining(
   const { model, trainer, spec, weights: loaded } = training
   if (loaded !== null) note(options, initText(loaded, init ?? ''))
   note(options, `Device ${model.device}: ${model.deviceReason}`)
+  // Before anything of an earlier run in the folder is removed.
+  checkTraining(trainer, data, training.options)
   const folder = await openFolder(options, directory, training)
   const { state, weights } = folder
   const progress = createTrainingProgress({ quiet: options.quiet })
