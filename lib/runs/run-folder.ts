@@ -67,6 +67,22 @@ export class RunFolder {
   }
 
   /**
+   * Makes `directory` where it is not there yet; false where it is.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG` where it cannot be made.
+   */
+  static async claim(directory: string): Promise<boolean> {
+    const refuse = (cause: unknown): never => {
+      throw unwritable(directory, cause)
+    }
+    await mkdir(path.dirname(directory), { recursive: true }).catch(refuse)
+    return mkdir(directory).then(
+      () => true,
+      (cause) => (cause.code === 'EEXIST' ? false : refuse(cause)),
+    )
+  }
+
+  /**
    * Makes `directory`. Where it is there already, what an earlier run left in it is removed, so that
    * nothing of two runs stands side by side; see {@link checkFree}.
    *
@@ -85,15 +101,7 @@ export class RunFolder {
       )
       return new RunFolder(directory, subject, store)
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new LocalformerError(
-        'ERR_CONFIG',
-        `The run folder ${directory} cannot be written: ${reason}`,
-        {
-          cause,
-          hint: 'Name another one with --run-dir.',
-        },
-      )
+      throw unwritable(directory, cause)
     }
   }
 
@@ -200,6 +208,15 @@ export async function checkFree(directory: string): Promise<void> {
         `${isDone ? '' : `Go on with it: localformer train --resume ${directory}\n`}` +
         'Name another folder with --run-dir, or remove what it holds with --overwrite.',
     },
+  )
+}
+
+function unwritable(directory: string, cause: unknown): LocalformerError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new LocalformerError(
+    'ERR_CONFIG',
+    `The run folder ${directory} cannot be written: ${reason}`,
+    { cause, hint: 'Name another one with --run-dir.' },
   )
 }
 

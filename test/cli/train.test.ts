@@ -45,7 +45,7 @@ test('train keeps a run folder that evaluate reads', () => {
   assert.equal(again.modules, summary.evaluation.modules)
 })
 
-test('options that cannot be leave the run that --overwrite would remove', () => {
+test('options that cannot be leave the run that --overwrite would remove, and no folder', () => {
   const directory = path.join(folder, 'kept')
   json(...TRAIN, '--run-dir', directory)
   for (const wrong of ['--batch-size', '--crop-padding']) {
@@ -55,6 +55,9 @@ test('options that cannot be leave the run that --overwrite would remove', () =>
     assert.match(stderr, '10000')
   }
   json('evaluate', directory, '--limit', '16')
+  const { status } = run('train', ...NETWORK, '--batch-size', '10000')
+  assert.is(status, 2)
+  assert.equal(readdirSync(path.join(folder, 'runs')), [])
 })
 
 test('the same seed gives the same losses, another one does not', () => {

@@ -1,4 +1,5 @@
 // `localformer train`: trains one run spec on a data set and keeps a run folder.
+import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import { createTraining, type Training } from '../../config/create.js'
@@ -64,15 +65,21 @@ export const trainCommand: Command<TrainArguments> = {
       resume === undefined
         ? await configOf(options)
         : await resumedConfig(options, path.resolve(resume))
-    const directory = path.resolve(resume ?? runDir ?? defaultFolder(config))
-    if (resume === undefined && !overwrite) await checkFree(directory)
+    const given = resume ?? runDir
+    if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
     const { name, dataDir } = config.dataset
     const { imageSize } = config.model
     const data = await openDataOf({ ...options, dataset: name, dataDir, imageSize })
-    await untilInterrupted(
-      (signal) => runTraining(options, directory, config, data, signal),
-      () => `interrupted between two steps; to go on: localformer train --resume ${directory}`,
-    )
+    const directory = given === undefined ? await newFolder(config) : path.resolve(given)
+    try {
+      await untilInterrupted(
+        (signal) => runTraining(options, directory, config, data, signal),
+        () => `interrupted between two steps; to go on: localformer train --resume ${directory}`,
+      )
+    } finally {
+      // One of a run that did not begin is empty; no other can be removed like this.
+      if (given === undefined) await rmdir(directory).catch(() => undefined)
+    }
   },
 }
 
@@ -244,7 +251,12 @@ function lossText({
     : `${labelLoss.toFixed(3)}+${reconstructionLoss.toFixed(3)}`
 }
 
-function defaultFolder({ run }: TrainingConfig): string {
+/** A folder that no other run has, even one that begins in the same second. */
+async function newFolder({ run }: TrainingConfig): Promise<string> {
   const time = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-')
-  return path.join('runs', `${run.replace(/[^a-z0-9]+/gi, '-')}-${time}`)
+  const name = path.resolve('runs', `${run.replace(/[^a-z0-9]+/gi, '-')}-${time}`)
+  for (let count = 1; ; count++) {
+    const directory = count === 1 ? name : `${name}-${count}`
+    if (await RunFolder.claim(directory)) return directory
+  }
 }
