@@ -108,6 +108,11 @@ export class CheckpointStore {
     throw await this.#withOthers(damage)
   }
 
+  /** Is there one that {@link load} looks at? The first save writes `best` before. */
+  async hasState(): Promise<boolean> {
+    return (await isThere(this.#path(LAST))) || isThere(this.#path(PREVIOUS))
+  }
+
   /** Is there any? */
   async isEmpty(): Promise<boolean> {
     return (await this.#names()).length === 0

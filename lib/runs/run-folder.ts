@@ -122,9 +122,9 @@ export class RunFolder {
     return folder
   }
 
-  /** Has the run of a folder come to its first checkpoint? */
+  /** Has the run of a folder come to its first checkpoint, so that it does not begin anew? */
   static async hasCheckpoint(directory: string): Promise<boolean> {
-    return !(await storeOf(directory).isEmpty())
+    return storeOf(directory).hasState()
   }
 
   /** Records an event in the run's logs. */

@@ -1,5 +1,5 @@
 // Which folder a run may take.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
@@ -19,6 +19,14 @@ test('of several runs that want one folder one gets it', async () => {
 test('a place where no folder can be is told', async () => {
   writeFileSync(path.join(root, 'file'), '')
   await rejects(() => RunFolder.claim(path.join(root, 'file', 'run')), 'ERR_CONFIG', '--run-dir')
+})
+
+test('a run that was killed within its first save begins anew, with the weights of its beginning', async () => {
+  const directory = path.join(root, 'first')
+  mkdirSync(path.join(directory, 'checkpoints', 'best'), { recursive: true })
+  assert.is(await RunFolder.hasCheckpoint(directory), false)
+  mkdirSync(path.join(directory, 'checkpoints', 'previous'))
+  assert.is(await RunFolder.hasCheckpoint(directory), true)
 })
 
 test.run()
