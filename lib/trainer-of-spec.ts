@@ -9,15 +9,18 @@ import type { SwinTransformer } from './swin-transformer.js'
 import { BackpropTrainer, LocalTrainer, type Trainer } from './trainers.js'
 import { definedOf } from './validate.js'
 
+/** What a run spec does not say. */
+export type TrainerOptions = OptimizationOptions & Pick<LocalOptions, 'perModule'>
+
 /**
- * @param options What the spec does not say, for every method.
+ * @param options For every method.
  * @param balanceFor Batch size for which a balanced split is made.
  * @throws {LocalformerError} what the trainers' `create` throws.
  */
 export async function createTrainer(
   model: SwinTransformer,
   spec: RunSpec,
-  options: OptimizationOptions & Pick<LocalOptions, 'perModule'> = {},
+  options: TrainerOptions = {},
   balanceFor?: number,
 ): Promise<Trainer> {
   const { method, given } = spec

@@ -14,6 +14,7 @@ import {
 } from '../methods.js'
 import { resolveSplit } from '../splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
+import type { TrainerOptions } from '../trainer-of-spec.js'
 import type { MemoryPoint } from '../trainers.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
 
@@ -21,6 +22,8 @@ export interface CompareOptions {
   readonly runs: readonly string[]
   readonly data: Dataset
   readonly model: SwinOptions
+  /** What the run specs do not say: optimizers, by module too; default: that of the trainers. */
+  readonly training?: TrainerOptions
   /** Images in a batch; default 32. */
   readonly batchSize?: number
   /** Measured steps of each process; default 3. */
@@ -138,7 +141,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     warmup,
     memoryLimitBytes: options.memoryLimitBytes ?? 0,
     timeline: options.timeline ?? false,
-    seed,
+    training: { ...options.training, seed },
   }
   const measured: (Measurement | undefined)[][] = specs.map(() => [])
   const total = specs.length * rounds * (warmup + steps)

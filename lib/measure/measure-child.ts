@@ -6,7 +6,7 @@ import * as memory from '../memory.js'
 import type { RunSpec } from '../methods.js'
 import { loadTorch } from '../native/load.js'
 import { type SwinOptions, SwinTransformer } from '../swin-transformer.js'
-import { createTrainer } from '../trainer-of-spec.js'
+import { createTrainer, type TrainerOptions } from '../trainer-of-spec.js'
 import type { MemoryPoint, TrainStep } from '../trainers.js'
 import { packageVersion } from '../version.js'
 import type { CompareModule } from './compare.js'
@@ -21,7 +21,7 @@ export interface MeasureRequest {
   readonly memoryLimitBytes: number
   /** Record the last step's memory. */
   readonly timeline: boolean
-  readonly seed: number
+  readonly training: TrainerOptions
 }
 
 export interface Measurement {
@@ -58,7 +58,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
   await using trainer = await createTrainer(
     model,
     request.spec,
-    { seed: request.seed },
+    request.training,
     request.batches[0]?.labels?.length,
   )
   if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)

@@ -1,7 +1,10 @@
 // A run folder -> timeline.json: a step's memory of end-to-end training and of the run's spec, each
-// in a fresh process with the run's network and batch size. Memory does not depend on what images
-// show, so made-up ones do.
+// in a fresh process with the run's network, optimizers and batch size. Memory does not depend on
+// what images show, so made-up ones do.
 import path from 'node:path'
+import { optimizerOptionsOf } from '../config/create.js'
+import { resolveConfig } from '../config/resolve.js'
+import type { TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
 import { LocalformerError } from '../errors.js'
 import { type CompareProgress, compare } from '../measure/compare.js'
@@ -52,6 +55,7 @@ export async function measureTimelines(
       imageSize,
       ...(options.device === undefined ? {} : { device: options.device as 'cpu' }),
     },
+    training: optimizerOptionsOf(resolveConfig(config as TrainingConfigInput)),
     batchSize,
     steps: 1,
     timeline: true,

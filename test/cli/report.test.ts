@@ -67,6 +67,21 @@ test('--timeline measures end to end beside the run, in fresh processes', async 
   assert.match(readFileSync(report, 'utf8'), '% below end to end, one step')
 })
 
+test('--timeline measures with the optimizer of the run', async () => {
+  const plain = path.join(folder, 'sgd')
+  const args = ['--optimizer', 'sgd', '--momentum', '0', '--max-steps', '2', '--test-limit', '0']
+  const size = ['--dataset', 'synthetic', '--variant', 'micro', '--batch-size', '8']
+  json('train', ...size, ...args, '--run', 'paper:2', '--run-dir', plain)
+  const highest = async () =>
+    Math.max(
+      ...((await readRun(plain)).timelines.at(-1)?.points ?? []).map((p) => p.allocatedBytes),
+    )
+  const own = await highest()
+  json('report', plain, '--timeline')
+  const measured = await highest()
+  assert.ok(Math.abs(measured / own - 1) < 0.05, `${own} and ${measured}`)
+})
+
 test('several runs go into one file', () => {
   const output = path.join(folder, 'both.html')
   assert.is(json('report', directory, directory, '--output', output).report, output)
