@@ -7,7 +7,6 @@ import { toNativeBatch } from '../../lib/batch.js'
 import { batches, defineDataset } from '../../lib/datasets/dataset.js'
 import * as memory from '../../lib/memory.js'
 import { loadTorch } from '../../lib/native/load.js'
-import type { PreparedBatch } from '../../lib/prepared-batch.js'
 import { learningRateAt } from '../../lib/schedule.js'
 import { SwinTransformer } from '../../lib/swin-transformer.js'
 import { type TrainOptions, train } from '../../lib/train.js'
@@ -105,19 +104,25 @@ test('a prepared batch is one byte a value, counted, and gone when it is dispose
 test('the batch ahead adds its bytes to the peak of a step and nothing else', async () => {
   const { model, trainer } = await make({ ...TINY, embedDim: 32 })
   const request = { split: data.train, indices: Array.from({ length: 32 }, (_, i) => i) }
-  const peakOf = async (batch: PreparedBatch) => {
-    const stepping = trainer.step(batch)
-    batch.dispose()
-    return (await stepping).peakAllocatedBytes
+  // Of several steps: where this thread is stopped before it disposes, the bytes are there for longer.
+  const lowestPeak = async () => {
+    const peaks: number[] = []
+    for (let i = 0; i < 8; i++) {
+      const batch = await trainer.prepare(request)
+      const stepping = trainer.step(batch)
+      batch.dispose()
+      peaks.push((await stepping).peakAllocatedBytes)
+    }
+    return Math.min(...peaks)
   }
-  await peakOf(await trainer.prepare(request))
+  await lowestPeak()
   const { images, labels, height, width } = data.train
   const plain = images.slice(0, 32 * 3 * 32 * 32)
   const step = await trainer.step({ images: plain, labels: labels.slice(0, 32), height, width })
-  const alone = await peakOf(await trainer.prepare(request))
+  const alone = await lowestPeak()
   assert.is(alone, step.peakAllocatedBytes, 'as with a plain batch')
   const ahead = await trainer.prepare(request)
-  assert.is(await peakOf(await trainer.prepare(request)), alone + ahead.byteLength)
+  assert.is(await lowestPeak(), alone + ahead.byteLength)
   model.dispose()
   ahead.dispose()
 })
@@ -157,11 +162,12 @@ test('the data thread works alone: it starts no others', async () => {
 test('what a batch was prepared of may change afterwards', async () => {
   const { model, trainer } = await make()
   const { images, labels } = byteBatch(4)
-  const want = await (await trainer.prepare({ images: images.slice(), labels })).read()
+  using unchanged = await trainer.prepare({ images: images.slice(), labels })
   const preparing = trainer.prepare({ images, labels })
   images.fill(0)
   labels.fill(0)
-  assert.equal(await (await preparing).read(), want)
+  using prepared = await preparing
+  assert.equal(await prepared.read(), await unchanged.read())
   model.dispose()
 })
 
@@ -183,7 +189,7 @@ test('what does not fit is refused', async () => {
   const { model, trainer } = await make()
   const other = await make({ classes: 20 })
   const larger = await make({ imageSize: 64 })
-  const batch = await trainer.prepare(byteBatch(2))
+  using batch = await trainer.prepare(byteBatch(2))
   await rejects(() => other.trainer.step(batch), 'ERR_SHAPE', '10 classes', '20')
   await rejects(() => larger.trainer.step(batch), 'ERR_SHAPE', '32', '64')
   const { images } = byteBatch(2)
