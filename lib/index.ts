@@ -29,7 +29,7 @@ export {
   defineDataset,
   type ImageSplit,
 } from './datasets/dataset.js'
-export { openDataset } from './datasets/open.js'
+export { type OpenOptions, openDataset } from './datasets/open.js'
 export type { DeviceName } from './device.js'
 export { ERROR_CODES, type ErrorCode, LocalformerError } from './errors.js'
 export {

@@ -94,7 +94,8 @@ export interface TrainStep {
   readonly seconds: number
   /**
    * With `timeline`: points in the order of time, those between which memory rises and falls; the
-   * highest is `peakAllocatedBytes`. About a thousand at most.
+   * highest is `peakAllocatedBytes`, but for batches that are prepared meanwhile. About a thousand at
+   * most.
    */
   readonly timeline?: readonly MemoryPoint[]
 }

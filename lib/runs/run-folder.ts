@@ -256,6 +256,7 @@ export interface LoadedRun {
  */
 export async function loadRun(place: string, device: string): Promise<LoadedRun> {
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS)
+  await checkThere(place, file)
   const { tensors, metadata } = await readCheckpoint(file)
   const { config, spec, dataset, classes, mean, std } = readMetadata(file, metadata)
   const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
@@ -278,6 +279,19 @@ export async function loadRun(place: string, device: string): Promise<LoadedRun>
     model.dispose()
     throw error
   }
+}
+
+async function checkThere(place: string, file: string): Promise<void> {
+  const isThere = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    )
+  if (await isThere(file)) return
+  const what = (await isThere(place)) ? `${place} holds no ${WEIGHTS}` : `There is no ${place}`
+  throw new LocalformerError('ERR_CHECKPOINT', what, {
+    hint: 'Name the folder of a run, which has weights from its first checkpoint on, or a file of them.',
+  })
 }
 
 function readMetadata(file: string, metadata: Readonly<Record<string, string>>) {

@@ -65,6 +65,18 @@ test('evaluate says which classes are mixed up, as JSON, text and CSV', () => {
   assert.is(first, ['class 0', ...confusion[0]].join(','))
 })
 
+test('a place without weights is named, with what it should be', () => {
+  for (const [place, text] of [
+    ['nowhere', 'There is no nowhere'],
+    ['.', '. holds no weights.safetensors'],
+  ] as const) {
+    const { status, stderr } = localformer('evaluate', place)
+    assert.is(status, 1)
+    assert.match(stderr, text)
+    assert.match(stderr, 'Name the folder of a run')
+  }
+})
+
 test('predict finds in a file what evaluate finds in the data set', async () => {
   const { test: split } = syntheticDataset()
   const bytes = 3 * 32 * 32

@@ -44,7 +44,10 @@ test('train leaves a complete report, with reconstructions and the memory of a s
   )
   assert.is(timelines.length, 1)
   const highest = Math.max(...(timelines[0]?.points ?? []).map((p) => p.allocatedBytes))
-  assert.is(highest, Math.max(...modules.map((module) => module.peakAllocatedBytes)))
+  // A batch that is prepared meanwhile is in the peak, and not in the step's own timeline.
+  const peak = Math.max(...modules.map((module) => module.peakAllocatedBytes))
+  const batchBytes = 16 * 3 * 32 * 32
+  assert.ok(highest <= peak && peak - highest <= 2 * batchBytes, `${highest} and ${peak}`)
   assert.match(readFileSync(path.join(directory, 'report.html'), 'utf8'), 'finished</span> run')
 })
 

@@ -82,7 +82,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     // The residual's gradient is that of the sum; the branch's is added to it, rows by rows.
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) {
-      dx = !is_sum     ? at::zeros_like(saved[0])
+      dx = !is_sum     ? at::zeros_like(saved[0], {}, c10::MemoryFormat::Contiguous)
            : IsOwn(dy) ? dy
                        : dy.clone(c10::MemoryFormat::Contiguous);
     }
