@@ -1,10 +1,11 @@
 // The cells of an accuracy table, each a run folder below one directory: what is finished is not run
 // again, what was interrupted goes on, what fails is an outcome. `localformer` itself does the work
 // in fresh processes, so that a crash costs one cell.
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../errors.js'
+import { makeFolder } from '../make-folder.js'
 import { RunFolder, writeFileAtomically } from '../runs/run-folder.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
 
@@ -118,7 +119,7 @@ async function runCell(
 
 async function keepSettings(plan: AccuracyPlan, cell: Cell, directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true })
+    await makeFolder(directory)
     const text = `${JSON.stringify(settingsOf(plan, cell), null, 2)}\n`
     await writeFileAtomically(path.join(directory, SETTINGS), text)
   } catch (cause) {

@@ -7,6 +7,7 @@ import { readCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
+import { makeFolder } from '../make-folder.js'
 import { parseRunSpec, pinSplit, type RunSpec } from '../methods.js'
 import { REPORT_FILES } from '../report/files.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
@@ -75,7 +76,7 @@ export class RunFolder {
     const refuse = (cause: unknown): never => {
       throw unwritable(directory, cause)
     }
-    await mkdir(path.dirname(directory), { recursive: true }).catch(refuse)
+    await makeFolder(path.dirname(directory)).catch(refuse)
     return mkdir(directory).then(
       () => true,
       (cause) => (cause.code === 'EEXIST' ? false : refuse(cause)),
@@ -91,7 +92,7 @@ export class RunFolder {
   static async create(directory: string, config: unknown, subject: RunSubject): Promise<RunFolder> {
     const store = storeOf(directory)
     try {
-      await mkdir(directory, { recursive: true })
+      await makeFolder(directory)
       for (const name of [WEIGHTS, SUMMARY, ...REPORT_FILES])
         await rm(path.join(directory, name), { force: true })
       await store.clear()
