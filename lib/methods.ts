@@ -170,7 +170,7 @@ const localSchema = lazy(() =>
         { error: '"stages", "balanced", "blocks" or a list of stages or units to cut behind' },
       )
       .default('stages'),
-    balanceFor: integer(1, 1_000_000).default(32),
+    balanceFor: integer(1).default(32),
     target: oneOf(TARGETS).optional(),
     decoder: oneOf(DECODERS).optional(),
     decoderHidden: integer(8, 4096)

@@ -1,6 +1,6 @@
 // What yargs found wrong with a command line -> an ERR_USAGE that names what is allowed.
 import type { Argv } from 'yargs'
-import { LocalformerError } from '../errors.js'
+import { expected, LocalformerError } from '../errors.js'
 
 /**
  * What yargs passes as the third argument of a `fail` handler: its usage object at the command at
@@ -20,17 +20,22 @@ export interface ParsedOptions {
   readonly key: Readonly<Record<string, unknown>>
   readonly array: readonly string[]
   readonly boolean: readonly string[]
+  readonly number: readonly string[]
 }
 
 /**
  * Refuses what yargs lets pass: an option that is given twice, of which it makes an array or even
- * a sum (a number followed by 1), and a negated one with a value (`--no-seed`, of which it makes 0).
+ * a sum (a number followed by 1), a negated one with a value (`--no-seed`, of which it makes 0), and a
+ * word where a number belongs, which becomes NaN or, where it is empty, 0.
  *
  * @throws {LocalformerError} `ERR_USAGE`
  */
-export function checkGiven(argv: readonly string[], { key, array, boolean }: ParsedOptions): void {
+export function checkGiven(argv: readonly string[], options: ParsedOptions): void {
+  const { key, array, boolean, number } = options
   const end = argv.indexOf('--')
-  const given = (end === -1 ? argv : argv.slice(0, end))
+  const words = end === -1 ? argv : argv.slice(0, end)
+  checkNumbers(words, number)
+  const given = words
     .filter((word) => word.startsWith('--'))
     .map((word) => camelCase(word.slice(2).replace(/=.*$/s, '')))
   const timesOf = (name: string) => given.filter((other) => other === camelCase(name)).length
@@ -43,6 +48,16 @@ export function checkGiven(argv: readonly string[], { key, array, boolean }: Par
       throw new LocalformerError('ERR_USAGE', `\`--${name}\` was given twice`)
     }
   }
+}
+
+function checkNumbers(words: readonly string[], numbers: readonly string[]): void {
+  words.forEach((word, at) => {
+    const [, option = '', text = words[at + 1]] = /^--([^=]+)(?:=(.*))?$/s.exec(word) ?? []
+    const name = numbers.find((other) => camelCase(other) === camelCase(option))
+    if (name === undefined || text === undefined) return
+    if (text.trim() !== '' && !Number.isNaN(Number(text))) return
+    throw new LocalformerError('ERR_USAGE', expected('a number', `--${name}`, text))
+  })
 }
 
 /**

@@ -88,7 +88,9 @@ export function findAddon(): string {
       `No addon for ${process.platform}-${process.arch} was found in ${packageRoot}`,
       {
         cause,
-        hint: 'Prebuilt binaries exist for linux-x64 (glibc). In a checkout, run `npm run native`.',
+        hint:
+          'A release has prebuilt binaries for linux-x64 (glibc). In a checkout, run `npm run native`; ' +
+          'to pack one, `npm run prebuild` first.',
       },
     )
   }

@@ -185,11 +185,18 @@ export class CheckpointStore {
   }
 
   async #withOthers(damage: LocalformerError): Promise<LocalformerError> {
-    const others = (await this.#names()).filter((name) => name !== LAST && name !== PREVIOUS)
+    const others: string[] = []
+    for (const name of await this.#names()) {
+      const isWhole = await readFolder(this.#path(name)).then(
+        () => true,
+        () => false,
+      )
+      if (isWhole) others.push(name)
+    }
     const hint =
       others.length === 0
-        ? 'There is no other; begin the run anew with --overwrite.'
-        : `Others are ${others.join(', ')}: rename one to ${LAST}, and the run goes on from it.`
+        ? 'No other is whole; begin the run anew with --overwrite.'
+        : `Whole ones are ${others.join(', ')}: rename one to ${LAST}, and the run goes on from it.`
     return new LocalformerError('ERR_CHECKPOINT', damage.message, { cause: damage, hint })
   }
 }

@@ -1,4 +1,5 @@
 // From one package's names to another's, without a network and without LibTorch.
+import { stat } from 'node:fs/promises'
 import { readCheckpoint, writeCheckpoint } from '../checkpoint.js'
 import { LocalformerError } from '../errors.js'
 import { resolveSwinConfig, type SwinConfig } from '../swin-transformer.js'
@@ -47,7 +48,8 @@ const schema = lazy(() =>
  * the file; for another image size or window the bias tables are resized.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that cannot be read or written, holds no Swin
- *   Transformer, or is incomplete; `ERR_CONFIG` for sizes that do not divide.
+ *   Transformer, or is incomplete; `ERR_CONFIG` for sizes that do not divide, and where both are one
+ *   file.
  */
 export async function convertWeights(
   file: string,
@@ -57,6 +59,7 @@ export async function convertWeights(
   checkFile(file, 'file')
   checkFile(output, 'output')
   const { format, to, imageSize, windowSize, strict } = parseOptions(schema(), options)
+  await checkOther(file, output)
   const contents = await readCheckpoint(file)
   const { tensors, skipped } = contents
   const network = networkOf([
@@ -90,4 +93,15 @@ export async function convertWeights(
   }
   await writeCheckpoint(output, toFormat(values, config, to))
   return { ...report, config }
+}
+
+/** What is converted loses heads, decoders and what says how it was trained: never in place. */
+async function checkOther(file: string, output: string): Promise<void> {
+  const [one, other] = await Promise.all(
+    [file, output].map((place) => stat(place).catch(() => null)),
+  )
+  if (!one || !other || one.dev !== other.dev || one.ino !== other.ino) return
+  throw new LocalformerError('ERR_CONFIG', `${output} is the file that is converted`, {
+    hint: 'Name another file to write: only the plain Swin is written, without heads and decoders.',
+  })
 }

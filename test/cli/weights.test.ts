@@ -1,6 +1,6 @@
 // `localformer weights`: looks at files and converts them, on a machine without LibTorch.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -78,6 +78,18 @@ test('convert takes every option', async () => {
   assert.is(resized.length, 5)
   const info = weights('info', at('tv.safetensors'), '--json').json()
   assert.equal([info.format, info.network.windowSize], ['torchvision', 3])
+})
+
+test('a file is not converted in place', async () => {
+  await writeAs('timm', at('in.safetensors'))
+  const before = readFileSync(at('in.safetensors'))
+  linkSync(at('in.safetensors'), at('linked.safetensors'))
+  for (const output of ['in.safetensors', 'linked.safetensors']) {
+    const { code, stderr } = weights('convert', at('in.safetensors'), at(output))
+    assert.is(code, 2)
+    assert.match(stderr, `${at(output)} is the file that is converted`)
+  }
+  assert.ok(readFileSync(at('in.safetensors')).equals(before))
 })
 
 test('what cannot be converted is an error with its code, and no file', async () => {

@@ -133,12 +133,14 @@ for (const [what, damage] of Object.entries(DAMAGE)) {
   })
 }
 
-test('with every one damaged the others are named', async () => {
+test('with every one damaged the others that are whole are named', async () => {
   const { store, directory } = newStore()
   await store.save(stateAt(1), { keep: ['best'] })
   await store.save(stateAt(2))
   for (const name of ['last', 'previous']) rmSync(path.join(directory, name, 'state.safetensors'))
   await rejects(() => store.load(), 'ERR_CHECKPOINT', 'state.safetensors is missing', 'best')
+  rmSync(path.join(directory, 'best', 'state.safetensors'))
+  await rejects(() => store.load(), 'ERR_CHECKPOINT', 'No other is whole', '--overwrite')
 })
 
 test('whatever moment a writer was stopped at, a whole one is there', async () => {
