@@ -34,8 +34,8 @@ export function modulePeak(
     peak = Math.max(peak, kept + unit.forwardPeakBytes * scale)
     kept += unit.keptBytes * scale
   }
-  // Losses: the output, its gradient, and in chunks of a thirty-second a few maps of the decoder's size.
-  const decoder = reconstructs && !isLast ? (5 / 32) * first.inputBytes * scale : 0
+  // Losses: the output, its gradient, and in chunks of a sixteenth a few maps of the decoder's size.
+  const decoder = reconstructs && !isLast ? (5 / 16) * first.inputBytes * scale : 0
   peak = Math.max(peak, kept + 2 * last.outputBytes * scale + decoder)
   let gradients = 0
   for (const unit of [...units].reverse()) {

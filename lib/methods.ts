@@ -113,7 +113,8 @@ export interface LocalOptions extends OptimizationOptions {
   readonly sample?: number
   /**
    * Samples in a chunk of the head's and decoder's losses. Smaller chunks take less memory and give
-   * the same result; default: a thirty-second of the batch, but 512 tokens at least.
+   * the same result; default: a sixteenth of the batch, where head or decoder have Swin blocks half
+   * of that, but 512 tokens at least.
    */
   readonly chunkSize?: number
   /** Optimizers of single modules, by index, over those of all; null or missing: as all. */

@@ -208,7 +208,8 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
   pass_options.chunk_values =
-      ChunkSize(supervision.labels.size(0), largest_map_.tokens()) * largest_map_.values();
+      ChunkSize(supervision.labels.size(0), largest_map_.tokens(), kFineChunks) *
+      largest_map_.values();
   pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
@@ -242,7 +243,10 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
                                             const Supervision& supervision, double batch_share,
                                             const ForwardContext& context,
                                             ModuleStepResult* result) const {
-  const int64_t batch = output.size(0), size = ChunkSize(batch, site_.output.tokens());
+  const bool is_heavy = head_->is_heavy() || (decoder_ != nullptr && decoder_->is_heavy());
+  const int64_t batch = output.size(0);
+  const int64_t size =
+      ChunkSize(batch, site_.output.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
   const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -316,8 +320,8 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
       .to(output.device());
 }
 
-int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens) const {
-  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch, tokens);
+int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const {
+  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch, tokens, chunks);
 }
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {

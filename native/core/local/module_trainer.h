@@ -164,7 +164,7 @@ class ModuleTrainer {
   at::Tensor TargetOf(const at::Tensor& features, const Supervision& supervision) const;
   // Which tokens of the target's grid are reconstructed: bool [B, H, W]; undefined: all of them.
   at::Tensor DrawSample(const at::Tensor& output, const ForwardContext& context) const;
-  int64_t ChunkSize(int64_t batch, int64_t tokens) const;
+  int64_t ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const;
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
   void CheckFinite(const ModuleStepResult& result) const;

@@ -168,9 +168,9 @@ class RecomputedPass final : public SegmentPass {
 
 }  // namespace
 
-int64_t DefaultChunk(int64_t batch, int64_t tokens) {
+int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
   constexpr int64_t kMinRows = 512;
-  return std::min(batch, std::max((batch + 31) / 32, (kMinRows + tokens - 1) / tokens));
+  return std::min(batch, std::max((batch + chunks - 1) / chunks, (kMinRows + tokens - 1) / tokens));
 }
 
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch) {

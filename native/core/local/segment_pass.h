@@ -21,9 +21,9 @@ enum class Recompute {
 };
 
 // Samples that are taken at a time where nothing else is asked for, of a map of so many tokens a
-// sample: a thirty-second of the batch, but no less than a matrix product takes to be worth its
-// call.
-int64_t DefaultChunk(int64_t batch, int64_t tokens);
+// sample: that share of the batch, but no less than a matrix product takes to be worth its call.
+constexpr int64_t kFineChunks = 32, kCoarseChunks = 16;
+int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks);
 
 // Room for a batch of which `part` is some samples.
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch);

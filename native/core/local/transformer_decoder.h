@@ -14,6 +14,7 @@ class TransformerDecoder : public Decoder {
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
   void MoveBuffers(c10::Device device) override { blocks_.MoveBuffers(device); }
+  bool is_heavy() const override { return true; }
 
  private:
   AuxiliaryUnits blocks_;

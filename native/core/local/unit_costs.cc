@@ -56,7 +56,7 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, i
   const FeatureShape& largest = model.units()[0]->output();
   SegmentPassOptions options;
   options.recompute = recompute;
-  options.chunk_values = DefaultChunk(batch, largest.tokens()) * largest.values();
+  options.chunk_values = DefaultChunk(batch, largest.tokens(), kFineChunks) * largest.values();
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {
     costs.push_back(MeasureUnit(*unit, context, options, device, batch));

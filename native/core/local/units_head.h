@@ -13,6 +13,7 @@ class UnitsHead : public Head {
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
   void MoveBuffers(c10::Device device) override { units_.MoveBuffers(device); }
+  bool is_heavy() const override { return true; }
 
  private:
   AuxiliaryUnits units_;  // May be empty.
