@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 #include "errors.h"
@@ -29,6 +30,10 @@ class Executor {
   // the JS thread. What either throws rejects the promise.
   template <typename Work, typename Build>
   Napi::Promise Run(Napi::Env env, Work work, Build build);
+
+  // The same where the value's own ToJs builds it; work that gives nothing resolves to undefined.
+  template <typename Work>
+  Napi::Promise Run(Napi::Env env, Work work);
 
   // Abandons the job at work at its next unit, drops those that wait, and joins the thread. Called
   // once the environment or the process goes away; may be called again.
@@ -82,6 +87,23 @@ Napi::Promise Executor::Run(Napi::Env env, Work work, Build build) {
   Napi::Promise promise = job->deferred.Promise();
   Enqueue(env, std::move(job));
   return promise;
+}
+
+template <typename Work>
+Napi::Promise Executor::Run(Napi::Env env, Work work) {
+  using Value = decltype(work());
+  if constexpr (std::is_void_v<Value>) {
+    return Run(
+        env,
+        [work = std::move(work)]() mutable {
+          work();
+          return true;
+        },
+        [](Napi::Env js, bool&) { return js.Undefined(); });
+  } else {
+    return Run(env, std::move(work),
+               [](Napi::Env js, Value& value) -> Napi::Value { return ToJs(js, value); });
+  }
 }
 
 }  // namespace localformer

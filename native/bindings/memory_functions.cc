@@ -78,14 +78,7 @@ Napi::Value SetThreads(const Napi::CallbackInfo& info) {
     const int count = info[0].As<Napi::Number>().Int32Value();
     at::set_num_threads(count);
     // OpenMP keeps the number for each thread that calls, so the one that works is told too.
-    DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [count] {
-              at::set_num_threads(count);
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+    DataOf(info.Env()).executor.Run(info.Env(), [count] { at::set_num_threads(count); });
     return info.Env().Undefined();
   });
 }

@@ -131,25 +131,19 @@ Napi::Value ModelWrap::Parameters(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelWrap::ReadParameters(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    return DataOf(info.Env())
-        .executor.Run(
-            info.Env(), [state = state()] { return CopyOut(state->model->parameters()); },
-            [](Napi::Env env, std::vector<PlainTensor>& list) -> Napi::Value {
-              return ToJs(env, list);
-            });
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      return CopyOut(state->model->parameters());
+    });
   });
 }
 
 Napi::Value ModelWrap::WriteParameters(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
-              CopyIn(values, state->model->parameters());
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+        .executor.Run(info.Env(),
+                      [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
+                        CopyIn(values, state->model->parameters());
+                      });
   });
 }
 

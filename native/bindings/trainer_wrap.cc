@@ -291,26 +291,19 @@ Napi::Value TrainerWrap::AuxiliaryParameters(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::ReadAuxiliary(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state()] { return CopyOut(state->strategy->AuxiliaryParameters()); },
-            [](Napi::Env env, std::vector<PlainTensor>& list) -> Napi::Value {
-              return ToJs(env, list);
-            });
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      return CopyOut(state->strategy->AuxiliaryParameters());
+    });
   });
 }
 
 Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
-              CopyIn(values, state->strategy->AuxiliaryParameters());
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+        .executor.Run(info.Env(),
+                      [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
+                        CopyIn(values, state->strategy->AuxiliaryParameters());
+                      });
   });
 }
 
@@ -461,59 +454,44 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::ReleaseOptimizer(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state(), index = ModuleIndex(info[0], *state())] {
-              state->strategy->modules()[index]->ReleaseOptimizer();
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+        .executor.Run(info.Env(), [state = state(), index = ModuleIndex(info[0], *state())] {
+          state->strategy->modules()[index]->ReleaseOptimizer();
+        });
   });
 }
 
 Napi::Value TrainerWrap::KeepAverage(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state(), decay = ReadOptional(info[0])] {
-              state->strategy->KeepAverage(decay);
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+        .executor.Run(info.Env(), [state = state(), decay = ReadOptional(info[0])] {
+          state->strategy->KeepAverage(decay);
+        });
   });
 }
 
 Napi::Value TrainerWrap::ReadAverage(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    return DataOf(info.Env())
-        .executor.Run(
-            info.Env(), [state = state()] { return CopyOut(state->strategy->AverageParameters()); },
-            [](Napi::Env env, std::vector<PlainTensor>& list) -> Napi::Value {
-              return ToJs(env, list);
-            });
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      return CopyOut(state->strategy->AverageParameters());
+    });
   });
 }
 
 Napi::Value TrainerWrap::ReadState(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    return DataOf(info.Env())
-        .executor.Run(
-            info.Env(), [state = state()] { return localformer::ReadState(*state->strategy); },
-            [](Napi::Env env, TrainingState& result) -> Napi::Value { return ToJs(env, result); });
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      return localformer::ReadState(*state->strategy);
+    });
   });
 }
 
 Napi::Value TrainerWrap::WriteState(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(
-            info.Env(),
-            [state = state(), values = ReadTrainingState(info[0].As<Napi::Object>())] {
-              localformer::WriteState(values, state->strategy.get());
-              return true;
-            },
-            [](Napi::Env env, bool&) { return env.Undefined(); });
+        .executor.Run(info.Env(),
+                      [state = state(), values = ReadTrainingState(info[0].As<Napi::Object>())] {
+                        localformer::WriteState(values, state->strategy.get());
+                      });
   });
 }
 
