@@ -79,6 +79,13 @@ Supervision Supervision::Slice(int64_t begin, int64_t end) const {
   return part;
 }
 
+at::Tensor Supervision::Pixels(const at::Tensor& normalised, int64_t patch) const {
+  const auto channels = [&](const std::array<double, 3>& values) {
+    return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(normalised.device());
+  };
+  return JoinPatches(normalised, patch).mul(channels(std)).add_(channels(mean));
+}
+
 ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                              const FeatureShape& largest_map, const ModuleOptions& options,
                              at::Generator& generator)
@@ -287,14 +294,8 @@ at::Tensor ModuleTrainer::TargetOf(const at::Tensor& features,
                                    const Supervision& supervision) const {
   c10::NoGradGuard no_grad;
   if (options_.target == Target::kImage) {
-    const auto channels = [&](const std::array<double, 3>& values) {
-      return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(supervision.patches.device());
-    };
     const int64_t patch = site_.target.height / supervision.patches.size(1);
-    return JoinPatches(supervision.patches, patch)
-        .mul(channels(supervision.std))
-        .add_(channels(supervision.mean))
-        .clamp_(0.0, 1.0);
+    return supervision.Pixels(supervision.patches, patch).clamp_(0.0, 1.0);
   }
   // The normalised image stands for itself; features are layer-normalised without affine weights.
   return first_ ? features : at::layer_norm(features, {features.size(-1)});

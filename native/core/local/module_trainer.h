@@ -63,6 +63,9 @@ struct Supervision {
   std::array<double, 3> std{};
 
   Supervision Slice(int64_t begin, int64_t end) const;
+  // Normalised patches of `patch` pixels a side -> pixels [B, H, W, 3], 0 to 1 where nothing is
+  // off.
+  at::Tensor Pixels(const at::Tensor& normalised, int64_t patch) const;
 };
 
 struct ModuleStepResult {

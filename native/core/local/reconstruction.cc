@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "swin/embedding.h"
-
 namespace localformer {
 namespace {
 
@@ -20,16 +18,6 @@ std::vector<uint8_t> Bytes(const at::Tensor& image) {
   const at::Tensor whole = bytes.contiguous();
   const uint8_t* data = whole.data_ptr<uint8_t>();
   return std::vector<uint8_t>(data, data + whole.numel());
-}
-
-// Normalised patches -> pixels in [0, 1].
-at::Tensor Pixels(const at::Tensor& patches, int64_t patch, const Supervision& supervision) {
-  const auto channels = [&](const std::array<double, 3>& values) {
-    return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(patches.device());
-  };
-  return JoinPatches(patches, patch)
-      .mul(channels(supervision.std))
-      .add_(channels(supervision.mean));
 }
 
 // [B, H, W, C] twice -> [B, H, W, 3] twice, in [0, 1] but for outliers.
@@ -72,8 +60,8 @@ Reconstruction Show(int64_t index, const ModuleTrainer& module, int64_t patch,
   shown.module = index;
   shown.pixels = is_image || module.is_first();
   auto [left, right] = is_image            ? std::make_pair(target, prediction)
-                       : module.is_first() ? std::make_pair(Pixels(target, patch, supervision),
-                                                            Pixels(prediction, patch, supervision))
+                       : module.is_first() ? std::make_pair(supervision.Pixels(target, patch),
+                                                            supervision.Pixels(prediction, patch))
                                            : FalseColours(target, prediction);
   shown.count = left.size(0);
   shown.height = left.size(1);
