@@ -29,7 +29,7 @@ import { boolean, integer, lazy, number, oneOf, parseOptions, positive, zod } fr
 
 export const SCHEDULES = ['together', 'sequential'] as const
 
-export interface TrainOptions {
+export interface TrainOptions extends Omit<Augmentation, 'seed'> {
   /**
    * `together`, the default: every step trains all modules. `sequential`: the modules are trained one
    * after the other, each for all the epochs with a learning rate that rises and falls anew; those
@@ -63,20 +63,6 @@ export interface TrainOptions {
   readonly cropPadding?: number
   /** Mirror half of the images; default true. */
   readonly flip?: boolean
-  /** What the crop's edge is padded with: the image reflected, or black; default `reflect`. */
-  readonly cropMode?: (typeof CROP_MODES)[number]
-  /** Operations of RandAugment on each image, 0 to 16; default 0. */
-  readonly randAugmentOps?: number
-  /** Of RandAugment, 0 to 10; default 9. */
-  readonly randAugmentMagnitude?: number
-  /** Share of the images with an erased rectangle; default 0. */
-  readonly erasing?: number
-  /** Alpha of mixup, 0 turns it off; default 0. */
-  readonly mixup?: number
-  /** Alpha of cutmix, 0 turns it off; default 0. With mixup an image takes either. */
-  readonly cutmix?: number
-  /** Share of the images that mixup or cutmix mix; default 1. */
-  readonly mixProbability?: number
   /** Stops after so many steps, for `sequential` of each module; default: with the epochs. */
   readonly maxSteps?: number
   /** Only the first so many training images; default: all. */
