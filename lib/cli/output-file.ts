@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../errors.js'
-import { writeFileAtomically } from '../runs/run-folder.js'
+import { writeFileAtomically } from '../files.js'
 
 /** @throws {LocalformerError} `ERR_CONFIG` where its folder is missing or cannot be written. */
 export async function checkOutputFile(file: string, option = '--output'): Promise<void> {

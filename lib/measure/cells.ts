@@ -5,8 +5,8 @@ import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../errors.js'
-import { makeFolder } from '../make-folder.js'
-import { RunFolder, writeFileAtomically } from '../runs/run-folder.js'
+import { makeFolder, writeFileAtomically } from '../files.js'
+import { RunFolder } from '../runs/run-folder.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
 
 /** How a command of `localformer` ended: its JSON document, or its error. */

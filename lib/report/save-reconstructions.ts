@@ -1,7 +1,7 @@
 // What the decoders give back now, kept in a run folder as reconstructions.json with small PNGs.
 import path from 'node:path'
 import type { Dataset, ImageSplit } from '../datasets/dataset.js'
-import { writeFileAtomically } from '../runs/run-folder.js'
+import { writeFileAtomically } from '../files.js'
 import type { Reconstruction, Trainer } from '../trainers.js'
 import { RECONSTRUCTIONS_FILE } from './files.js'
 

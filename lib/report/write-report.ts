@@ -1,7 +1,7 @@
 // Run folders -> report.html, written whole or not at all.
 import path from 'node:path'
 import { expected, LocalformerError } from '../errors.js'
-import { writeFileAtomically } from '../runs/run-folder.js'
+import { writeFileAtomically } from '../files.js'
 import { comparisonReport } from './comparison-report.js'
 import { REPORT_FILE } from './files.js'
 import { readRun } from './run-data.js'

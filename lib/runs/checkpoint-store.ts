@@ -7,6 +7,7 @@ import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from
 import path from 'node:path'
 import { readCheckpoint, type WrittenFile, writeCheckpoint } from '../checkpoint.js'
 import { LocalformerError } from '../errors.js'
+import { isThere } from '../files.js'
 import type { Tensors } from '../swin-transformer.js'
 import { folderError } from './folder-error.js'
 import type { LogLengths } from './run-logs.js'
@@ -300,13 +301,6 @@ async function moveIfThere(from: string, to: string): Promise<void> {
   await rename(from, to).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error
   })
-}
-
-async function isThere(folder: string): Promise<boolean> {
-  return stat(folder).then(
-    () => true,
-    () => false,
-  )
 }
 
 /** Names and renames of a folder are on disk when it returns. */

@@ -1,13 +1,13 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
 import { randomBytes } from 'node:crypto'
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { readCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
-import { makeFolder } from '../make-folder.js'
+import { isThere, makeFolder, writeFileAtomically } from '../files.js'
 import { parseRunSpec, pinSplit, type RunSpec } from '../methods.js'
 import { REPORT_FILES } from '../report/files.js'
 import { type SwinConfig, SwinTransformer } from '../swin-transformer.js'
@@ -22,21 +22,6 @@ import { captureState } from './training-state.js'
 
 const CONFIG = 'config.json'
 const SUMMARY = 'summary.json'
-
-/** Writes a file whole or not at all. */
-export async function writeFileAtomically(
-  file: string,
-  content: string | Uint8Array,
-): Promise<void> {
-  const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
-  try {
-    await writeFile(temporary, content)
-    await rename(temporary, file)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
-}
 
 /** What a run is, beside its options. */
 export interface RunSubject {
@@ -195,10 +180,7 @@ export class RunFolder {
 export async function checkFree(directory: string): Promise<void> {
   const store = storeOf(directory)
   if (await store.isEmpty()) return
-  const isDone = await stat(path.join(directory, SUMMARY)).then(
-    () => true,
-    () => false,
-  )
+  const isDone = await isThere(path.join(directory, SUMMARY))
   const progress = await store.progress()
   const where = progress ? ` (step ${progress.step}, epoch ${progress.epoch})` : ''
   throw new LocalformerError(
@@ -283,11 +265,6 @@ export async function loadRun(place: string, device: string): Promise<LoadedRun>
 }
 
 async function checkThere(place: string, file: string): Promise<void> {
-  const isThere = (path: string) =>
-    stat(path).then(
-      () => true,
-      () => false,
-    )
   if (await isThere(file)) return
   const what = (await isThere(place)) ? `${place} holds no ${WEIGHTS}` : `There is no ${place}`
   throw new LocalformerError('ERR_CHECKPOINT', what, {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { makeFolder } from '../../lib/make-folder.js'
+import { makeFolder } from '../../lib/files.js'
 
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-folder-'))
 test.after(() => rmSync(root, { recursive: true, force: true }))

@@ -1,0 +1,52 @@
+// Files and folders that a user names: is one there, mkdir -p, and writing whole or not at all.
+import { randomBytes } from 'node:crypto'
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+
+/** Whether a file or folder is there, as far as this process may see. */
+export async function isThere(place: string): Promise<boolean> {
+  return stat(place).then(
+    () => true,
+    () => false,
+  )
+}
+
+/**
+ * Makes a folder and those above it; one that is there already is fine. Node's own recursive mkdir
+ * never ends where a folder cannot be made and the system calls that "no such file" (in /proc).
+ */
+export async function makeFolder(directory: string): Promise<void> {
+  const missing: string[] = []
+  let folder = path.resolve(directory)
+  while (!(await isThere(folder))) {
+    missing.push(folder)
+    folder = path.dirname(folder)
+  }
+  for (const place of missing.reverse()) await makeOne(place)
+  // A file of that name.
+  if (missing.length === 0 && !(await stat(folder)).isDirectory()) await mkdir(folder)
+}
+
+async function makeOne(folder: string): Promise<void> {
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    // Another process may have been faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+/** Writes a file whole or not at all. */
+export async function writeFileAtomically(
+  file: string,
+  content: string | Uint8Array,
+): Promise<void> {
+  const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
+  try {
+    await writeFile(temporary, content)
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
