@@ -12,6 +12,7 @@ import {
 import { fingerprint } from './datasets/fingerprint.js'
 import { expected, LocalformerError } from './errors.js'
 import { checkSplit, type Evaluation, evaluateHeads, firstImages } from './evaluate.js'
+import { median } from './median.js'
 import type { ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { PreparedBatch } from './prepared-batch.js'
 import {
@@ -104,7 +105,9 @@ export type TrainEvent =
       readonly modules: readonly ModuleProgress[]
       readonly peakAllocatedBytes: number
       readonly peakReservedBytes: number
+      /** Of the step itself. */
       readonly seconds: number
+      /** Of the step and of the wait for its batch, where that was not ready yet. */
       readonly imagesPerSecond: number
       /** What memory looks like over the step: of the second one of a run, of each module's turn. */
       readonly timeline?: readonly MemoryPoint[]
@@ -139,6 +142,8 @@ export type TrainEvent =
       readonly type: 'done'
       readonly steps: number
       readonly seconds: number
+      /** Median over the steps that this call made; null where it made none. */
+      readonly imagesPerSecond: number | null
       readonly peakAllocatedBytes: number
       readonly evaluation: Evaluation | null
     }
@@ -226,7 +231,8 @@ export async function* train(
     throw error
   }
   const { step: steps, peakAllocatedBytes, evaluation } = run
-  yield { type: 'done', steps, seconds: secondsOf(run), peakAllocatedBytes, evaluation }
+  const [seconds, imagesPerSecond] = [secondsOf(run), medianSpeed(run)]
+  yield { type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation }
 }
 
 /**
@@ -295,6 +301,8 @@ interface Run {
   /** Before `startedAt`. */
   secondsBefore: number
   peakAllocatedBytes: number
+  /** Images a second in each of the steps. */
+  readonly speeds: number[]
   evaluation: Evaluation | null
   best: TrainingProgress['best']
   identity: RunIdentity | undefined
@@ -324,6 +332,7 @@ function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run 
     phases: phasesOf(trainer, o),
     ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
+    speeds: [],
     ...{ evaluation: null, best: null, identity: undefined },
   }
 }
@@ -374,6 +383,10 @@ async function identityOf(run: Run): Promise<RunIdentity> {
 
 function secondsOf({ startedAt, secondsBefore }: Run): number {
   return secondsBefore + (performance.now() - startedAt) / 1000
+}
+
+function medianSpeed({ speeds }: Run): number | null {
+  return speeds.length === 0 ? null : median(speeds)
 }
 
 function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrainOptions): Phase[] {
@@ -431,15 +444,19 @@ async function* runEpoch(
   const { epoch, phases, options, means } = run
   const { activeModule } = phase
   const start = performance.now()
+  let askedAt = start
   for await (const batch of oneAhead(preparations(run, end))) {
     using _ = batch
+    const waited = (performance.now() - askedAt) / 1000
     options.signal?.throwIfAborted()
-    const event = await runStep(run, phase, end, batch)
+    const event = await runStep(run, phase, end, batch, waited)
     means.add(event.modules)
     run.stepInEpoch++
     yield event
     const isDue = options.checkpointSteps !== undefined && run.step % options.checkpointSteps === 0
     if (isDue) yield await checkpoint(run, 'steps')
+    // What is done with an event is not the run's time.
+    askedAt = performance.now()
   }
   const seconds = (performance.now() - start) / 1000
   const epochs = phases.length * options.epochs
@@ -472,7 +489,7 @@ function augmentationIn(o: ResolvedTrainOptions): Augmentation {
   }
 }
 
-async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch) {
+async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch, waited: number) {
   const { stepsPerPhase, phases, options } = run
   const stepOfPhase = run.step - (end - stepsPerPhase)
   const rates = ratesAt(stepOfPhase, phase, run)
@@ -488,7 +505,9 @@ async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch
   const result = await stepping
   const seconds = (performance.now() - started) / 1000
   const { peakAllocatedBytes, peakReservedBytes } = result
+  const imagesPerSecond = batch.count / (waited + seconds)
   run.step++
+  run.speeds.push(imagesPerSecond)
   run.peakAllocatedBytes = Math.max(run.peakAllocatedBytes, peakAllocatedBytes)
   return {
     type: 'step',
@@ -502,7 +521,7 @@ async function runStep(run: Run, phase: Phase, end: number, batch: PreparedBatch
       accuracy: module.correct / batch.count,
     })),
     ...{ peakAllocatedBytes, peakReservedBytes, seconds },
-    imagesPerSecond: batch.count / seconds,
+    imagesPerSecond,
     ...(result.timeline === undefined ? {} : { timeline: result.timeline }),
   } satisfies TrainEvent
 }

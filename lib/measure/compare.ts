@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { batches, type Dataset } from '../datasets/dataset.js'
 import { resolveDevice } from '../device.js'
 import { type ErrorCode, expected, LocalformerError } from '../errors.js'
+import { median } from '../median.js'
 import {
   type Dtype,
   modulesOfSpec,
@@ -314,13 +315,6 @@ function checkLimit(bytes: number | undefined, device: string): void {
 
 function ratio(one: Measurement | undefined, other: Measurement | undefined): number | null {
   return one && other ? median(one.stepSeconds) / median(other.stepSeconds) : null
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
 function checkCount(name: string, value: number, min: number, max = 1_000_000): void {

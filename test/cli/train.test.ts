@@ -38,6 +38,11 @@ test('train keeps a run folder that evaluate reads', () => {
   assert.equal(types, [
     ...['step', 'step', 'step', 'step', 'epoch', 'evaluation', 'checkpoint', 'done'],
   ])
+  const steps = events.map((line) => JSON.parse(line)).filter(({ type }) => type === 'step')
+  const speeds = steps.map(({ imagesPerSecond }) => imagesPerSecond).sort((a, b) => a - b)
+  assert.is(summary.imagesPerSecond, (speeds[1] + speeds[2]) / 2)
+  // The first batch is always waited for, which the step's own time leaves out.
+  assert.ok(steps[0].imagesPerSecond < 16 / steps[0].seconds)
   // The data set follows from the run.
   const again = json('evaluate', directory, '--limit', '64')
   assert.is(again.accuracy, summary.evaluation.accuracy)

@@ -92,7 +92,13 @@ export function eventsOf(steps: number, epochs: number, modules: number): object
     })
     events.push({ type: 'evaluation', epoch, count: 10_000, ...heads.at(-1), modules: heads })
   }
-  events.push({ type: 'done', steps, seconds: steps / 2 + 30, peakAllocatedBytes: 420 * MIB })
+  events.push({
+    type: 'done',
+    steps,
+    seconds: steps / 2 + 30,
+    imagesPerSecond: 256,
+    peakAllocatedBytes: 420 * MIB,
+  })
   return events
 }
 

@@ -49,7 +49,14 @@ test('an evaluation has a line with the step it came after', () => {
 })
 
 test('other events have none', () => {
-  const done = { type: 'done', steps: 1, seconds: 1, peakAllocatedBytes: 1, evaluation: null }
+  const done = {
+    type: 'done',
+    steps: 1,
+    seconds: 1,
+    imagesPerSecond: 1,
+    peakAllocatedBytes: 1,
+    evaluation: null,
+  }
   assert.is(metricsLine(done as never, MODULES, 1), '')
 })
 

@@ -199,15 +199,10 @@ async function follow(
         `Test accuracy ${formatPercent(event.accuracy)} (heads: ${heads}), loss ${event.loss.toFixed(3)}`,
       )
     } else {
-      const { steps, seconds, peakAllocatedBytes, evaluation } = event
-      say(
-        options,
-        `${steps} steps in ${seconds.toFixed(0)} s, peak ${formatBytes(peakAllocatedBytes)}`,
-      )
+      const { steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation } = event
+      say(options, doneLine(event))
       return {
-        steps,
-        seconds,
-        peakAllocatedBytes,
+        ...{ steps, seconds, imagesPerSecond, peakAllocatedBytes },
         evaluation,
         modules: lastEpoch?.modules ?? before,
       }
@@ -226,6 +221,12 @@ function epochLine(event: TrainEvent & { type: 'epoch' }): string {
     .map(([k, module]) => `module ${k + 1} ${lossText(module)} (${formatPercent(module.accuracy)})`)
     .join(', ')
   return `Epoch ${event.epoch} of ${event.epochs}: train loss ${losses}, ${event.seconds.toFixed(0)} s`
+}
+
+function doneLine(event: TrainEvent & { type: 'done' }): string {
+  const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes } = event
+  const throughput = speed === null ? '' : `, median ${speed.toFixed(0)} images/s`
+  return `${steps} steps in ${seconds.toFixed(0)} s${throughput}, peak ${formatBytes(peakAllocatedBytes)}`
 }
 
 /** The modules that an event is about, with their index. */
