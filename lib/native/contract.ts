@@ -292,6 +292,8 @@ export interface NativeTorch {
   cudaDeviceCount(): number
   threads(): number
   setThreads(count: number): void
+  /** Of an open file, until it is closed; false where another descriptor holds it. */
+  lockFile(descriptor: number): boolean
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
 }
 
@@ -310,6 +312,7 @@ export const NATIVE_EXPORTS = [
   'cudaDeviceCount',
   'threads',
   'setThreads',
+  'lockFile',
   'versions',
 ] as const satisfies readonly (keyof NativeTorch)[]
 

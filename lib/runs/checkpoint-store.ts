@@ -82,7 +82,7 @@ export class CheckpointStore {
       for (const name of options.keep ?? []) await this.#keep(temporary, name)
       await this.#commit(temporary)
     } catch (cause) {
-      await rm(temporary, { recursive: true, force: true }).catch(() => undefined)
+      await this.clean().catch(() => undefined)
       throw folderError(this.#path(LAST), reasonOf(cause))
     }
   }
@@ -128,10 +128,17 @@ export class CheckpointStore {
     return undefined
   }
 
-  /** Removes what a process that was killed left half written. */
+  /**
+   * Removes what a process that was killed left half written, and puts back what it had moved away
+   * for something new that never came.
+   */
   async clean(): Promise<void> {
-    const names = await readdir(this.directory).catch(() => [])
+    const names: string[] = await readdir(this.directory).catch(() => [])
     for (const name of names.filter((name) => /^\..*\.(tmp|old)$/.test(name))) {
+      const replaced = /^\.(.*)\.old$/.exec(name)?.[1]
+      if (replaced !== undefined && !names.includes(replaced)) {
+        await rename(this.#path(name), this.#path(replaced))
+      }
       await rm(this.#path(name), { recursive: true, force: true })
     }
   }
@@ -146,23 +153,19 @@ export class CheckpointStore {
   }
 
   async #names(): Promise<string[]> {
-    const names = await readdir(this.directory).catch(() => [])
+    const names: string[] = await readdir(this.directory).catch(() => [])
     return names.filter((name) => !name.startsWith('.')).sort()
   }
 
   async #keep(temporary: string, name: string): Promise<void> {
     const copy = this.#path(`.${name}.tmp`)
     const old = this.#path(`.${name}.old`)
-    try {
-      await rm(copy, { recursive: true, force: true })
-      await mkdir(copy)
-      for (const file of FILES) await share(path.join(temporary, file), path.join(copy, file))
-      await rm(old, { recursive: true, force: true })
-      await moveIfThere(this.#path(name), old)
-      await rename(copy, this.#path(name))
-    } finally {
-      await rm(copy, { recursive: true, force: true })
-    }
+    await rm(copy, { recursive: true, force: true })
+    await mkdir(copy)
+    for (const file of FILES) await share(path.join(temporary, file), path.join(copy, file))
+    await rm(old, { recursive: true, force: true })
+    await moveIfThere(this.#path(name), old)
+    await rename(copy, this.#path(name))
     await rm(old, { recursive: true, force: true })
   }
 

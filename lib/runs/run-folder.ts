@@ -1,7 +1,7 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
 import { randomBytes } from 'node:crypto'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { readCheckpoint } from '../checkpoint.js'
 import type { Dataset } from '../datasets/dataset.js'
@@ -16,6 +16,7 @@ import { createTrainer } from '../trainer-of-spec.js'
 import { partsOf, type Trainer } from '../trainers.js'
 import { CheckpointStore, LAST, type LoadedState, share, WEIGHTS } from './checkpoint-store.js'
 import { folderError } from './folder-error.js'
+import { RunLock } from './run-lock.js'
 import { RunLogs } from './run-logs.js'
 import { surroundingsOf } from './surroundings.js'
 import { captureState } from './training-state.js'
@@ -37,17 +38,20 @@ export class RunFolder {
   readonly #subject: RunSubject
   readonly #logs: RunLogs
   readonly #store: CheckpointStore
+  readonly #lock: RunLock
 
   private constructor(
     directory: string,
     subject: RunSubject,
     store: CheckpointStore,
+    lock: RunLock,
     state?: LoadedState,
   ) {
     this.directory = directory
     this.state = state
     this.#subject = subject
     this.#store = store
+    this.#lock = lock
     const from = state && { lengths: state.logs ?? {}, step: state.progress.step }
     this.#logs = new RunLogs(directory, subject.trainer.modules.length, from)
   }
@@ -70,14 +74,26 @@ export class RunFolder {
 
   /**
    * Makes `directory`. Where it is there already, what an earlier run left in it is removed, so that
-   * nothing of two runs stands side by side; see {@link checkFree}.
+   * nothing of two runs stands side by side.
    *
-   * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written.
+   * @param overwrite Also the checkpoints of another run; false: they are refused as by
+   *   {@link checkFree}.
+   * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written; `ERR_BUSY` where another process
+   *   writes it.
    */
-  static async create(directory: string, config: unknown, subject: RunSubject): Promise<RunFolder> {
+  static async create(
+    directory: string,
+    config: unknown,
+    subject: RunSubject,
+    overwrite: boolean,
+  ): Promise<RunFolder> {
     const store = storeOf(directory)
+    let lock: RunLock | undefined
     try {
       await makeFolder(directory)
+      lock = RunLock.take(directory)
+      // Asked again: another process may have been faster.
+      if (!overwrite) await checkFree(directory)
       for (const name of [WEIGHTS, SUMMARY, ...REPORT_FILES])
         await rm(path.join(directory, name), { force: true })
       await store.clear()
@@ -85,9 +101,10 @@ export class RunFolder {
         path.join(directory, CONFIG),
         `${JSON.stringify(config, null, 2)}\n`,
       )
-      return new RunFolder(directory, subject, store)
+      return new RunFolder(directory, subject, store, lock)
     } catch (cause) {
-      throw unwritable(directory, cause)
+      lock?.release()
+      throw cause instanceof LocalformerError ? cause : unwritable(directory, cause)
     }
   }
 
@@ -96,16 +113,22 @@ export class RunFolder {
    * where it has none yet.
    *
    * @throws {LocalformerError} `ERR_CHECKPOINT` where all its checkpoints are damaged, or the folder
-   *   cannot be written.
+   *   cannot be written; `ERR_BUSY` where another process writes it.
    */
   static async resume(directory: string, subject: RunSubject): Promise<RunFolder> {
     const store = storeOf(directory)
-    await store.clean()
-    const state = await store.load()
-    const folder = new RunFolder(directory, subject, store, state)
-    // A run that is over saves no further checkpoint, and may have been killed before this.
-    if (state !== undefined) await folder.#shareWeights(state.name)
-    return folder
+    const lock = lockOf(directory)
+    try {
+      await store.clean()
+      const state = await store.load()
+      const folder = new RunFolder(directory, subject, store, lock, state)
+      // A run that is over saves no further checkpoint, and may have been killed before this.
+      if (state !== undefined) await folder.#shareWeights(state.name)
+      return folder
+    } catch (error) {
+      lock.release()
+      throw error
+    }
   }
 
   /** Has the run of a folder come to its first checkpoint, so that it does not begin anew? */
@@ -155,9 +178,10 @@ export class RunFolder {
     return path.join(this.directory, WEIGHTS)
   }
 
-  /** Ends the logs. */
+  /** Ends the logs; another process may go on with the run. */
   close(): void {
     this.#logs.close()
+    this.#lock.release()
   }
 
   async #shareWeights(checkpoint: string): Promise<void> {
@@ -169,6 +193,15 @@ export class RunFolder {
       await rm(temporary, { force: true })
       throw folderError(this.weights, cause)
     }
+  }
+}
+
+/** What the run of a folder came to; undefined where it is not over. */
+export async function readSummary(directory: string): Promise<object | undefined> {
+  try {
+    return JSON.parse(await readFile(path.join(directory, SUMMARY), 'utf8'))
+  } catch {
+    return undefined
   }
 }
 
@@ -201,6 +234,14 @@ function unwritable(directory: string, cause: unknown): LocalformerError {
     `The run folder ${directory} cannot be written: ${reason}`,
     { cause, hint: 'Name another one with --run-dir.' },
   )
+}
+
+function lockOf(directory: string): RunLock {
+  try {
+    return RunLock.take(directory)
+  } catch (cause) {
+    throw cause instanceof LocalformerError ? cause : folderError(directory, cause)
+  }
 }
 
 function storeOf(directory: string): CheckpointStore {

@@ -3,6 +3,7 @@
 
 #include "addon_data.h"
 #include "features_wrap.h"
+#include "file_lock.h"
 #include "memory/caching_cpu_allocator.h"
 #include "memory_functions.h"
 #include "model_wrap.h"
@@ -37,6 +38,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::Create, "createTrainer"));
   exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
   DefineMemoryFunctions(env, exports);
+  DefineFileLock(env, exports);
   return exports;
 }
 

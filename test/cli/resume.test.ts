@@ -54,6 +54,12 @@ function isLikeWhole(name: string): void {
   )
 }
 
+/** The whole run, killed before it wrote what it came to. */
+function copyUnended(name: string): void {
+  cpSync(at('whole'), at(name), { recursive: true })
+  rmSync(at(name, 'summary.json'))
+}
+
 test.before(() => {
   succeeds([...TRAIN, '--run-dir', at('whole')])
 })
@@ -103,23 +109,54 @@ test('after Ctrl-C the command that it names ends the run as if nothing had been
   isLikeWhole('stopped')
 })
 
-test('a run that is over goes nowhere', () => {
-  cpSync(at('whole'), at('over'), { recursive: true })
-  const before = JSON.parse(readFileSync(at('over', 'summary.json'), 'utf8'))
-  rmSync(at('over', 'summary.json'))
+test('a run that another process trains is left alone', async () => {
+  const long = [...NETWORK, '--train-limit', '64', '--epochs', '400', '--test-limit', '0']
+  const child = spawn(process.execPath, [CLI, ...long, '--run-dir', at('busy')])
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  const isUnderWay = new Promise<void>((resolve) => {
+    child.stdout.on('data', (data) => `${data}`.includes('Epoch 1 of') && resolve())
+  })
+  await Promise.race([isUnderWay, ended])
+  for (const args of [
+    ['train', '--resume', 'busy'],
+    [...TRAIN, '--run-dir', 'busy', '--overwrite'],
+  ]) {
+    const { status, stderr } = run(args)
+    assert.is(status, 1, stderr)
+    assert.match(stderr, `${at('busy')} is being written by process ${child.pid}`)
+  }
+  child.kill('SIGTERM')
+  assert.is(await ended, 130)
+})
+
+test('a run that is over says so and leaves everything as it is', () => {
+  const before = readFileSync(at('whole', 'summary.json'), 'utf8')
+  const { stderr, stdout } = succeeds(['train', '--resume', 'whole'])
+  assert.match(stderr, `The run of ${at('whole')} is over`)
+  assert.match(stderr, `--init ${at('whole', 'weights.safetensors')}`)
+  assert.match(stdout, `Run folder ${at('whole')}`)
+  assert.is(readFileSync(at('whole', 'summary.json'), 'utf8'), before)
+  assert.is(succeeds(['train', '--resume', 'whole', '--json', '--quiet']).stdout, before)
+})
+
+test('one that was killed before its summary goes nowhere', () => {
+  const before = JSON.parse(readFileSync(at('whole', 'summary.json'), 'utf8'))
+  copyUnended('over')
   succeeds(['train', '--resume', 'over'])
   isLikeWhole('over')
   const {
     directory: _,
     weights: __,
     seconds: ___,
+    imagesPerSecond: speed,
     ...after
   } = JSON.parse(readFileSync(at('over', 'summary.json'), 'utf8'))
+  assert.is(speed, null)
   for (const [key, value] of Object.entries(after)) assert.equal(value, before[key], key)
 })
 
 test('a run that was killed before its last weights were put in its folder has them then', () => {
-  cpSync(at('whole'), at('behind'), { recursive: true })
+  copyUnended('behind')
   rmSync(at('behind', 'weights.safetensors'))
   cpSync(at('behind/checkpoints/previous/weights.safetensors'), at('behind/weights.safetensors'))
   succeeds(['train', '--resume', 'behind'])
@@ -127,7 +164,7 @@ test('a run that was killed before its last weights were put in its folder has t
 })
 
 test('a damaged checkpoint is told, and the one before it is used', () => {
-  cpSync(at('whole'), at('damaged'), { recursive: true })
+  copyUnended('damaged')
   truncateSync(at('damaged', 'checkpoints/last/state.safetensors'), 1000)
   const { stderr } = succeeds(['train', '--resume', 'damaged'])
   assert.match(stderr, 'checkpoints/last/state.safetensors has 1000 bytes')

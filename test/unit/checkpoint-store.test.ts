@@ -164,6 +164,19 @@ test('whatever moment a writer was stopped at, a whole one is there', async () =
   assert.equal(readdirSync(directory).sort(), ['last', 'previous'])
 })
 
+test('a checkpoint that was moved away for a new one that never came is put back', async () => {
+  for (const name of ['best', 'previous']) {
+    const { store, directory } = newStore()
+    await store.save(stateAt(1), { keep: ['best'] })
+    await store.save(stateAt(2))
+    const before = readFileSync(path.join(directory, name, 'state.json'), 'utf8')
+    renameSync(path.join(directory, name), path.join(directory, `.${name}.old`))
+    await store.clean()
+    assert.equal(readdirSync(directory).sort(), ['best', 'last', 'previous'])
+    assert.is(readFileSync(path.join(directory, name, 'state.json'), 'utf8'), before)
+  }
+})
+
 test('a folder that cannot be written is told, and nothing half written stays', async () => {
   const { store, directory } = newStore()
   mkdirSync(path.dirname(directory), { recursive: true })

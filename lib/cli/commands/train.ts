@@ -8,7 +8,7 @@ import type { Dataset } from '../../datasets/dataset.js'
 import { formatBytes, formatPercent } from '../../format.js'
 import { pinSplit } from '../../methods.js'
 import { ReportKeeper } from '../../report/keep-report.js'
-import { checkFree, RunFolder } from '../../runs/run-folder.js'
+import { checkFree, RunFolder, readSummary } from '../../runs/run-folder.js'
 import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
 import { meansOf } from '../../runs/training-state.js'
 import { checkTraining, type TrainEvent, train } from '../../train.js'
@@ -65,6 +65,8 @@ export const trainCommand: Command<TrainArguments> = {
       resume === undefined
         ? await configOf(options)
         : await resumedConfig(options, path.resolve(resume))
+    const over = resume === undefined ? undefined : await readSummary(path.resolve(resume))
+    if (over !== undefined) return tellOver(options, path.resolve(resume ?? ''), over)
     const given = resume ?? runDir
     if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
     const { name, dataDir } = config.dataset
@@ -108,14 +110,26 @@ async function runTraining(
     const { checkpointEvery } = config
     const summary = await follow(events, folder, progress, report, options, checkpointEvery)
     const document = { schema: 1, run: spec.text, directory, weights, ...summary }
-    await folder.writeSummary(document)
     await report.ended()
+    // Last, for it says that the run is over.
+    await folder.writeSummary(document)
     if (options.json) printJson(document)
     else printLine(`Run folder ${directory}`)
   } finally {
     progress.finish()
     folder.close()
   }
+}
+
+/** Nothing is left to do, which whoever begins a job again need not know. */
+function tellOver(options: GlobalOptions, directory: string, summary: object): void {
+  note(
+    options,
+    `The run of ${directory} is over. A longer one is a new run, which can begin with its weights: ` +
+      `--init ${path.join(directory, 'weights.safetensors')}`,
+  )
+  if (options.json) printJson(summary)
+  else printLine(`Run folder ${directory}`)
 }
 
 /** The folder of a new run, or of the one to go on with; says from where it goes on. */
@@ -126,7 +140,12 @@ async function openFolder(
 ): Promise<RunFolder> {
   const { trainer } = training
   if (options.resume === undefined) {
-    return RunFolder.create(directory, recordedConfig(training), training)
+    return RunFolder.create(
+      directory,
+      recordedConfig(training),
+      training,
+      options.overwrite === true,
+    )
   }
   const folder = await RunFolder.resume(directory, training)
   const { state } = folder
