@@ -78,6 +78,14 @@ for (const method of METHODS) {
   })
 }
 
+test('chunks of the auxiliary losses leave those of recomputation alone', async () => {
+  const options: LocalOptions = { recompute: 'block', target: 'none' }
+  const inOne: LocalOptions = { ...options, chunkSize: 64 }
+  const own = await trained('paper', options, { count: 64 })
+  const whole = await trained('paper', inOne, { count: 64 })
+  assert.is(whole.peak, own.peak)
+})
+
 test('each takes less memory than the plain step, both together least', async () => {
   const large = { count: 64, steps: 1 }
   for (const method of ['backprop', 'paper'] as const) {

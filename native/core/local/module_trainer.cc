@@ -215,7 +215,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
   pass_options.chunk_values =
-      ChunkSize(supervision.labels.size(0), largest_map_.tokens(), kFineChunks) *
+      DefaultChunk(supervision.labels.size(0), largest_map_.tokens(), kFineChunks) *
       largest_map_.values();
   pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
