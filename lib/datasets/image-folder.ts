@@ -104,7 +104,10 @@ async function classFolders(split: string): Promise<readonly string[]> {
   return folders.sort(byCharacters)
 }
 
-/** The photos of a split, class after class, each class in the order of the names. */
+/**
+ * The photos of a split: the first one of each class, the second ones and so on, each class in the
+ * order of the names. So the first so many of them, which a limit takes, are of every class.
+ */
 async function listPhotos(split: string, classes: readonly string[]): Promise<Photos> {
   const folders = await classFolders(split)
   const unknown = folders.filter((name) => !classes.includes(name))
@@ -113,10 +116,16 @@ async function listPhotos(split: string, classes: readonly string[]): Promise<Ph
   }
   const files: string[] = []
   const labels: number[] = []
-  for (const name of folders) {
-    const photos = await photosBelow(path.join(split, name))
-    files.push(...photos)
-    labels.push(...photos.map(() => classes.indexOf(name)))
+  const photos: (readonly string[])[] = []
+  for (const name of folders) photos.push(await photosBelow(path.join(split, name)))
+  const most = photos.reduce((most, { length }) => Math.max(most, length), 0)
+  for (let place = 0; place < most; place++) {
+    for (const [k, name] of folders.entries()) {
+      const file = photos[k]?.[place]
+      if (file === undefined) continue
+      files.push(file)
+      labels.push(classes.indexOf(name))
+    }
   }
   const numbers = classes.length > 256 ? Uint16Array.from(labels) : Uint8Array.from(labels)
   return { files, labels: numbers }

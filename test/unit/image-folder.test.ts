@@ -78,7 +78,7 @@ test('folders are classes, in the order of their names; pixels come as they are'
   })
   const data = await readImageFolder(root, { imageSize: 8 })
   assert.equal(data.classes, ['B', 'a', 'b'])
-  assert.equal([...data.train.labels], [0, 1, 1, 2])
+  assert.equal([...data.train.labels], [0, 1, 2, 1])
   assert.equal([...data.test.labels], [2])
   // Image 1 is a/10.png: red grows to the right, green downwards.
   const planes = data.train.images.subarray(192, 384)
