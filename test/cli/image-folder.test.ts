@@ -1,11 +1,12 @@
 // Photos in folders through the commands: trained on, and evaluated at the size they were trained at.
 import { spawnSync } from 'node:child_process'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PNG } from 'pngjs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { openDataset } from '../../lib/datasets/open.js'
 import { randomBelow, randomUint32 } from '../../lib/datasets/shuffle.js'
 import { makeTempFolder } from '../helpers/cifar10-fixture.js'
 
@@ -57,6 +58,30 @@ test('an evaluation finds the loss that the training ended with', async ({ temp 
   assert.is(found.count, 8)
   const wanted = trained.evaluation.loss as number
   assert.ok(Math.abs(found.loss - wanted) < 1e-5 * wanted, `${found.loss}, not ${wanted}`)
+
+  // Other photos to train on would make other means; the network sees pixels as it was trained.
+  const white = new PNG({ width: 8, height: 8 })
+  white.data.fill(255)
+  await writeFile(path.join(photos, 'train/light/9.png'), PNG.sync.write(white))
+  const { document: again } = localformer('evaluate', run, '--data-dir', photos, '--device', 'cpu')
+  assert.is(again.loss, found.loss)
+
+  for (const split of ['train', 'test']) {
+    await rename(path.join(photos, split, 'light'), path.join(photos, split, 'bright'))
+  }
+  const wrong = spawnSync(process.execPath, [main, 'evaluate', run, '--data-dir', photos], {
+    encoding: 'utf8',
+  })
+  assert.is(wrong.status, 2)
+  assert.match(wrong.stderr, 'Class 0 was dark when the run was trained and is bright')
+})
+
+test('a limit takes photos of every class', async ({ temp }) => {
+  await makePhotos(temp)
+  const { train } = await openDataset('image-folder', {
+    ...{ dataDir: temp, imageFolder: { imageSize: 8 } },
+  })
+  assert.equal([...train.labels], [0, 1, 0, 1, 0, 1, 0, 1])
 })
 
 test.run()

@@ -62,7 +62,10 @@ export const evaluateCommand: Command<EvaluateArguments> = {
     const { confusion } = options
     if (confusion !== undefined) await checkOutputFile(confusion, '--confusion')
     const place = await placeOfWeights(options.run, options)
-    const { model, trainer, spec, dataset, classes } = await loadRun(place, options.device)
+    const { model, trainer, spec, dataset, classes, mean, std } = await loadRun(
+      place,
+      options.device,
+    )
     await using _ = model
     const data = await openDataOf({
       ...options,
@@ -77,8 +80,18 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         `The run was trained on ${classes.length} classes, data set ${data.name} has ${data.classes.length}`,
       )
     }
+    const differs = data.classes.findIndex((name, k) => name !== classes[k])
+    if (data.name === dataset && differs !== -1) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        `Class ${differs} was ${classes[differs]} when the run was trained and is ${data.classes[differs]}`,
+        { hint: 'Name the classes (the folders of photos) as they were.' },
+      )
+    }
+    // As it was trained: photos that came since would change what a pixel means.
+    const split = { ...data[options.split], mean, std }
     await untilInterrupted(async (signal) => {
-      const result = await evaluate(trainer, data[options.split], {
+      const result = await evaluate(trainer, split, {
         batchSize: options.batchSize,
         ...(options.limit === undefined ? {} : { limit: options.limit }),
         signal,
