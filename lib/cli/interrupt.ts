@@ -1,7 +1,6 @@
 // Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
 // itself installs no signal handlers.
 import process from 'node:process'
-import { LocalformerError } from '../errors.js'
 
 /**
  * Runs `work` with a signal that SIGINT and SIGTERM abort. Work that ends because of it makes the
@@ -21,13 +20,17 @@ export async function untilInterrupted(
   try {
     await work(controller.signal)
   } catch (error) {
-    // What could not be kept is told, interrupted or not.
-    const isUnkept = error instanceof LocalformerError && error.code === 'ERR_CHECKPOINT'
-    if (!controller.signal.aborted || isUnkept) throw error
+    // What went wrong meanwhile is told, interrupted or not: a checkpoint that could not be kept.
+    if (!controller.signal.aborted || !isAbort(error)) throw error
     process.stderr.write(`localformer: ${typeof message === 'string' ? message : message()}\n`)
     process.exitCode = 130
   } finally {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
   }
+}
+
+/** The signal's reason, or what Node's own functions make of it. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'AbortError' || isAbort(error.cause))
 }
