@@ -291,6 +291,8 @@ interface Run {
   readonly order: BatchOptions
   readonly phases: readonly Phase[]
   readonly stepsPerPhase: number
+  /** Which modules were frozen when it began; a script may freeze others on its way. */
+  readonly frozenAtFirst: readonly boolean[]
   readonly startedAt: number
   step: number
   epoch: number
@@ -329,7 +331,7 @@ function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run 
   const stepsPerPhase = Math.min(o.maxSteps ?? Number.POSITIVE_INFINITY, perEpoch * o.epochs)
   return {
     ...{ trainer, data, options: o, split, order, stepsPerPhase },
-    phases: phasesOf(trainer, o),
+    ...{ phases: phasesOf(trainer, o), frozenAtFirst: frozenIn(trainer) },
     ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
     speeds: [],
@@ -339,8 +341,12 @@ function planRun(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Run 
 
 /** Puts a run where `state` was taken. */
 async function resume(run: Run, state: TrainingState): Promise<void> {
-  const { identity: _, epochSums, seconds, ...place } = state.progress
+  const { identity: _, epochSums, seconds, frozen, ...place } = state.progress
   await restoreState(run.trainer, state)
+  for (const module of run.trainer.modules) {
+    if (frozen[module.index]) module.freeze()
+    else module.unfreeze()
+  }
   Object.assign(run, place, { means: new Means(epochSums), secondsBefore: seconds })
 }
 
@@ -354,6 +360,7 @@ async function checkpoint(
     ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes },
     epochSums: run.means.sums(),
     seconds: secondsOf(run),
+    frozen: frozenIn(run.trainer),
     identity: await identityOf(run),
   }
   return { type: 'checkpoint', epoch, step, reason, isBest, progress }
@@ -369,7 +376,7 @@ async function identityOf(run: Run): Promise<RunIdentity> {
     trainer: {
       ...{ method: trainer.method, ...trainer.recipe },
       averageDecay: training.ema ?? trainer.averageDecay,
-      frozen: trainer.modules.map((module) => module.frozen),
+      frozen: run.frozenAtFirst,
     },
     training,
     data: {
@@ -379,6 +386,10 @@ async function identityOf(run: Run): Promise<RunIdentity> {
     },
   }
   return run.identity
+}
+
+function frozenIn({ modules }: Trainer): readonly boolean[] {
+  return modules.map((module) => module.frozen)
 }
 
 function secondsOf({ startedAt, secondsBefore }: Run): number {
@@ -473,11 +484,20 @@ function* preparations(run: Run, end: number) {
   for (const indices of batchIndices(split, { ...order, epoch })) {
     if (skipped-- > 0) continue
     if (step === end) return
-    // One seed a batch, so that a step's augmentation does not depend on the steps before it.
-    const seed = (o.seed % 2 ** 28) * 2 ** 24 + step++
-    const augment = { ...augmentation, seed }
+    const augment = { ...augmentation, seed: batchSeed(o.seed, step++) }
     yield () => trainer.prepare({ split, indices, augment })
   }
+}
+
+/**
+ * @internal One seed a batch, so that a step's augmentation does not depend on the steps before it.
+ * Crops are drawn by PyTorch's generator, which takes only 32 bits of a seed: those above are mixed
+ * into them by the golden ratio, or runs whose seeds agree modulo 256 would crop alike.
+ */
+export function batchSeed(seed: number, step: number): number {
+  const plain = (seed % 2 ** 28) * 2 ** 24 + step
+  const high = Math.floor(plain / 2 ** 32)
+  return high * 2 ** 32 + ((plain ^ Math.imul(high, 0x9e3779b9)) >>> 0)
 }
 
 function augmentationIn(o: ResolvedTrainOptions): Augmentation {

@@ -269,7 +269,10 @@ async function readIndex(folder: string): Promise<Index> {
     throw damaged(`${file} has schema ${schema}; this version reads ${SCHEMA}`)
   }
   const isWhole =
-    typeof generator === 'string' && isObject(files) && isObject(progress) && 'identity' in progress
+    typeof generator === 'string' &&
+    isObject(files) &&
+    isObject(progress) &&
+    ['identity', 'frozen'].every((name) => name in progress)
   if (!isWhole) throw damaged(`${file} lacks a part of a run's state`)
   return index as Index
 }
@@ -285,7 +288,11 @@ async function checkFile(folder: string, name: string, want: WrittenFile | undef
     throw damaged(`${file} has ${bytes} bytes, not the ${want?.bytes} that were written`)
   }
   const hash = createHash('sha256')
-  for await (const piece of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(piece)
+  try {
+    for await (const piece of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(piece)
+  } catch (cause) {
+    throw damaged(`${file} cannot be read: ${(cause as Error).message}`, cause)
+  }
   if (hash.digest('hex') !== want.sha256) {
     throw damaged(`${file} is not what was written: its SHA-256 is another`)
   }

@@ -50,6 +50,8 @@ export interface TrainingProgress {
   readonly best: { readonly accuracy: number; readonly epoch: number } | null
   readonly seconds: number
   readonly peakAllocatedBytes: number
+  /** Which modules only pass features on by now, from the first. */
+  readonly frozen: readonly boolean[]
   readonly identity: RunIdentity
 }
 

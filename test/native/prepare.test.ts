@@ -9,7 +9,7 @@ import * as memory from '../../lib/memory.js'
 import { loadTorch } from '../../lib/native/load.js'
 import { learningRateAt } from '../../lib/schedule.js'
 import { SwinTransformer } from '../../lib/swin-transformer.js'
-import { type TrainOptions, train } from '../../lib/train.js'
+import { batchSeed, type TrainOptions, train } from '../../lib/train.js'
 import { LocalTrainer } from '../../lib/trainers.js'
 import { changed, rejects, same } from '../helpers/expect.js'
 import { byteBatch, floatBatch, SLOW, TINY } from '../helpers/tiny.js'
@@ -68,6 +68,14 @@ test('training gives what steps with plain batches give, one by one', async () =
   assert.equal(run.losses, losses)
   same(await model.readParameters(), run.weights, 'weights')
   model.dispose()
+})
+
+test('every step of every run has a seed of its own, in the 32 bits that crops use too', () => {
+  const seeds = [0, 1, 255, 256, 257, 512, 65_536, 2 ** 28 - 1]
+  const all = seeds.flatMap((seed) => [0, 1, 2, 10_000].map((step) => batchSeed(seed, step)))
+  assert.ok(all.every(Number.isSafeInteger))
+  assert.is(new Set(all).size, all.length)
+  assert.is(new Set(all.map((seed) => seed % 2 ** 32)).size, all.length)
 })
 
 test('every option of augmentation reaches the steps', async () => {

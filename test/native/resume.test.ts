@@ -55,7 +55,9 @@ function figures(event: TrainEvent): object {
     const { progress: _, ...rest } = event
     return rest
   }
-  if (event.type === 'done') return { ...event, seconds: 0, peakAllocatedBytes: 0 }
+  if (event.type === 'done') {
+    return { ...event, seconds: 0, imagesPerSecond: 0, peakAllocatedBytes: 0 }
+  }
   return event
 }
 
@@ -132,6 +134,36 @@ test('a run that is stopped in a step, or in an evaluation, goes on from there',
     model.dispose()
     other.model.dispose()
   }
+})
+
+test('a module that was frozen on the way is frozen when the run goes on', async () => {
+  // As a script does it: at the end of the first epoch, which it does not see again.
+  const freezing = async (trainer: Trainer, event: TrainEvent) => {
+    if (event.type !== 'epoch' || event.epoch !== 1) return
+    trainer.modules[0]?.freeze()
+    await trainer.modules[0]?.releaseOptimizer()
+  }
+  const { ema: _, ...options } = LOOP
+  const one = await create()
+  const states: TrainingState[] = []
+  for await (const event of train(one.trainer, data, options)) {
+    await freezing(one.trainer, event)
+    if (event.type === 'checkpoint') states.push(await captureState(one.trainer, event.progress))
+  }
+  assert.equal(
+    states.map(({ progress }) => progress.frozen[0]),
+    [...[false, false, false], ...[true, true, true, true], true],
+  )
+  for (const state of states) {
+    const other = await create()
+    for await (const event of train(other.trainer, data, { ...options, state })) {
+      await freezing(other.trainer, event)
+    }
+    const step = state.progress.step
+    same(await weightsOf(one.trainer), await weightsOf(other.trainer), `weights, from ${step}`)
+    other.model.dispose()
+  }
+  one.model.dispose()
 })
 
 test('a state of other options, images or networks is refused by what differs', async () => {
