@@ -67,10 +67,12 @@ function rowOf(event: TrainEvent, step: number): Row | undefined {
 }
 
 function moduleColumns(module: ModuleProgress): Row {
+  // One that only passes features on has a loss too, but learns nothing from it.
+  const { learned, labelLoss, reconstructionLoss } = module
   return {
-    label_loss: module.labelLoss,
-    reconstruction_loss: module.reconstructionLoss,
-    accuracy: module.accuracy,
+    label_loss: learned ? labelLoss : null,
+    reconstruction_loss: learned && reconstructionLoss !== 0 ? reconstructionLoss : null,
+    accuracy: learned ? module.accuracy : null,
     gradient_norm: module.gradientNorm,
     peak_allocated_bytes: module.peakAllocatedBytes,
   }

@@ -39,14 +39,18 @@ export function scalarsOf(event: TrainEvent): Scalar[] {
       { tag: 'images_per_second', value: event.imagesPerSecond },
       { tag: 'peak_allocated_bytes/step', value: event.peakAllocatedBytes },
       ...event.modules.flatMap((module, k) => [
-        ...(module.learned ? [{ tag: `label_loss/${name(k)}`, value: module.labelLoss }] : []),
+        ...(module.learned
+          ? [
+              { tag: `label_loss/${name(k)}`, value: module.labelLoss },
+              { tag: `train_accuracy/${name(k)}`, value: module.accuracy },
+            ]
+          : []),
         ...(module.learned && module.reconstructionLoss !== 0
           ? [{ tag: `reconstruction_loss/${name(k)}`, value: module.reconstructionLoss }]
           : []),
         ...(module.gradientNorm === null
           ? []
           : [{ tag: `gradient_norm/${name(k)}`, value: module.gradientNorm }]),
-        { tag: `train_accuracy/${name(k)}`, value: module.accuracy },
         { tag: `peak_allocated_bytes/${name(k)}`, value: module.peakAllocatedBytes },
       ]),
     ]

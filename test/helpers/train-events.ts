@@ -1,7 +1,7 @@
 // Events of training, made up.
 import type { TrainEvent } from '../../lib/train.js'
 
-type StepEvent = TrainEvent & { type: 'step' }
+export type StepEvent = TrainEvent & { type: 'step' }
 
 function moduleProgress(k: number) {
   return {

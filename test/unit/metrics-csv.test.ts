@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { metricsColumns, metricsHeader, metricsLine } from '../../lib/runs/metrics-csv.js'
-import { evaluationEvent, stepEvent } from '../helpers/train-events.js'
+import { evaluationEvent, type StepEvent, stepEvent } from '../helpers/train-events.js'
 
 const MODULES = 2
 
@@ -29,6 +29,9 @@ test('a step fills its columns and leaves those of the test images empty', () =>
   assert.is(row.active_module, '')
   assert.is(row.module_1_label_loss, '2.25')
   assert.is(row.module_1_gradient_norm, '')
+  assert.is(row.module_1_reconstruction_loss, '0.5')
+  // No decoder.
+  assert.is(row.module_2_reconstruction_loss, '')
   assert.is(row.module_2_peak_allocated_bytes, '2048')
   assert.is(row.test_accuracy, '')
 })
@@ -38,6 +41,16 @@ test('modules that did not run are empty, the active one counts from 1', () => {
   const row = fields(metricsLine(event, MODULES, 1))
   assert.is(row.active_module, '1')
   assert.is(row.module_2_label_loss, '')
+})
+
+test('a module that only passes features on has no losses', () => {
+  const [first, second] = stepEvent({}).modules
+  const modules = [{ ...first, learned: false }, second] as StepEvent['modules']
+  const row = fields(metricsLine(stepEvent({ modules }), MODULES, 1))
+  for (const name of ['label_loss', 'reconstruction_loss', 'accuracy']) {
+    assert.is(row[`module_1_${name}`], '')
+  }
+  assert.is(row.module_2_label_loss, '1.25')
 })
 
 test('an evaluation has a line with the step it came after', () => {
