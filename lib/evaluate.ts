@@ -147,14 +147,24 @@ export async function logitsOf(
  * @throws {LocalformerError} `ERR_CONFIG`
  */
 export function checkSplit(split: ImageSplit): void {
-  const { images, labels, count } = (split ?? {}) as Partial<ImageSplit>
-  if (images instanceof Uint8Array && labels !== undefined && count !== undefined && count > 0)
+  const { images, labels, count, std } = (split ?? {}) as Partial<ImageSplit>
+  if (images instanceof Uint8Array && labels !== undefined && count !== undefined && count > 0) {
+    checkDeviation(std)
     return
+  }
   throw new LocalformerError(
     'ERR_CONFIG',
     expected('a split with images', 'split', split === undefined ? split : typeof split),
     { hint: 'A data set has two: data.train and data.test.' },
   )
+}
+
+/** Pixels are divided by it. */
+function checkDeviation(std: readonly number[] | undefined): void {
+  if (std === undefined || std.every((value) => value > 0)) return
+  throw new LocalformerError('ERR_CONFIG', expected('three numbers above 0', 'std', std), {
+    hint: 'A channel that is the same everywhere has none; a data set of your own can be given `std`.',
+  })
 }
 
 /** The first images of a split, without a copy. */

@@ -43,7 +43,7 @@ export async function writeFileAtomically(
 ): Promise<void> {
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
-    await writeFile(temporary, content)
+    await writeFile(temporary, content, { flush: true })
     await rename(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true })

@@ -122,7 +122,9 @@ function guessesOf(logits: Logits, row: number, top: number, classes?: readonly 
 function groupsOf(squares: readonly Image[], batchSize: number): number[][] {
   const bySide = new Map<number, number[]>()
   squares.forEach(({ height }, index) => {
-    bySide.set(height, [...(bySide.get(height) ?? []), index])
+    const group = bySide.get(height)
+    if (group === undefined) bySide.set(height, [index])
+    else group.push(index)
   })
   return [...bySide.values()].flatMap((indices) =>
     Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, group) =>

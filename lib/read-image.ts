@@ -153,7 +153,7 @@ export async function imageFilesOf(places: readonly string[]): Promise<string[]>
     const info = await stat(place).catch((cause: Error) => {
       throw imageError(place, cause)
     })
-    files.push(...(info.isDirectory() ? await imagesBelow(place) : [place]))
+    for (const file of info.isDirectory() ? await imagesBelow(place) : [place]) files.push(file)
   }
   return files
 }

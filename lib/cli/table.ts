@@ -2,7 +2,9 @@
 
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
-  const widths = head.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
+  const widths = head.map((_, column) =>
+    all.reduce((most, row) => Math.max(most, (row[column] ?? '').length), 0),
+  )
   const line = (row: readonly string[]) =>
     row
       .map((cell, column) =>

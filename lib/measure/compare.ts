@@ -258,8 +258,8 @@ function makeRow(
 ): CompareRow {
   const ok = rounds.filter((m) => m !== undefined)
   const last = ok.length === rounds.length ? ok[ok.length - 1] : undefined
-  const peak = last && Math.max(...ok.map((m) => m.peakAllocatedBytes))
-  const firstPeak = first[0]?.peakAllocatedBytes
+  const peak = last && highestPeak(ok)
+  const firstPeak = first.every((m) => m !== undefined) && highestPeak(first)
   const seconds = ok.flatMap((m) => m.stepSeconds)
   const ratios = rounds.map((m, round) => ratio(m, first[round]))
   const decodes = last?.perModule.some((module) => module.reconstructs) ?? false
@@ -286,6 +286,10 @@ function makeRow(
     perModule: last?.perModule ?? [],
     ...(last?.timeline === undefined ? {} : { timeline: last.timeline }),
   }
+}
+
+function highestPeak(rounds: readonly Measurement[]): number {
+  return Math.max(...rounds.map((m) => m.peakAllocatedBytes))
 }
 
 function paperSaving(spec: RunSpec): number | null {

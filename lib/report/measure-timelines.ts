@@ -41,6 +41,7 @@ export async function measureTimelines(
   }
   const { dtype } = parseRunSpec(spec)
   const backprop = dtype === 'float32' ? 'backprop' : `backprop,dtype=${dtype}`
+  const device = options.device ?? (config.device as string | undefined)
   const runs = spec === backprop ? [backprop] : [backprop, spec]
   const { rows } = await compare({
     runs,
@@ -53,7 +54,7 @@ export async function measureTimelines(
     model: {
       ...network,
       imageSize,
-      ...(options.device === undefined ? {} : { device: options.device as 'cpu' }),
+      ...(device === undefined ? {} : { device: device as 'cpu' }),
     },
     training: optimizerOptionsOf(resolveConfig(config as TrainingConfigInput)),
     batchSize,

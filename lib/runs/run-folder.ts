@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { readCheckpoint } from '../checkpoint.js'
-import type { Dataset } from '../datasets/dataset.js'
+import type { Dataset, Rgb } from '../datasets/dataset.js'
 import type { DeviceName } from '../device.js'
 import { LocalformerError } from '../errors.js'
 import { isThere, makeFolder, writeFileAtomically } from '../files.js'
@@ -165,12 +165,16 @@ export class RunFolder {
     await this.#shareWeights(LAST)
   }
 
-  /** What the run came to: summary.json. */
+  /**
+   * What the run came to: summary.json, whose presence says that the run is over.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where it cannot be written.
+   */
   async writeSummary(value: unknown): Promise<void> {
-    await writeFileAtomically(
-      path.join(this.directory, SUMMARY),
-      `${JSON.stringify(value, null, 2)}\n`,
-    )
+    const file = path.join(this.directory, SUMMARY)
+    await writeFileAtomically(file, `${JSON.stringify(value, null, 2)}\n`).catch((cause) => {
+      throw folderError(file, cause)
+    })
   }
 
   /** The newest weights, averaged where an average is kept. */
@@ -267,9 +271,9 @@ export interface LoadedRun {
   readonly dataset: string
   readonly classes: readonly string[]
   /** Of each channel over the training images, pixels in 0..1. */
-  readonly mean: readonly number[]
+  readonly mean: Rgb
   /** Standard deviation of the same. */
-  readonly std: readonly number[]
+  readonly std: Rgb
 }
 
 /**

@@ -119,7 +119,7 @@ function formatPredictions(
     [file, ...top.map(guessText)],
     ...exits.map((guesses, k) => [`  ${modules[k] ?? ''}`, ...guesses.map(guessText)]),
   ])
-  const count = Math.max(...rows.map((row) => row.length - 1))
+  const count = rows.reduce((most, row) => Math.max(most, row.length - 1), 0)
   const head = Array.from({ length: count }, (_, place) => `${place + 1}.`)
   return formatTable(['file', ...head], rows)
 }

@@ -48,7 +48,7 @@ export const reportCommand: Command<ReportArguments> = {
       await untilInterrupted(async (signal) => {
         for (const run of runs) {
           await measureTimelines(run, {
-            device: options.device,
+            ...(options.givenDevice === undefined ? {} : { device: options.givenDevice }),
             signal,
             onProgress: comparisonProgress(options, progress),
           }).finally(() => progress.finish())
