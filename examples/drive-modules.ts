@@ -9,13 +9,12 @@ await using model = await SwinTransformer.create({
   classes: data.classes.length,
 })
 await using trainer = await LocalTrainer.create(model, { method: 'paper', modules: 4 })
-const { height, width, mean, std } = data.train
 
-for (const { images, labels } of batches(data.train, { batchSize: 64, shuffle: true })) {
-  let features: Features = await trainer.features({ images, height, width, mean, std })
+for (const batch of batches(data.train, { batchSize: 64, shuffle: true })) {
+  let features: Features = await trainer.features(batch)
   const losses: string[] = []
   for (const module of trainer.modules) {
-    const step = await module.step(features, labels, { learningRate: 3e-3 })
+    const step = await module.step(features, batch.labels, { learningRate: 3e-3 })
     features.dispose()
     features = step.features
     losses.push(`${module.name} ${step.labelLoss.toFixed(3)}`)
@@ -25,8 +24,9 @@ for (const { images, labels } of batches(data.train, { batchSize: 64, shuffle: t
 }
 
 // Without learning: the output of the first two modules for eight test images.
-const images = data.test.images.subarray(0, 8 * 3 * height * width)
-let features: Features = await trainer.features({ images, height, width, mean, std })
+const [batch] = batches(data.test, { batchSize: 8 })
+if (batch === undefined) throw new Error('no test images')
+let features: Features = await trainer.features(batch)
 for (const module of trainer.modules.slice(0, 2)) {
   const next = await module.forward(features)
   features.dispose()

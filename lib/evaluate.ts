@@ -108,12 +108,10 @@ async function lookAt(
   const predicted = new Int32Array(part.count)
   let sums: { lossSum: number; correct: number; correctTop5: number }[] = []
   let done = 0
-  for (const { images, labels } of batches(part, { batchSize })) {
+  for (const batch of batches(part, { batchSize })) {
     signal?.throwIfAborted()
-    const { height, width, mean, std } = split
-    const results = (await logitsOf(subject, { images, height, width, mean, std })).map((logits) =>
-      scoreLogits(logits, labels),
-    )
+    const { labels } = batch
+    const results = (await logitsOf(subject, batch)).map((logits) => scoreLogits(logits, labels))
     sums = results.map((result, k) => ({
       lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
       correct: (sums[k]?.correct ?? 0) + result.correct,

@@ -333,7 +333,9 @@ export abstract class Trainer extends Handle<NativeTrainer> {
  *
  * ```ts
  * await using trainer = await LocalTrainer.create(model, { method: 'paper', modules: 4 })
- * const { modules } = await trainer.step({ images, labels, height: 32, width: 32 })
+ * for (const batch of batches(data.train, { batchSize: 128, shuffle: true })) {
+ *   const { modules } = await trainer.step(batch)
+ * }
  * ```
  */
 export class LocalTrainer extends Trainer {

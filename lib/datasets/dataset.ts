@@ -150,8 +150,11 @@ export interface BatchOptions {
   readonly dropLast?: boolean
 }
 
-/** Some images of a split, copied: the arrays belong to whoever takes the batch. */
-export interface Batch {
+/**
+ * Some images of a split, as a trainer's `step` takes them; copied: the arrays belong to whoever takes
+ * the batch.
+ */
+export interface Batch extends Pick<ImageSplit, 'height' | 'width' | 'mean' | 'std'> {
   /** `n x 3 x height x width` values 0 to 255, planar RGB. */
   readonly images: Uint8Array
   /** `n` class numbers, of the type that the split has. */
@@ -168,6 +171,12 @@ export function batchCount(split: ImageSplit, options: BatchOptions): number {
 
 /**
  * One pass over a split in batches.
+ *
+ * ```ts
+ * for (const batch of batches(data.train, { batchSize: 128, shuffle: true, epoch })) {
+ *   await trainer.step(batch)
+ * }
+ * ```
  *
  * The shuffled order is the same on every machine and in every version of the package: a
  * Fisher-Yates shuffle driven by sfc32 (see shuffle.ts), seeded with `seed` and `epoch`. It does not
@@ -236,7 +245,8 @@ export function takeImages(split: ImageSplit, indices: Uint32Array): Batch {
     images.set(split.images.subarray(start, start + imageBytes), position * imageBytes)
     labels[position] = split.labels[index] as number
   })
-  return { images, labels, indices }
+  const { height, width, mean, std } = split
+  return { images, labels, indices, height, width, mean, std }
 }
 
 export interface ChannelStatistics {

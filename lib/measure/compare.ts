@@ -182,7 +182,6 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
 }
 
 function drawBatches(data: Dataset, batchSize: number, count: number, seed: number) {
-  const { height, width, mean, std } = data.train
   const drawn = []
   for (let epoch = 0; drawn.length < count; epoch++) {
     for (const batch of batches(data.train, {
@@ -193,7 +192,7 @@ function drawBatches(data: Dataset, batchSize: number, count: number, seed: numb
       dropLast: true,
     })) {
       if (drawn.length === count) break
-      drawn.push({ images: batch.images, labels: batch.labels, height, width, mean, std })
+      drawn.push(batch)
     }
   }
   return drawn

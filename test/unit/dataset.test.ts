@@ -87,6 +87,15 @@ test('a batch is a copy, with labels of the type that the split has', () => {
   assert.instance(batch?.labels, Uint16Array)
 })
 
+test('a batch says how large its images are and how they are normalised, as a step has to know', () => {
+  const { train } = defineDataset({ ...tiny(), mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] })
+  for (const batch of batches(train, { batchSize: 2 })) {
+    const { height, width, mean, std } = batch
+    assert.equal([height, width], [train.height, train.width])
+    assert.equal({ mean, std }, { mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] })
+  }
+})
+
 test('a shuffled order holds every image once and depends on seed and epoch alone', () => {
   const { train } = syntheticDataset({ trainCount: 100, testCount: 1, imageSize: 1 })
   const order = (options: { batchSize: number; seed?: number; epoch?: number }) =>
