@@ -29,6 +29,7 @@ const LAYOUT_HINT =
   'The layout is ROOT/train/CLASS/photo.jpg and ROOT/test/CLASS/photo.jpg (or ROOT/val/...), ROOT ' +
   'given with `--data-dir`.'
 
+/** @internal Its types are there only where it is installed. */
 type Sharp = typeof import('sharp')['default']
 
 /**
@@ -155,7 +156,7 @@ function folderError(message: string, cause?: unknown): LocalformerError {
   })
 }
 
-/** Required and not imported: its entry for `import` is not read by Node.js 20.9. */
+/** @internal Required and not imported: its entry for `import` is not read by Node.js 20.9. */
 export function loadSharp(): Sharp {
   try {
     return require('sharp') as Sharp
@@ -202,7 +203,7 @@ async function decodePhotos(
   return { images, labels, height: imageSize, width: imageSize }
 }
 
-/** `imageSize x imageSize x 3` values, as a screen shows them; transparent parts are black. */
+/** @internal `imageSize x imageSize x 3` values, as a screen shows them; transparent parts are black. */
 export async function decodePhoto(
   sharp: Sharp,
   file: string,

@@ -4,6 +4,8 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -59,6 +61,16 @@ function copyPackage() {
   }
   return { lib: path.join(root, 'dist/lib'), addon }
 }
+
+test('the types of the package need no optional one', () => {
+  const files = readdirSync(path.join(DIST, 'lib'), { recursive: true }) as string[]
+  const types = files.filter((name) => name.endsWith('.d.ts'))
+  assert.ok(types.length > 50, `${types.length} files`)
+  const naming = types.filter((name) =>
+    readFileSync(path.join(DIST, 'lib', name), 'utf8').includes("'sharp'"),
+  )
+  assert.equal(naming, [])
+})
 
 test('importing the package loads neither the addon nor LibTorch', async () => {
   const { code, signal, stdout, stderr } = await run([fixture('imports')])
