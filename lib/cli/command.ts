@@ -34,6 +34,11 @@ export function note(options: GlobalOptions, line: string): void {
   if (!options.quiet) process.stderr.write(`${line}\n`)
 }
 
+/** Says what has to be known whatever was asked for, with `--quiet` too. */
+export function warn(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
 /** Exit code of an error: 2 for bad usage or configuration, 1 for everything else. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof LocalformerError &&

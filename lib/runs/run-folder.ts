@@ -194,8 +194,10 @@ export class RunFolder {
       await share(path.join(this.#store.directory, checkpoint, WEIGHTS), temporary)
       await rename(temporary, this.weights)
     } catch (cause) {
-      await rm(temporary, { force: true })
       throw folderError(this.weights, cause)
+    } finally {
+      // Of two names of one file rename(2) leaves both.
+      await rm(temporary, { force: true })
     }
   }
 }
@@ -225,7 +227,7 @@ export async function checkFree(directory: string): Promise<void> {
     `The run folder ${directory} holds ${isDone ? 'a finished' : 'an unfinished'} run${where}`,
     {
       hint:
-        `${isDone ? '' : `Go on with it: localformer train --resume ${directory}\n`}` +
+        `${isDone ? '' : `Go on with it: npx localformer train --resume ${directory}\n`}` +
         'Name another folder with --run-dir, or remove what it holds with --overwrite.',
     },
   )

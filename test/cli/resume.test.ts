@@ -93,7 +93,7 @@ test('after Ctrl-C the command that it names ends the run as if nothing had been
   })
   const code = await new Promise((resolve) => child.on('close', resolve))
   assert.is(code, 130, stderr)
-  const [, folder = ''] = /to go on: localformer train --resume (.*)/.exec(stderr) ?? []
+  const [, folder = ''] = /to go on: npx localformer train --resume (.*)/.exec(stderr) ?? []
   assert.is(folder, at('stopped'))
   const { progress } = JSON.parse(
     readFileSync(at('stopped', 'checkpoints/last/state.json'), 'utf8'),
@@ -161,15 +161,22 @@ test('a run that was killed before its last weights were put in its folder has t
   cpSync(at('behind/checkpoints/previous/weights.safetensors'), at('behind/weights.safetensors'))
   succeeds(['train', '--resume', 'behind'])
   isLikeWhole('behind')
+  // With the newest weights there already.
+  rmSync(at('behind', 'summary.json'))
+  succeeds(['train', '--resume', 'behind'])
+  assert.equal(
+    readdirSync(at('behind')).filter((name) => name.endsWith('.tmp')),
+    [],
+  )
 })
 
 test('a damaged checkpoint is told, and the one before it is used', () => {
   copyUnended('damaged')
   truncateSync(at('damaged', 'checkpoints/last/state.safetensors'), 1000)
-  const { stderr } = succeeds(['train', '--resume', 'damaged'])
+  // Asking for quiet does not hide it.
+  const { stderr } = succeeds(['train', '--resume', 'damaged', '--quiet'])
   assert.match(stderr, 'checkpoints/last/state.safetensors has 1000 bytes')
   assert.match(stderr, 'the checkpoint before it is used')
-  assert.match(stderr, 'from step 12, epoch 3')
   isLikeWhole('damaged')
 })
 

@@ -13,7 +13,7 @@ import { differencesOf, surroundingsOf } from '../../runs/surroundings.js'
 import { meansOf } from '../../runs/training-state.js'
 import { checkTraining, type TrainEvent, train } from '../../train.js'
 import type { WeightsReport } from '../../weights/plan.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, note, printJson, printLine, warn } from '../command.js'
 import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
 import { openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -76,7 +76,8 @@ export const trainCommand: Command<TrainArguments> = {
     try {
       await untilInterrupted(
         (signal) => runTraining(options, directory, config, data, signal),
-        () => `interrupted between two steps; to go on: localformer train --resume ${directory}`,
+        () =>
+          `interrupted between two steps; to go on: npx localformer train --resume ${directory}`,
       )
     } finally {
       // One of a run that did not begin is empty; no other can be removed like this.
@@ -149,11 +150,11 @@ async function openFolder(
   }
   const folder = await RunFolder.resume(directory, training)
   const { state } = folder
-  if (state?.damage) note(options, `${state.damage.message}; the checkpoint before it is used`)
+  if (state?.damage) warn(`${state.damage.message}; the checkpoint before it is used`)
   const before = state?.surroundings
   const differing = before ? differencesOf(surroundingsOf(trainer), before) : []
   if (differing.length > 0) {
-    note(options, `The results may differ in their last digits: ${differing.join(', ')}`)
+    warn(`The results may differ in their last digits: ${differing.join(', ')}`)
   }
   const place = state
     ? `step ${state.progress.step}, epoch ${state.progress.epoch}`
@@ -245,7 +246,7 @@ function epochLine(event: TrainEvent & { type: 'epoch' }): string {
 function doneLine(event: TrainEvent & { type: 'done' }): string {
   const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes } = event
   const throughput = speed === null ? '' : `, median ${speed.toFixed(0)} images/s`
-  return `${steps} steps in ${seconds.toFixed(0)} s${throughput}, peak ${formatBytes(peakAllocatedBytes)}`
+  return `${steps} ${steps === 1 ? 'step' : 'steps'} in ${seconds.toFixed(0)} s${throughput}, peak ${formatBytes(peakAllocatedBytes)}`
 }
 
 /** The modules that an event is about, with their index. */
