@@ -47,11 +47,12 @@ export async function readImage(file: string, options: ReadImageOptions = {}): P
     )
   }
   const bytes = await readBounded(file)
-  if (bytes.subarray(0, 8).toString('hex') === PNG_SIGNATURE) {
+  const isPng = bytes.subarray(0, 8).toString('hex') === PNG_SIGNATURE
+  if (isPng) {
     const image = await readPng(file, bytes, size === undefined)
     if (image !== undefined) return image
   }
-  return readWithSharp(file, bytes, size)
+  return readWithSharp(sharpFor(file, isPng), file, bytes, size)
 }
 
 async function readBounded(file: string): Promise<Buffer> {
@@ -96,12 +97,25 @@ async function readPng(file: string, bytes: Buffer, decode: boolean): Promise<Im
   }
 }
 
+function sharpFor(file: string, isPng: boolean): ReturnType<typeof loadSharp> {
+  try {
+    return loadSharp()
+  } catch (cause) {
+    const { message, hint } = cause as LocalformerError
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `Cannot read the image ${file}: ${isPng ? '' : 'it is no PNG. '}${message}`,
+      { cause, ...(hint === undefined ? {} : { hint }), details: { file } },
+    )
+  }
+}
+
 async function readWithSharp(
+  sharp: ReturnType<typeof loadSharp>,
   file: string,
   bytes: Buffer,
   size: number | undefined,
 ): Promise<Image> {
-  const sharp = loadSharp()
   try {
     const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata()
     checkPixels(width ?? 0, height ?? 0)

@@ -79,7 +79,7 @@ export function resolveSplit(
   if (rising) return [...ends, names.length]
   throw impossible(
     `A network of ${stages} stages cannot be cut into ${modules} modules behind ` +
-      (split === 'stages' ? `stages ${describe(cuts)}` : describe(cuts)),
+      (split === 'stages' ? 'its stages' : describe(cuts)),
     `Cut in rising order behind stages 1 to ${stages - 1} (\`stages\`: at most ${stages} modules) or ` +
       `behind units: ${names.slice(0, -1).join(', ')}. \`balanced\` makes up to ${names.length} modules.`,
   )

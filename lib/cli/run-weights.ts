@@ -2,7 +2,9 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Options } from 'yargs'
+import { readConfigFile } from '../config/file.js'
 import { LocalformerError } from '../errors.js'
+import { isThere } from '../files.js'
 
 const CHECKPOINTS = ['last', 'best'] as const
 
@@ -34,4 +36,11 @@ export async function placeOfWeights(run: string, { weights }: WeightsArguments)
     })
   })
   return file
+}
+
+/** Where the images of a run were, as its folder keeps it; undefined where it says nothing. */
+export async function dataDirOf(run: string): Promise<string | undefined> {
+  const file = path.join(run, 'config.json')
+  if (!(await isThere(file))) return undefined
+  return (await readConfigFile(file)).config.dataset?.dataDir
 }

@@ -15,7 +15,7 @@ export class DataFiles {
     this.title = title
     this.directory = directory
     this.#hint =
-      `Run \`localformer dataset fetch ${dataset}\`, or name a folder that has the files with ` +
+      `Run \`npx localformer dataset fetch ${dataset}\`, or name a folder that has the files with ` +
       '`--data-dir`.'
   }
 

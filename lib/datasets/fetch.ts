@@ -366,7 +366,7 @@ export function byHand(recipe: DatasetRecipe, directory: string): string {
   const names = recipe.files.map(({ name }) => name).join(', ')
   return (
     `By hand: get ${recipe.addresses.join(' and ')} by other means and pass the archive or the ` +
-    `folder with the files with \`localformer dataset fetch ${recipe.dataset} --from PATH\`, or put ` +
+    `folder with the files with \`npx localformer dataset fetch ${recipe.dataset} --from PATH\`, or put ` +
     `${names} into ${directory}, or leave them where they are and name their folder with ` +
     '`--data-dir`.'
   )

@@ -18,7 +18,7 @@ const KEPT_LOG_LINES = 12
 
 const FROM_HINT =
   'Or fetch a torch wheel or a LibTorch zip by other means and pass it with ' +
-  '`localformer libtorch install --from PATH`.'
+  '`npx localformer libtorch install --from PATH`.'
 
 /**
  * The pip client as a command line.

@@ -255,7 +255,7 @@ class Installation {
     if (!wrong) return contents
     contents.close()
     throw new LocalformerError('ERR_LIBTORCH_VERSION', `${given} is ${wrong}`, {
-      hint: `\`localformer libtorch install\` without --from fetches ${this.#manifest.version}.`,
+      hint: `\`npx localformer libtorch install\` without --from fetches ${this.#manifest.version}.`,
     })
   }
 

@@ -1,7 +1,7 @@
 // Finds LibTorch. The build (scripts/build-native.ts, which tells CMake) and the loader both ask here.
 // The first place that is set decides, and one that is set but does not fit is an error, so that
 // another copy is never taken silently: 1. the option `path`  2. LOCALFORMER_LIBTORCH  3. LIBTORCH
-// 4. the cache, filled by `localformer libtorch install`  5. the torch of the active Python, only
+// 4. the cache, filled by `npx localformer libtorch install`  5. the torch of the active Python, only
 // on request (`python: true`). Nothing is loaded here: the version comes from a text file.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -200,8 +200,8 @@ export function isPinnedVersion(version: string, manifest: LibtorchManifest = MA
 export function waysOut(): string {
   return [
     'Ways out:',
-    '  localformer libtorch install                  (downloads it with the pip client)',
-    '  localformer libtorch install --from PATH|URL  (a torch wheel, a LibTorch zip or a folder)',
+    '  npx localformer libtorch install                  (downloads it with the pip client)',
+    '  npx localformer libtorch install --from PATH|URL  (a torch wheel, a LibTorch zip or a folder)',
     '  LOCALFORMER_LIBTORCH=FOLDER                   (an unpacked LibTorch or site-packages/torch)',
   ].join('\n')
 }

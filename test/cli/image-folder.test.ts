@@ -55,6 +55,8 @@ test('an evaluation finds the loss that the training ended with', async ({ temp 
   assert.match(stderr, /^Decoding image-folder {2}100 % {2}16 of 16 files$/m)
   const { document: found } = localformer('evaluate', run, '--data-dir', photos, '--device', 'cpu')
   assert.is(found.dataset, 'image-folder')
+  // The run knows where its photos are.
+  assert.is(localformer('evaluate', run, '--device', 'cpu').document.loss, found.loss)
   assert.is(found.count, 8)
   const wanted = trained.evaluation.loss as number
   assert.ok(Math.abs(found.loss - wanted) < 1e-5 * wanted, `${found.loss}, not ${wanted}`)

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FetchEvent } from '../../lib/datasets/fetch.js'
@@ -206,6 +207,27 @@ test('progress counts every photo, and an abort ends it with its reason', async 
     onProgress: () => controller.abort(reason),
   }).catch((caught: unknown) => caught)
   assert.is(error, reason)
+})
+
+test('without sharp an image that is no PNG is named', () => {
+  const reader = new URL('../../lib/read-image.js', import.meta.url).href
+  const script = `
+    import Module from 'node:module'
+    const load = Module._load
+    Module._load = (name, ...rest) => {
+      if (name !== 'sharp') return load(name, ...rest)
+      throw Object.assign(new Error('of sharp'), { code: 'MODULE_NOT_FOUND' })
+    }
+    const { readImage } = await import(${JSON.stringify(reader)})
+    const error = await readImage(${JSON.stringify(fileURLToPath(import.meta.url))}).catch((e) => e)
+    process.stdout.write(error.message + error.hint)`
+  const args = ['--input-type=module', '--eval', script]
+  const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.match(
+    stdout,
+    'image-folder.test.js: it is no PNG. Photos are decoded by the package sharp',
+  )
+  assert.match(stdout, 'npm install sharp')
 })
 
 test('without sharp the error says what to install', async ({ root }) => {

@@ -9,7 +9,7 @@ import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
-import { placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
+import { dataDirOf, placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
 
 interface EvaluateArguments extends Omit<DataArguments, 'dataset'>, WeightsArguments {
   dataset: string | undefined
@@ -67,9 +67,11 @@ export const evaluateCommand: Command<EvaluateArguments> = {
       options.device,
     )
     await using _ = model
+    const isOwn = options.dataset === undefined && options.dataDir === undefined
     const data = await openDataOf({
       ...options,
       dataset: options.dataset ?? dataset,
+      dataDir: isOwn ? await dataDirOf(options.run) : options.dataDir,
       // Photos are brought to the size at which the network was trained.
       imageSize: model.config.imageSize,
     })

@@ -95,6 +95,7 @@ const convert: Command<ConvertArguments> = {
         describe: '--no-strict leaves out tensors that are no part of a Swin',
       })
       .example('$0 weights convert a.safetensors b.safetensors', "to timm's names")
+      .example('$0 weights convert a.safetensors b.safetensors --to torchvision', 'to others')
       .example(
         '$0 weights convert a.safetensors b.safetensors --image-size 96',
         'bias tables for window 6',
