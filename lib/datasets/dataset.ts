@@ -85,6 +85,8 @@ export function defineDataset(definition: DatasetDefinition): Dataset {
   if (classes.length === 0) {
     throw new LocalformerError('ERR_DATASET', `Data set ${name} names no classes`)
   }
+  for (const split of ['train', 'test'] as const)
+    checkPixels(name, split, definition[split]?.images)
   const train = defineSplit(name, 'train', definition.train, classes.length)
   const test = defineSplit(name, 'test', definition.test, classes.length)
   if (train.height !== test.height || train.width !== test.width) {
@@ -107,6 +109,16 @@ export function defineDataset(definition: DatasetDefinition): Dataset {
   }
 }
 
+/** What a script in JavaScript may get wrong. */
+function checkPixels(dataset: string, split: string, images: unknown): void {
+  if (images instanceof Uint8Array) return
+  const received = ArrayBuffer.isView(images) ? images.constructor.name : images
+  throw new LocalformerError(
+    'ERR_DATASET',
+    `Data set ${dataset}: ${expected('a Uint8Array of pixels 0 to 255', `${split}.images`, received)}`,
+  )
+}
+
 function defineSplit(
   dataset: string,
   name: string,
@@ -125,7 +137,9 @@ function defineSplit(
         `${height} x ${width} = ${bytes} bytes, but they are ${images.length}`,
     )
   }
-  const wrong = labels.findIndex((label) => label >= classCount)
+  const wrong = labels.findIndex(
+    (label) => !(Number.isInteger(label) && label >= 0 && label < classCount),
+  )
   if (wrong >= 0) {
     throw new LocalformerError(
       'ERR_DATASET',

@@ -87,6 +87,30 @@ test('a batch is a copy, with labels of the type that the split has', () => {
   assert.instance(batch?.labels, Uint16Array)
 })
 
+test('what is no image or no class number is refused', () => {
+  const { train, ...rest } = tiny()
+  const define = (change: object) =>
+    defineDataset({ ...rest, train: { ...train, ...change } } as unknown as DatasetDefinition)
+  for (const [change, pattern] of [
+    [
+      { images: new Float32Array(train.images.length) },
+      /`train.images` but received "Float32Array"/,
+    ],
+    [
+      { images: undefined },
+      /a Uint8Array of pixels 0 to 255 for `train.images` but received nothing/,
+    ],
+    [{ labels: [0, 1, 1.5, 0, 1] }, /label 1.5 of record 2/],
+    [{ labels: [0, 1, -1, 0, 1] }, /label -1 of record 2/],
+  ] as const) {
+    assert.throws(() => define(change), failsWith('ERR_DATASET', pattern))
+  }
+  assert.throws(
+    () => defineDataset({ ...rest, train, test: undefined } as unknown as DatasetDefinition),
+    failsWith('ERR_DATASET', /`test.images` but received nothing/),
+  )
+})
+
 test('a batch says how large its images are and how they are normalised, as a step has to know', () => {
   const { train } = defineDataset({ ...tiny(), mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] })
   for (const batch of batches(train, { batchSize: 2 })) {
