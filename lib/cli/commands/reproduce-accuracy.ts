@@ -75,7 +75,7 @@ export const reproduceAccuracyCommand: Command<AccuracyArguments> = {
         requiresArg: true,
         describe:
           'full: 300 epochs, batch 1024; gpu-hour: 100 epochs, batch 512; cpu-hour: 30 epochs of 5,000 ' +
-          'images, batch 128. The hour is about that of one run; --dry-run measures',
+          'images, batch 128. --dry-run says how long it takes here',
       })
       .option('datasets', text('Data sets, with commas between', "the budget's"))
       .option('methods', text('Methods, with commas between', ACCURACY_METHODS.join(',')))
