@@ -144,7 +144,7 @@ test('a second run in a folder leaves nothing of the first', async () => {
   assert.is(run(...again, '--overwrite').status, 1)
   const names = readdirSync(directory).map((name) => name.replace(/\d+/, 'N'))
   assert.equal(names.sort(), [
-    ...['config.json', 'events.jsonl', 'events.out.tfevents.N.localformer', 'metrics.csv'],
+    ...['.lock', 'config.json', 'events.jsonl', 'events.out.tfevents.N.localformer', 'metrics.csv'],
   ])
   const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
   assert.is(events.filter((line) => JSON.parse(line).step === 1).length, 1)
@@ -226,7 +226,7 @@ test('Ctrl-C ends training between two steps with exit code 130', async () => {
   })
   assert.is(signal, null)
   assert.is(code, 130)
-  assert.match(stderr, `to go on: localformer train --resume ${directory}`)
+  assert.match(stderr, `to go on: npx localformer train --resume ${directory}`)
   assert.ok(existsSync(path.join(directory, 'checkpoints/last/state.json')))
 })
 

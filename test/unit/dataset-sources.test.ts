@@ -268,7 +268,7 @@ test('a host that cannot be reached: how to place the files by hand', async ({ r
     'ERR_DATASET',
     /Cannot download http:\/\/127\.0\.0\.1:9\/train_32x32\.mat: .*ECONNREFUSED/,
     /get http:\S+train_32x32\.mat and \S+test_32x32\.mat and \S+extra_32x32\.mat by other means/,
-    /`localformer dataset fetch svhn-extra --from PATH`/,
+    /`npx localformer dataset fetch svhn-extra --from PATH`/,
     /`--data-dir`/,
   )
   const place = path.join(root, SVHN_EXTRA_FOLDER)
