@@ -1,4 +1,4 @@
-// A lock on an open file that the system drops when the process ends, however it ends. Node has none.
+// A lock on an open file, which Node has not; the system drops it with the process, killed or not.
 #pragma once
 
 #include <napi.h>
