@@ -1,6 +1,6 @@
 // What a data set is that the package knows by name, and how one is opened whose files are fetched.
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import { isThere } from '../files.js'
 import type { Dataset } from './dataset.js'
 import {
   type DatasetRecipe,
@@ -94,7 +94,6 @@ async function folderOf(
   files: readonly string[],
   folder: string,
 ): Promise<string> {
-  const isThere = (file: string) => stat(file).then(Boolean, () => false)
   for (const file of files) {
     if (await isThere(path.join(dataDir, file))) return dataDir
   }

@@ -1,11 +1,11 @@
 // The cells of an accuracy table, each a run folder below one directory: what is finished is not run
 // again, what was interrupted goes on, what fails is an outcome. `localformer` itself does the work
 // in fresh processes, so that a crash costs one cell.
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../errors.js'
-import { makeFolder, writeFileAtomically } from '../files.js'
+import { isThere, makeFolder, writeFileAtomically } from '../files.js'
 import { RunFolder } from '../runs/run-folder.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
 
@@ -58,7 +58,7 @@ export async function cellState(
     )
   }
   if ((await readJson(path.join(folder, EVALUATION))) !== undefined) return 'finished'
-  if (await exists(path.join(folder, 'summary.json'))) return 'trained'
+  if (await isThere(path.join(folder, 'summary.json'))) return 'trained'
   return (await RunFolder.hasCheckpoint(folder)) ? 'begun' : 'new'
 }
 
@@ -171,11 +171,4 @@ async function readJson(file: string): Promise<unknown> {
   } catch {
     return undefined
   }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return stat(file).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,5 +1,4 @@
 // `localformer dataset fetch | info | list`: gets data sets and says what is in them.
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { contactSheet } from '../../datasets/contact-sheet.js'
@@ -20,6 +19,7 @@ import {
 } from '../../datasets/fetch.js'
 import { DATASETS, findDataset } from '../../datasets/open.js'
 import { expected, LocalformerError } from '../../errors.js'
+import { isThere } from '../../files.js'
 import { formatBytes } from '../../format.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { dataOptions, fetchUpdate, openDataOf } from '../data-options.js'
@@ -157,8 +157,7 @@ async function placeOf(
 ): Promise<{ state: 'fetched' | 'incomplete' | 'not fetched'; directory: string }> {
   const directory = path.join(datasetsDirectory(), recipe.folder)
   if (await isComplete(directory, recipe)) return { state: 'fetched', directory }
-  const isThere = await stat(directory).then(Boolean, () => false)
-  return { state: isThere ? 'incomplete' : 'not fetched', directory }
+  return { state: (await isThere(directory)) ? 'incomplete' : 'not fetched', directory }
 }
 
 function printFetch(options: GlobalOptions & FetchArguments, result: FetchResult): void {

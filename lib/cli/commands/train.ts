@@ -65,8 +65,10 @@ export const trainCommand: Command<TrainArguments> = {
       resume === undefined
         ? await configOf(options)
         : await resumedConfig(options, path.resolve(resume))
-    const over = resume === undefined ? undefined : await readSummary(path.resolve(resume))
-    if (over !== undefined) return tellOver(options, path.resolve(resume ?? ''), over)
+    if (resume !== undefined) {
+      const summary = await readSummary(path.resolve(resume))
+      if (summary !== undefined) return tellOver(options, path.resolve(resume), summary)
+    }
     const given = resume ?? runDir
     if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
     const { name, dataDir } = config.dataset
