@@ -1,17 +1,9 @@
 // The package's public surface. Importing it loads neither the addon nor LibTorch.
 
-export type { Augmentation } from './augmentation.js'
-export type { UnitCost } from './balance.js'
-export type { ImageBatch, SplitBatch } from './batch.js'
-export {
-  type Checkpoint,
-  type CheckpointToWrite,
-  type ReadCheckpoint,
-  readCheckpoint,
-  type TensorInfo,
-  type WrittenFile,
-  writeCheckpoint,
-} from './checkpoint.js'
+export { ERROR_CODES, type ErrorCode, LocalformerError } from './base/errors.js'
+export type { Augmentation } from './batch/augmentation.js'
+export type { ImageBatch, SplitBatch } from './batch/batch.js'
+export type { PreparedBatch, PreparedContent } from './batch/prepared-batch.js'
 export { createTraining, type Training } from './config/create.js'
 export { readConfig } from './config/file.js'
 export type { PresetName } from './config/preset-names.js'
@@ -19,7 +11,6 @@ export { PRESETS, type Preset } from './config/presets.js'
 export { resolveConfig } from './config/resolve.js'
 export type { TrainingConfig, TrainingConfigInput } from './config/schema.js'
 export { configJsonSchema, configToYaml } from './config/text.js'
-export * as cuda from './cuda.js'
 export {
   type Batch,
   batchCount,
@@ -30,17 +21,23 @@ export {
   type ImageSplit,
 } from './datasets/dataset.js'
 export { type OpenOptions, openDataset } from './datasets/open.js'
-export type { DeviceName } from './device.js'
-export { ERROR_CODES, type ErrorCode, LocalformerError } from './errors.js'
+export { type ReadImageOptions, readImage } from './datasets/read-image.js'
+export * as cuda from './device/cuda.js'
+export type { DeviceName } from './device/device.js'
+export * as memory from './device/memory.js'
+export { getThreads, setThreads } from './device/threads.js'
 export {
   type DetailedEvaluation,
   type EvaluateOptions,
   type Evaluation,
   evaluate,
   type HeadEvaluation,
-} from './evaluate.js'
-export type { Features } from './features.js'
-export * as memory from './memory.js'
+} from './evaluate/evaluate.js'
+export { type Image, type Prediction, type PredictOptions, predict } from './evaluate/predict.js'
+export type { ClassScore } from './evaluate/scores.js'
+export { BackpropTrainer } from './local/backprop-trainer.js'
+export type { UnitCost } from './local/balance.js'
+export { LocalTrainer } from './local/local-trainer.js'
 export {
   DECODERS,
   type DecoderKind,
@@ -59,32 +56,14 @@ export {
   TARGETS,
   type Target,
   type Weight,
-} from './methods.js'
+} from './local/methods.js'
 export type {
   ModuleOptimizer,
   ModuleStep,
   ModuleStepOptions,
   ModuleTrainer,
-} from './module-trainer.js'
-export { type LoadOptions, load } from './native/load.js'
-export { type Image, type Prediction, type PredictOptions, predict } from './predict.js'
-export type { PreparedBatch, PreparedContent } from './prepared-batch.js'
-export { type ReadImageOptions, readImage } from './read-image.js'
-export { type MeasureTimelinesOptions, measureTimelines } from './report/measure-timelines.js'
-export { type WriteReportOptions, writeReport } from './report/write-report.js'
-export { CheckpointStore, type LoadedState, type SaveOptions } from './runs/checkpoint-store.js'
-export { type LoadedRun, loadRun } from './runs/run-folder.js'
-export type { LogLengths } from './runs/run-logs.js'
-export type { Surroundings } from './runs/surroundings.js'
-export {
-  captureState,
-  type EpochSums,
-  type RunIdentity,
-  type TrainingProgress,
-  type TrainingState,
-} from './runs/training-state.js'
-export type { ClassScore } from './scores.js'
-export type { Split } from './splits.js'
+} from './local/module-trainer.js'
+export type { Split } from './local/splits.js'
 export {
   type Parameter,
   type SwinConfig,
@@ -94,21 +73,46 @@ export {
   type Unit,
   VARIANTS,
   type Variant,
-} from './swin-transformer.js'
-export { getThreads, setThreads } from './threads.js'
-export { type ModuleProgress, type TrainEvent, type TrainOptions, train } from './train.js'
+} from './local/swin-transformer.js'
+export type {
+  BatchEvaluation,
+  Logits,
+  MemoryPoint,
+  Reconstruction,
+  StepOptions,
+  Trainer,
+  TrainerState,
+  TrainStep,
+} from './local/trainer.js'
+export type { LogLengths } from './loggers/run-logs.js'
+export { type MeasureTimelinesOptions, measureTimelines } from './measure/measure-timelines.js'
+export type { Features } from './native/features.js'
+export { type LoadOptions, load } from './native/load.js'
+export { type WriteReportOptions, writeReport } from './report/write-report.js'
 export {
-  BackpropTrainer,
-  type BatchEvaluation,
-  LocalTrainer,
-  type Logits,
-  type MemoryPoint,
-  type Reconstruction,
-  type StepOptions,
-  type Trainer,
-  type TrainerState,
-  type TrainStep,
-} from './trainers.js'
+  CheckpointStore,
+  type LoadedState,
+  type SaveOptions,
+} from './run-folder/checkpoint-store.js'
+export { type LoadedRun, loadRun } from './run-folder/run-folder.js'
+export type { Surroundings } from './run-folder/surroundings.js'
+export { type ModuleProgress, type TrainEvent, type TrainOptions, train } from './train/train.js'
+export {
+  captureState,
+  type EpochSums,
+  type RunIdentity,
+  type TrainingProgress,
+  type TrainingState,
+} from './train/training-state.js'
+export {
+  type Checkpoint,
+  type CheckpointToWrite,
+  type ReadCheckpoint,
+  readCheckpoint,
+  type TensorInfo,
+  type WrittenFile,
+  writeCheckpoint,
+} from './weights/checkpoint.js'
 export {
   type ConvertedWeights,
   type ConvertWeightsOptions,

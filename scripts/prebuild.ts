@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { formatBytes } from '../lib/format.js'
-import { isOlder } from '../lib/version.js'
+import { formatBytes } from '../lib/base/format.js'
+import { isOlder } from '../lib/base/version.js'
 import { isEntryPoint, ROOT, runScript, ScriptError } from './lib/script.js'
 
 const FOLDER = path.join(ROOT, 'prebuilds', 'linux-x64')

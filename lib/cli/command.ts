@@ -1,7 +1,7 @@
 // What a command module is, and the helpers that every command shares: parse -> one library call
 // -> print. A command writes its result to standard output and all else to standard error.
 import type { CommandModule } from 'yargs'
-import { LocalformerError } from '../errors.js'
+import { LocalformerError } from '../base/errors.js'
 
 /** Options that every command takes. */
 export interface GlobalOptions {

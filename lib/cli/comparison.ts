@@ -1,6 +1,6 @@
 // What the commands that measure run specs in fresh processes share.
 import type { Options } from 'yargs'
-import { resolveDevice } from '../device.js'
+import { resolveDevice } from '../device/device.js'
 import type { CompareOptions } from '../measure/compare.js'
 import { type GlobalOptions, note } from './command.js'
 import type { Progress } from './progress.js'

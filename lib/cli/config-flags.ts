@@ -2,6 +2,7 @@
 // configuration. Precedence: flag, then --config FILE, then --preset, then default.
 import type { Options } from 'yargs'
 import type { z } from 'zod'
+import { LocalformerError } from '../base/errors.js'
 import { type ConfigFile, readConfigFile } from '../config/file.js'
 import { PRESET_NAMES, type PresetName } from '../config/preset-names.js'
 import type { Path, Place } from '../config/problems.js'
@@ -15,8 +16,7 @@ import {
   type TrainingConfigInput,
   unwrap,
 } from '../config/schema.js'
-import { LocalformerError } from '../errors.js'
-import { METHODS, SPEC_KEYS } from '../methods.js'
+import { METHODS, SPEC_KEYS } from '../local/methods.js'
 
 /** What a handler finds of {@link configOptions}: only what was given has a value. */
 export interface ConfigArguments {

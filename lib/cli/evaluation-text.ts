@@ -1,7 +1,7 @@
 // An evaluation as text for a terminal, and its confusion matrix as CSV.
-import { LocalformerError } from '../errors.js'
-import type { DetailedEvaluation } from '../evaluate.js'
-import { frequentConfusions, largest } from '../scores.js'
+import { LocalformerError } from '../base/errors.js'
+import type { DetailedEvaluation } from '../evaluate/evaluate.js'
+import { frequentConfusions, largest } from '../evaluate/scores.js'
 import { formatTable } from './table.js'
 
 export interface EvaluationNames {

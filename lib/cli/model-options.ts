@@ -1,8 +1,8 @@
 // The options that describe a network, shared by every command that builds one.
 // in: `yargs.options(modelOptions)` -> out: SwinOptions; what is wrong is told by the facade.
 import type { Options } from 'yargs'
-import { checkDeviceName } from '../device.js'
-import { type SwinOptions, VARIANTS, type Variant } from '../swin-transformer.js'
+import { checkDeviceName } from '../device/device.js'
+import { type SwinOptions, VARIANTS, type Variant } from '../local/swin-transformer.js'
 
 const group = 'Network:'
 

@@ -2,8 +2,8 @@
 import { constants } from 'node:fs'
 import { access, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { LocalformerError } from '../errors.js'
-import { writeFileAtomically } from '../files.js'
+import { LocalformerError } from '../base/errors.js'
+import { writeFileAtomically } from '../base/files.js'
 
 /** @throws {LocalformerError} `ERR_CONFIG` where its folder is missing or cannot be written. */
 export async function checkOutputFile(file: string, option = '--output'): Promise<void> {

@@ -1,7 +1,7 @@
 // Progress of anything that takes long, on standard error: one live line on a terminal, a plain
 // line every ten per cent elsewhere (a log file, CI), nothing with --quiet.
-import { isContinuousIntegration, wantsColor } from '../environment.js'
-import { formatBytes } from '../format.js'
+import { isContinuousIntegration, wantsColor } from '../base/environment.js'
+import { formatBytes } from '../base/format.js'
 import type { InstallProgress } from '../libtorch/install.js'
 import type { GlobalOptions } from './command.js'
 

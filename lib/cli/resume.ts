@@ -1,10 +1,10 @@
 // `train --resume`: the configuration of a run as its folder keeps it, with what may be given anew.
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { LocalformerError } from '../base/errors.js'
 import { type ConfigFile, readConfigFile } from '../config/file.js'
 import { resolveLayers } from '../config/resolve.js'
 import type { TrainingConfig } from '../config/schema.js'
-import { LocalformerError } from '../errors.js'
 import { type ConfigArguments, configFlags, configOver, valueAt } from './config-flags.js'
 
 /** Decide no number, or only its last digits, which is told: they may be given anew. */

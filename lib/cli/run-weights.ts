@@ -2,9 +2,9 @@
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Options } from 'yargs'
+import { LocalformerError } from '../base/errors.js'
+import { isThere } from '../base/files.js'
 import { readConfigFile } from '../config/file.js'
-import { LocalformerError } from '../errors.js'
-import { isThere } from '../files.js'
 
 const CHECKPOINTS = ['last', 'best'] as const
 

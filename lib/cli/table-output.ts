@@ -1,6 +1,6 @@
 // How a command prints its one table: as text, JSON or Markdown, and into a file.
 import type { Options } from 'yargs'
-import { LocalformerError } from '../errors.js'
+import { LocalformerError } from '../base/errors.js'
 import { type GlobalOptions, printJson, printLine } from './command.js'
 import { checkOutputFile, writeOutputFile } from './output-file.js'
 

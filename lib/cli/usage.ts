@@ -1,6 +1,6 @@
 // What yargs found wrong with a command line -> an ERR_USAGE that names what is allowed.
 import type { Argv } from 'yargs'
-import { expected, LocalformerError } from '../errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 
 /**
  * What yargs passes as the third argument of a `fail` handler: its usage object at the command at

@@ -1,14 +1,15 @@
 // A configuration -> everything that trains: data set, network, trainer, the loop's options. The same
 // for the command line and for scripts.
+
+import { definedOf } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { openDataset } from '../datasets/open.js'
-import { parseRunSpec, type RunSpec } from '../methods.js'
-import { SwinTransformer } from '../swin-transformer.js'
-import { setThreads } from '../threads.js'
-import type { TrainOptions } from '../train.js'
-import { createTrainer } from '../trainer-of-spec.js'
-import type { Trainer } from '../trainers.js'
-import { definedOf } from '../validate.js'
+import { setThreads } from '../device/threads.js'
+import { parseRunSpec, type RunSpec } from '../local/methods.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import type { Trainer } from '../local/trainer.js'
+import { createTrainer } from '../local/trainer-of-spec.js'
+import type { TrainOptions } from '../train/train.js'
 import { loadWeights } from '../weights/load-weights.js'
 import type { WeightsReport } from '../weights/plan.js'
 import { resolveConfig, swinOptionsOf } from './resolve.js'

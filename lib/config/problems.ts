@@ -1,8 +1,8 @@
 // What is wrong with a configuration: all of it at once, each problem with its place, what was
 // expected, what was received, and for an unknown name the nearest that there is.
 import type { z } from 'zod'
-import { expected, LocalformerError } from '../errors.js'
-import { SPEC_KEYS } from '../methods.js'
+import { expected, LocalformerError } from '../base/errors.js'
+import { SPEC_KEYS } from '../local/methods.js'
 import { unwrap } from './schema.js'
 
 /** Names and places in lists that lead to a value. */

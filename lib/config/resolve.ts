@@ -1,11 +1,12 @@
 // Layers of a configuration -> the whole one: defaults, then a preset, a file, flags. What the schema
 // cannot tell, whether the parts go together, is checked here too, without LibTorch.
-import type { DeviceName } from '../device.js'
-import { LocalformerError } from '../errors.js'
-import { modulesOfSpec, parseRunSpec, type RunSpec } from '../methods.js'
-import { resolveSplit } from '../splits.js'
-import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
-import { definedOf } from '../validate.js'
+
+import { LocalformerError } from '../base/errors.js'
+import { definedOf } from '../base/validate.js'
+import type { DeviceName } from '../device/device.js'
+import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/methods.js'
+import { resolveSplit } from '../local/splits.js'
+import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { PresetName } from './preset-names.js'
 import { PRESETS } from './presets.js'
 import { configError, type Path, type PlaceOf, type Problem, problemsOf } from './problems.js'

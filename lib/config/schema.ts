@@ -2,8 +2,9 @@
 // Schema and a run folder's config.json follow from it; what `train()`, the network and the
 // optimizers take is embedded from where they are, not repeated.
 import type { z } from 'zod'
+import { LocalformerError } from '../base/errors.js'
+import { integer, lazy, number, oneOf, zod } from '../base/validate.js'
 import { DATASETS } from '../datasets/open.js'
-import { LocalformerError } from '../errors.js'
 import {
   METHODS,
   optimizationShape,
@@ -11,10 +12,9 @@ import {
   parseRunSpec,
   RUN_SPEC_HELP,
   SPEC_KEYS,
-} from '../methods.js'
-import { swinShape } from '../swin-transformer.js'
-import { trainShape } from '../train.js'
-import { integer, lazy, number, oneOf, zod } from '../validate.js'
+} from '../local/methods.js'
+import { swinShape } from '../local/swin-transformer.js'
+import { trainShape } from '../train/train.js'
 import { PRESET_NAMES } from './preset-names.js'
 
 /** Where a run's defaults are not those of the library: small images, a usual recipe. */

@@ -1,6 +1,6 @@
 // A configuration -> YAML with a comment at each name; the schema -> JSON Schema for editors.
 import type { z } from 'zod'
-import { zod } from '../validate.js'
+import { zod } from '../base/validate.js'
 import { configSchema, fileSchema, helpOf, type TrainingConfig, unwrap } from './schema.js'
 
 /**

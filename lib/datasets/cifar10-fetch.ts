@@ -2,8 +2,8 @@
 // the user has. All end as the same binary files, byte for byte, which their sums prove.
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { DownloadLimits } from '../download.js'
-import { LocalformerError } from '../errors.js'
+import type { DownloadLimits } from '../base/download.js'
+import { LocalformerError } from '../base/errors.js'
 import { CIFAR_IMAGE_BYTES, CIFAR_SIZE } from './cifar-binary.js'
 import {
   CIFAR10_BATCH_FILES,

@@ -2,7 +2,7 @@
 // is wrong is told with the file's path and the command that mends it.
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { LocalformerError } from '../errors.js'
+import { LocalformerError } from '../base/errors.js'
 
 export class DataFiles {
   /** For people: `CIFAR-10`. */

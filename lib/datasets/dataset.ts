@@ -1,6 +1,6 @@
 // What a data set is to the rest of the package: two splits of uint8 images in memory with labels,
 // and the order in which batches are drawn from them. Nothing here knows a file format.
-import { expected, LocalformerError } from '../errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { shuffledIndices } from './shuffle.js'
 
 /** Red, green and blue, in this order. */

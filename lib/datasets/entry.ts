@@ -1,6 +1,6 @@
 // What a data set is that the package knows by name, and how one is opened whose files are fetched.
 import path from 'node:path'
-import { isThere } from '../files.js'
+import { isThere } from '../base/files.js'
 import type { Dataset } from './dataset.js'
 import {
   type DatasetRecipe,
@@ -9,8 +9,24 @@ import {
   fetchDataset,
   isComplete,
 } from './fetch.js'
-import type { ImageFolderOptions } from './image-folder.js'
-import type { SyntheticOptions } from './synthetic.js'
+
+export interface ImageFolderOptions {
+  /** Side in pixels to which every photo is brought; default 224. */
+  readonly imageSize?: number
+}
+
+export interface SyntheticOptions {
+  /** Images of the train split; default 512. */
+  readonly trainCount?: number
+  /** Images of the test split; default 128. */
+  readonly testCount?: number
+  /** Height and width in pixels; default 32. */
+  readonly imageSize?: number
+  /** Number of classes, at most 65,536; default 10. */
+  readonly classes?: number
+  /** Same seed, same images; default 0. */
+  readonly seed?: number
+}
 
 export interface OpenOptions {
   /**

@@ -3,10 +3,10 @@
 import { constants } from 'node:fs'
 import { access, mkdir, open, rename, stat, statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { hashFile } from '../download.js'
-import { cacheDirectory, isOffline } from '../environment.js'
-import { LocalformerError } from '../errors.js'
-import { formatBytes } from '../format.js'
+import { hashFile } from '../base/download.js'
+import { cacheDirectory, isOffline } from '../base/environment.js'
+import { LocalformerError } from '../base/errors.js'
+import { formatBytes } from '../base/format.js'
 import { abandonedWorkFolders, createWorkFolder, moveIfThere, removeFolder } from './work-folder.js'
 
 /** What a fetch, or the decoding of photos, tells while it runs. */

@@ -5,15 +5,10 @@ import { readdir, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
-import { expected, LocalformerError } from '../errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { allocateImages } from './data-files.js'
 import { type Dataset, defineDataset, type Labels, type SplitDefinition } from './dataset.js'
-import type { DatasetEntry, OpenOptions } from './entry.js'
-
-export interface ImageFolderOptions {
-  /** Side in pixels to which every photo is brought; default 224. */
-  readonly imageSize?: number
-}
+import type { DatasetEntry, ImageFolderOptions, OpenOptions } from './entry.js'
 
 const require = createRequire(import.meta.url)
 

@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { pipeline } from 'node:stream'
 import { createInflate } from 'node:zlib'
-import { LocalformerError } from '../errors.js'
+import { LocalformerError } from '../base/errors.js'
 
 /** An array of a file, without its data. */
 export interface MatVariable {

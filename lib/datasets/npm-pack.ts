@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { LocalformerError } from '../errors.js'
+import { LocalformerError } from '../base/errors.js'
 
 /** How long npm may be silent; milliseconds. */
 export interface NpmLimits {

@@ -1,6 +1,6 @@
 // Name -> Dataset: the one list of built-in data sets.
-import { expected, LocalformerError } from '../errors.js'
-import { checkKeys } from '../validate.js'
+import { expected, LocalformerError } from '../base/errors.js'
+import { checkKeys } from '../base/validate.js'
 import { cifar10 } from './cifar10-fetch.js'
 import { cifar100 } from './cifar100.js'
 import type { Dataset } from './dataset.js'

@@ -2,8 +2,8 @@
 // has. What a source serves is checked: the download here, each file by fetch.ts.
 import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { type DownloadLimits, downloadFile, hashFile } from '../download.js'
-import { LocalformerError } from '../errors.js'
+import { type DownloadLimits, downloadFile, hashFile } from '../base/download.js'
+import { LocalformerError } from '../base/errors.js'
 import {
   checksumError,
   type DatasetSource,

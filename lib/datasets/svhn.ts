@@ -1,7 +1,7 @@
 // SVHN's cropped digits in their official MATLAB files -> Dataset. X is 32 x 32 x 3 x N bytes, column
 // by column; y is N labels 1 to 10, of which 10 means the digit 0. Netzer et al., "Reading Digits in
 // Natural Images with Unsupervised Feature Learning", 2011; http://ufldl.stanford.edu/housenumbers/
-import type { DownloadLimits } from '../download.js'
+import type { DownloadLimits } from '../base/download.js'
 import { allocateImages, DataFiles, transposePlanes } from './data-files.js'
 import { type Dataset, defineDataset, type Rgb, type SplitDefinition } from './dataset.js'
 import { filesEntry, type ReadOptions } from './entry.js'

@@ -1,22 +1,9 @@
 // Images made from a seed: every class is a pattern of its own under noise, so that a model can
 // learn them in seconds. For tests and for trying out without a download.
-import { expected, LocalformerError } from '../errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { type Dataset, defineDataset, type SplitDefinition } from './dataset.js'
-import type { DatasetEntry } from './entry.js'
+import type { DatasetEntry, SyntheticOptions } from './entry.js'
 import { randomUint32 } from './shuffle.js'
-
-export interface SyntheticOptions {
-  /** Images of the train split; default 512. */
-  readonly trainCount?: number
-  /** Images of the test split; default 128. */
-  readonly testCount?: number
-  /** Height and width in pixels; default 32. */
-  readonly imageSize?: number
-  /** Number of classes, at most 65,536; default 10. */
-  readonly classes?: number
-  /** Same seed, same images; default 0. */
-  readonly seed?: number
-}
 
 /**
  * The `synthetic` data set. Image `i` is of class `i mod classes`; a pixel is the class's pattern (a

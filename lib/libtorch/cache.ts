@@ -18,8 +18,8 @@ import {
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { LocalformerError } from '../errors.js'
-import { formatBytes } from '../format.js'
+import { LocalformerError } from '../base/errors.js'
+import { formatBytes } from '../base/format.js'
 
 const LOCK = '.lock'
 const STAGING = '.staging-'

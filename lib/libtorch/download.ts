@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { downloadFile } from '../download.js'
-import { isOffline } from '../environment.js'
-import { LocalformerError } from '../errors.js'
+import { downloadFile } from '../base/download.js'
+import { isOffline } from '../base/environment.js'
+import { LocalformerError } from '../base/errors.js'
 import type { LibtorchManifest, WheelSpec } from './manifest.js'
 
 /** Bytes so far; `totalBytes` is 0 where the server does not say. */

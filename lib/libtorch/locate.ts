@@ -6,8 +6,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { cacheDirectory, libtorchOverride, libtorchShared } from '../environment.js'
-import { expected, LocalformerError } from '../errors.js'
+import { cacheDirectory, libtorchOverride, libtorchShared } from '../base/environment.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { FLAVORS, type Flavor, type LibtorchManifest, MANIFEST } from './manifest.js'
 
 export const SOURCES = ['option', 'LOCALFORMER_LIBTORCH', 'LIBTORCH', 'cache', 'python'] as const

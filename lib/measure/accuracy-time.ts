@@ -1,9 +1,9 @@
 // How long a cell will take, by the step time that is measured here and now.
 // in: a plan and a data set -> out: seconds a run, by two measured steps of each in a fresh process.
 import type { Dataset } from '../datasets/dataset.js'
-import type { DeviceName } from '../device.js'
-import { firstImages } from '../evaluate.js'
-import type { Variant } from '../swin-transformer.js'
+import type { DeviceName } from '../device/device.js'
+import { firstImages } from '../evaluate/evaluate.js'
+import type { Variant } from '../local/swin-transformer.js'
 import { type AccuracyPlan, imageSizeOf } from './accuracy.js'
 import { type CompareOptions, compare } from './compare.js'
 

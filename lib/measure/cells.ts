@@ -4,9 +4,9 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { LocalformerError } from '../errors.js'
-import { isThere, makeFolder, writeFileAtomically } from '../files.js'
-import { RunFolder } from '../runs/run-folder.js'
+import { LocalformerError } from '../base/errors.js'
+import { isThere, makeFolder, writeFileAtomically } from '../base/files.js'
+import { RunFolder } from '../run-folder/run-folder.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
 
 /** How a command of `localformer` ended: its JSON document, or its error. */

@@ -2,22 +2,22 @@
 // in: specs and a data set -> out: one row a spec, savings and time against the first row.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
+import { median } from '../base/median.js'
 import { batches, type Dataset } from '../datasets/dataset.js'
-import { resolveDevice } from '../device.js'
-import { type ErrorCode, expected, LocalformerError } from '../errors.js'
-import { median } from '../median.js'
+import { resolveDevice } from '../device/device.js'
 import {
   type Dtype,
   modulesOfSpec,
   parseRunSpec,
   type Recompute,
   type RunSpec,
-} from '../methods.js'
-import { resolveSplit } from '../splits.js'
-import { resolveSwinConfig, type SwinOptions } from '../swin-transformer.js'
-import type { TrainerOptions } from '../trainer-of-spec.js'
-import type { MemoryPoint } from '../trainers.js'
-import type { MeasureMessage, Measurement, MeasureRequest } from './measure-child.js'
+} from '../local/methods.js'
+import { resolveSplit } from '../local/splits.js'
+import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
+import type { MemoryPoint } from '../local/trainer.js'
+import type { TrainerOptions } from '../local/trainer-of-spec.js'
+import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 export interface CompareOptions {
   readonly runs: readonly string[]
@@ -81,18 +81,6 @@ export interface CompareRow {
   readonly perModule: readonly CompareModule[]
   /** Of the last step, where it was asked for. */
   readonly timeline?: readonly MemoryPoint[]
-}
-
-export interface CompareModule {
-  readonly name: string
-  readonly units: readonly string[]
-  /** Segment, head and decoder together. */
-  readonly parameters: number
-  readonly reconstructs: boolean
-  readonly peakAllocatedBytes: number
-  /** Of the last step. */
-  readonly labelLoss: number
-  readonly reconstructionLoss: number
 }
 
 export interface CompareResult {

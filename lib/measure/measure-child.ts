@@ -1,54 +1,14 @@
 // The fresh process in which one run spec is measured.
 // in: one MeasureRequest over IPC -> out: steps as they are done, then a result or an error.
-import type { ImageBatch } from '../batch.js'
-import { LocalformerError } from '../errors.js'
-import * as memory from '../memory.js'
-import type { RunSpec } from '../methods.js'
+
+import { LocalformerError } from '../base/errors.js'
+import { packageVersion } from '../base/version.js'
+import * as memory from '../device/memory.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import type { TrainStep } from '../local/trainer.js'
+import { createTrainer } from '../local/trainer-of-spec.js'
 import { loadTorch } from '../native/load.js'
-import { type SwinOptions, SwinTransformer } from '../swin-transformer.js'
-import { createTrainer, type TrainerOptions } from '../trainer-of-spec.js'
-import type { MemoryPoint, TrainStep } from '../trainers.js'
-import { packageVersion } from '../version.js'
-import type { CompareModule } from './compare.js'
-
-export interface MeasureRequest {
-  readonly spec: RunSpec
-  readonly model: SwinOptions
-  readonly batches: readonly ImageBatch[]
-  /** So many of the batches are not measured. */
-  readonly warmup: number
-  /** 0: none. */
-  readonly memoryLimitBytes: number
-  /** Record the last step's memory. */
-  readonly timeline: boolean
-  readonly training: TrainerOptions
-}
-
-export interface Measurement {
-  readonly versions: {
-    readonly localformer: string
-    readonly libtorch: string
-    readonly node: string
-  }
-  readonly threads: number
-  readonly residentBytes: number
-  readonly peakAllocatedBytes: number
-  readonly peakReservedBytes: number
-  readonly peakRssBytes: number
-  readonly stepSeconds: readonly number[]
-  readonly perModule: readonly CompareModule[]
-  readonly timeline: readonly MemoryPoint[] | undefined
-}
-
-export type MeasureMessage =
-  | { readonly type: 'step'; readonly step: number }
-  | { readonly type: 'result'; readonly measurement: Measurement }
-  | {
-      readonly type: 'error'
-      readonly code: string
-      readonly message: string
-      readonly hint?: string
-    }
+import type { MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 // Memory and time do not depend on it; small, so that a few steps cannot diverge.
 const LEARNING_RATE = 1e-4

@@ -1,7 +1,7 @@
 // The paper's claims about memory (arXiv 2212.14215), measured again by one comparison.
 // in: a data set and a network -> out: claims, each beside the quoted figure, and the comparison.
 import os from 'node:os'
-import { getDeviceProperties } from '../cuda.js'
+import { getDeviceProperties } from '../device/cuda.js'
 import { type CompareOptions, type CompareResult, type CompareRow, compare } from './compare.js'
 
 /** End to end, the paper's rival, the paper's method, rivals with exact gradients, our best. */

@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ERROR_CODES, type ErrorCode, LocalformerError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, LocalformerError } from '../base/errors.js'
+import { checkKeys } from '../base/validate.js'
 import { type LibtorchLocation, locateLibtorch } from '../libtorch/locate.js'
-import { checkKeys } from '../validate.js'
 import { NATIVE_EXPORTS, type NativeCuda, type NativeLoader, type NativeTorch } from './contract.js'
 
 export interface LoadOptions {

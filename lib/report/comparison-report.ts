@@ -1,5 +1,5 @@
 // Several runs as one page: a table, accuracy, loss and speed in common charts, what differs.
-import { formatBytes, formatPercent } from '../format.js'
+import { formatBytes, formatPercent } from '../base/format.js'
 import { lineChart } from './chart.js'
 import { page, section, table } from './html.js'
 import { memoryCharts } from './memory-chart.js'

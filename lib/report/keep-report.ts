@@ -1,7 +1,7 @@
 // Keeps report.html up to date while a run goes on, as long as that costs next to nothing. A report
 // that cannot be written is told and never stops a run.
 import type { Dataset } from '../datasets/dataset.js'
-import type { Trainer } from '../trainers.js'
+import type { Trainer } from '../local/trainer.js'
 import { saveReconstructions } from './save-reconstructions.js'
 import { writeReport } from './write-report.js'
 

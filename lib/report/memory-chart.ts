@@ -1,5 +1,5 @@
 // Memory within one step: live bytes over time, filled by phase, with a line where a module ends.
-import { formatBytes } from '../format.js'
+import { formatBytes } from '../base/format.js'
 import {
   axes,
   figure,

@@ -3,8 +3,8 @@
 // that were not written to their end, since a run may be going on or have been killed.
 import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { LocalformerError } from '../errors.js'
-import { RECONSTRUCTIONS_FILE, TIMELINE_FILE } from './files.js'
+import { LocalformerError } from '../base/errors.js'
+import { RECONSTRUCTIONS_FILE, TIMELINE_FILE } from '../run-folder/files.js'
 import { type Bucket, Series } from './series.js'
 
 /** A JSON object of which nothing is known yet. */

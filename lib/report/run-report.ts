@@ -1,7 +1,7 @@
 // One run as a page: summary, accuracy, losses, memory within a step, reconstructions, speed,
 // configuration.
-import { formatBytes, formatPercent } from '../format.js'
-import { packageVersion } from '../version.js'
+import { formatBytes, formatPercent } from '../base/format.js'
+import { packageVersion } from '../base/version.js'
 import { type ChartSeries, lineChart } from './chart.js'
 import { escapeHtml, page, section, table } from './html.js'
 import { memoryCharts } from './memory-chart.js'

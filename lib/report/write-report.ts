@@ -1,9 +1,9 @@
 // Run folders -> report.html, written whole or not at all.
 import path from 'node:path'
-import { expected, LocalformerError } from '../errors.js'
-import { writeFileAtomically } from '../files.js'
+import { expected, LocalformerError } from '../base/errors.js'
+import { writeFileAtomically } from '../base/files.js'
+import { REPORT_FILE } from '../run-folder/files.js'
 import { comparisonReport } from './comparison-report.js'
-import { REPORT_FILE } from './files.js'
 import { readRun } from './run-data.js'
 import { runReport } from './run-report.js'
 

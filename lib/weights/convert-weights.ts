@@ -1,9 +1,9 @@
 // From one package's names to another's, without a network and without LibTorch.
 import { stat } from 'node:fs/promises'
-import { readCheckpoint, writeCheckpoint } from '../checkpoint.js'
-import { LocalformerError } from '../errors.js'
-import { resolveSwinConfig, type SwinConfig } from '../swin-transformer.js'
-import { boolean, integer, lazy, oneOf, parseOptions, zod } from '../validate.js'
+import { LocalformerError } from '../base/errors.js'
+import { boolean, integer, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { resolveSwinConfig, type SwinConfig } from '../local/swin-transformer.js'
+import { readCheckpoint, writeCheckpoint } from './checkpoint.js'
 import { checkExportable, toFormat } from './export-weights.js'
 import { networkOf } from './file-network.js'
 import { FORMATS, type WeightFormat, WRITTEN_FORMATS, type WrittenFormat } from './formats.js'

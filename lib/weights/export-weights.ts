@@ -1,8 +1,9 @@
 // A plain Swin into a file that other packages load.
-import { type CheckpointToWrite, writeCheckpoint } from '../checkpoint.js'
-import { expected, LocalformerError } from '../errors.js'
-import { type SwinConfig, SwinTransformer, type Tensors } from '../swin-transformer.js'
-import { lazy, oneOf, parseOptions, zod } from '../validate.js'
+
+import { expected, LocalformerError } from '../base/errors.js'
+import { lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { type SwinConfig, SwinTransformer, type Tensors } from '../local/swin-transformer.js'
+import { type CheckpointToWrite, writeCheckpoint } from './checkpoint.js'
 import { theirName, WRITTEN_FORMATS, type WrittenFormat } from './formats.js'
 import { checkFile } from './load-weights.js'
 import { windowOfStage } from './parameter-list.js'

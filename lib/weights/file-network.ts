@@ -1,5 +1,5 @@
 // What network a file holds, told from names and shapes alone.
-import { VARIANTS, type Variant } from '../swin-transformer.js'
+import { VARIANTS, type Variant } from '../local/swin-transformer.js'
 import { detectFormat, ourName, type WeightFormat } from './formats.js'
 import { windowOfRows } from './position-bias.js'
 

@@ -1,5 +1,6 @@
 // Whose names a file has, and what they are here.
 import { microsoft } from './microsoft.js'
+import type { NameMap } from './name-map.js'
 import { timm } from './timm.js'
 import { torchvision } from './torchvision.js'
 
@@ -7,12 +8,6 @@ import { torchvision } from './torchvision.js'
 export const FORMATS = ['timm', 'torchvision', 'microsoft'] as const
 
 export type WeightFormat = (typeof FORMATS)[number]
-
-/** Names of one package and ours, one to one; other names come out as anything. */
-export interface NameMap {
-  readonly toOurs: (name: string) => string
-  readonly fromOurs: (name: string) => string
-}
 
 const MAPS = { timm, torchvision, microsoft } as const satisfies Readonly<
   Record<WeightFormat, NameMap>

@@ -1,6 +1,6 @@
 // What a file of weights holds, without reading the weights.
-import { listCheckpoint } from '../checkpoint.js'
-import { isFloatType } from '../dtypes.js'
+import { listCheckpoint } from './checkpoint.js'
+import { isFloatType } from './dtypes.js'
 import { describeNetwork, type FileNetwork, networkOf } from './file-network.js'
 import { detectFormat, isDropped, type WeightFormat } from './formats.js'
 import { checkFile } from './load-weights.js'

@@ -1,8 +1,9 @@
 // Weights of another package, or of a run, into a network.
-import { type ReadCheckpoint, readCheckpoint } from '../checkpoint.js'
-import { expected, LocalformerError } from '../errors.js'
-import { type Parameter, SwinTransformer } from '../swin-transformer.js'
-import { boolean, lazy, oneOf, parseOptions, zod } from '../validate.js'
+
+import { expected, LocalformerError } from '../base/errors.js'
+import { boolean, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { type Parameter, SwinTransformer } from '../local/swin-transformer.js'
+import { type ReadCheckpoint, readCheckpoint } from './checkpoint.js'
 import { detectFormat, FORMATS, type WeightFormat } from './formats.js'
 import {
   CLASSIFIER_CHOICES,

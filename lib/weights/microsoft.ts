@@ -1,6 +1,6 @@
 // Microsoft's names (github.com/microsoft/Swin-Transformer), which timm before 0.9 had too: the
 // merging stands at the end of the stage before, and the classifier is `head`.
-import type { NameMap } from './formats.js'
+import type { NameMap } from './name-map.js'
 
 export const microsoft: NameMap = {
   toOurs: (name) =>

@@ -1,6 +1,6 @@
 // Names and shapes of all parameters of a network of given sizes, in the order of the network: what
 // SwinTransformer.parameters() gives, for work on files that needs no LibTorch.
-import type { Parameter, SwinConfig } from '../swin-transformer.js'
+import type { Parameter, SwinConfig } from '../local/swin-transformer.js'
 
 export function parameterList(config: SwinConfig): readonly Parameter[] {
   const { embedDim, depths, patchSize, classes } = config

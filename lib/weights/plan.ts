@@ -1,7 +1,8 @@
 // Which tensor of a file becomes which parameter of a network, and what is left over on either side.
 // in: tensors by the file's names, parameters of the network -> out: values by our names, a report.
-import type { ReadCheckpoint } from '../checkpoint.js'
-import type { Parameter, Tensors } from '../swin-transformer.js'
+
+import type { Parameter, Tensors } from '../local/swin-transformer.js'
+import type { ReadCheckpoint } from './checkpoint.js'
 import { isDropped, ourName, type WeightFormat } from './formats.js'
 import { resizeBiasTable, windowOfRows } from './position-bias.js'
 

@@ -1,8 +1,9 @@
 // The one error for a file that does not fit a network: what is wrong by kind, what the file seems to
 // be, and what is allowed.
-import type { ReadCheckpoint } from '../checkpoint.js'
-import { LocalformerError } from '../errors.js'
-import type { Parameter } from '../swin-transformer.js'
+
+import { LocalformerError } from '../base/errors.js'
+import type { Parameter } from '../local/swin-transformer.js'
+import type { ReadCheckpoint } from './checkpoint.js'
 import { describeNetwork, describeSizes, networkOf } from './file-network.js'
 import { detectFormat, FORMATS, type WeightFormat } from './formats.js'
 import type { WeightsReport } from './plan.js'

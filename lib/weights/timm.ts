@@ -1,5 +1,5 @@
 // timm's names (>= 0.9), which are this package's own.
-import type { NameMap } from './formats.js'
+import type { NameMap } from './name-map.js'
 
 export const timm: NameMap = {
   toOurs: (name) => name,

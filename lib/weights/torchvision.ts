@@ -2,7 +2,7 @@
 //   features.0.0, .2        patch_embed.proj, .norm
 //   features.{2i+1}.{j}     layers.{i}.blocks.{j}, with mlp.0 and mlp.3 for fc1 and fc2
 //   features.{2i+2}         layers.{i+1}.downsample, the merging behind stage i
-import type { NameMap } from './formats.js'
+import type { NameMap } from './name-map.js'
 
 export const torchvision: NameMap = {
   toOurs: (name) =>

@@ -32,7 +32,7 @@ Napi::Object FromCoded(Napi::Env env, const CodedError& error) {
 std::string TorchMessage(const c10::Error& error) {
   const char* debug = std::getenv("LOCALFORMER_DEBUG");
   const std::string value = debug == nullptr ? "" : debug;
-  // As lib/environment.ts reads it.
+  // As lib/base/environment.ts reads it.
   const bool is_debug = !value.empty() && value != "0" && value != "false";
   return is_debug ? error.what() : error.what_without_backtrace();
 }

@@ -1,7 +1,8 @@
 // The LibTorch that scripts build against: the one that is found, else the CPU one is installed.
+
+import { libtorchOverride, libtorchShared } from '../../lib/base/environment.js'
+import { LocalformerError } from '../../lib/base/errors.js'
 import { installUpdate, type Progress } from '../../lib/cli/progress.js'
-import { libtorchOverride, libtorchShared } from '../../lib/environment.js'
-import { LocalformerError } from '../../lib/errors.js'
 import { installLibtorch } from '../../lib/libtorch/install.js'
 import { type LibtorchLocation, locateLibtorch } from '../../lib/libtorch/locate.js'
 

@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { LocalformerError } from '../../lib/errors.js'
+import { LocalformerError } from '../../lib/base/errors.js'
 
 /** The repository's root, seen from dist/scripts/lib. */
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..')

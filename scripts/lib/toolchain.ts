@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { isOlder } from '../../lib/version.js'
+import { isOlder } from '../../lib/base/version.js'
 import { ROOT, ScriptError } from './script.js'
 
 const INSTALL_HINT = [

@@ -1,9 +1,9 @@
 // What preparing a batch costs beside the step that it is for, and what preparing it ahead saves.
 // node dist/test/bench/prepare.js [rounds]: a table; asserts nothing.
-import type { Augmentation } from '../../lib/augmentation.js'
+import type { Augmentation } from '../../lib/batch/augmentation.js'
 import { formatTable } from '../../lib/cli/table.js'
-import { SwinTransformer } from '../../lib/swin-transformer.js'
-import { LocalTrainer } from '../../lib/trainers.js'
+import { LocalTrainer } from '../../lib/local/local-trainer.js'
+import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import { byteBatch } from '../helpers/tiny.js'
 
 const COUNT = 128

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { isOlder } from '../../lib/base/version.js'
 import {
   type Check,
   checkAddon,
@@ -13,8 +14,7 @@ import {
   checkPlatform,
   checkThreads,
   readProbe,
-} from '../../lib/doctor.js'
-import { isOlder } from '../../lib/version.js'
+} from '../../lib/doctor/doctor.js'
 import { makeSandbox, type Sandbox } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor')

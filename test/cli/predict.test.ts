@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { PNG } from 'pngjs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCheckpoint, writeCheckpoint } from '../../lib/checkpoint.js'
 import { syntheticDataset } from '../../lib/datasets/synthetic.js'
-import { loadRun } from '../../lib/runs/run-folder.js'
+import { loadRun } from '../../lib/run-folder/run-folder.js'
+import { readCheckpoint, writeCheckpoint } from '../../lib/weights/checkpoint.js'
 
 const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
 const folder = mkdtempSync(path.join(tmpdir(), 'localformer-predict-'))

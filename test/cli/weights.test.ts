@@ -6,7 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readCheckpoint, writeCheckpoint } from '../../lib/checkpoint.js'
+import { readCheckpoint, writeCheckpoint } from '../../lib/weights/checkpoint.js'
 import { GOLDEN, SMALL, writeAs } from '../helpers/weights-golden.js'
 
 const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))

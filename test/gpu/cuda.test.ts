@@ -1,11 +1,13 @@
 // What can only be seen on a CUDA device. On a machine without one every test is skipped.
 import { test as plain } from 'uvu'
 import * as assert from 'uvu/assert'
-import * as cuda from '../../lib/cuda.js'
-import { cudaDeviceCount, whyNoCuda } from '../../lib/device.js'
-import * as memory from '../../lib/memory.js'
-import { SwinTransformer } from '../../lib/swin-transformer.js'
-import { BackpropTrainer, LocalTrainer, type Trainer } from '../../lib/trainers.js'
+import * as cuda from '../../lib/device/cuda.js'
+import { cudaDeviceCount, whyNoCuda } from '../../lib/device/device.js'
+import * as memory from '../../lib/device/memory.js'
+import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
+import { LocalTrainer } from '../../lib/local/local-trainer.js'
+import { SwinTransformer } from '../../lib/local/swin-transformer.js'
+import type { Trainer } from '../../lib/local/trainer.js'
 import { atMost, rejects } from '../helpers/expect.js'
 import { byteBatch, floatBatch, TINY } from '../helpers/tiny.js'
 

@@ -1,7 +1,7 @@
 // What tests of the addon say about numbers, tensors and errors.
 import * as assert from 'uvu/assert'
-import { type ErrorCode, LocalformerError } from '../../lib/errors.js'
-import type { Tensors } from '../../lib/swin-transformer.js'
+import { type ErrorCode, LocalformerError } from '../../lib/base/errors.js'
+import type { Tensors } from '../../lib/local/swin-transformer.js'
 
 /** `got` is at most `limit`; NaN is not. */
 export function atMost(got: number, limit: number, what: string): void {

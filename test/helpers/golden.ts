@@ -1,7 +1,7 @@
 // Numbers of independent implementations, and how they are compared: test/fixtures/golden/README.md.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { SwinConfig, Tensors } from '../../lib/swin-transformer.js'
+import type { SwinConfig, Tensors } from '../../lib/local/swin-transformer.js'
 
 export interface Digest {
   readonly sum: number

@@ -1,6 +1,6 @@
 // Networks that train in milliseconds, with batches that are the same on every run.
-import type { ImageBatch } from '../../lib/batch.js'
-import type { SwinOptions } from '../../lib/swin-transformer.js'
+import type { ImageBatch } from '../../lib/batch/batch.js'
+import type { SwinOptions } from '../../lib/local/swin-transformer.js'
 import { closedFormula } from './golden.js'
 
 /** Four stages on 32 x 32 pixels: maps of 8, 4, 2 and 1 tokens a side. */

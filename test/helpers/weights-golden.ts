@@ -1,8 +1,8 @@
 // Checkpoints of timm, torchvision and Microsoft: test/fixtures/golden/make_weights_golden.py.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { writeCheckpoint } from '../../lib/checkpoint.js'
-import type { SwinOptions } from '../../lib/swin-transformer.js'
+import type { SwinOptions } from '../../lib/local/swin-transformer.js'
+import { writeCheckpoint } from '../../lib/weights/checkpoint.js'
 import type { WeightFormat } from '../../lib/weights/formats.js'
 import { type Formula, sizeOf, weightsOf } from './golden.js'
 

@@ -1,6 +1,9 @@
 // `localformer dataset fetch | info | list`: gets data sets and says what is in them.
 import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
+import { expected, LocalformerError } from '../../base/errors.js'
+import { isThere } from '../../base/files.js'
+import { formatBytes } from '../../base/format.js'
 import { contactSheet } from '../../datasets/contact-sheet.js'
 import {
   type ChannelStatistics,
@@ -18,9 +21,6 @@ import {
   isComplete,
 } from '../../datasets/fetch.js'
 import { DATASETS, findDataset } from '../../datasets/open.js'
-import { expected, LocalformerError } from '../../errors.js'
-import { isThere } from '../../files.js'
-import { formatBytes } from '../../format.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { dataOptions, fetchUpdate, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'

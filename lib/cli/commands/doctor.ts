@@ -1,5 +1,5 @@
-// `localformer doctor`: prints what lib/doctor.ts finds; exit code 1 where anything failed.
-import { type Check, checkWanted, diagnose } from '../../doctor.js'
+// `localformer doctor`: prints what lib/doctor/doctor.ts finds; exit code 1 where anything failed.
+import { type Check, checkWanted, diagnose } from '../../doctor/doctor.js'
 import { type Command, printJson, printLine } from '../command.js'
 
 export const doctorCommand: Command<object> = {

@@ -1,9 +1,9 @@
 // `localformer evaluate`: accuracy of a trained network and of every module's head, and which
 // classes it mixes up.
 import type { Argv } from 'yargs'
-import { LocalformerError } from '../../errors.js'
-import { evaluate } from '../../evaluate.js'
-import { loadRun } from '../../runs/run-folder.js'
+import { LocalformerError } from '../../base/errors.js'
+import { evaluate } from '../../evaluate/evaluate.js'
+import { loadRun } from '../../run-folder/run-folder.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'

@@ -1,6 +1,6 @@
 // localformer libtorch install | where | list | remove: prints what lib/libtorch does.
 import type { CommandModule } from 'yargs'
-import { formatBytes } from '../../format.js'
+import { formatBytes } from '../../base/format.js'
 import {
   type InstalledLibtorch,
   installLibtorch,

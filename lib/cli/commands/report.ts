@@ -1,6 +1,6 @@
 // `localformer report`: writes report.html of a run, or of several runs side by side.
 import type { Argv } from 'yargs'
-import { measureTimelines } from '../../report/measure-timelines.js'
+import { measureTimelines } from '../../measure/measure-timelines.js'
 import { readRun } from '../../report/run-data.js'
 import { writeReport } from '../../report/write-report.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'

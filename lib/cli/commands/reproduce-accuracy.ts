@@ -3,7 +3,8 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Argv, Options } from 'yargs'
 import { findDataset } from '../../datasets/open.js'
-import { resolveDevice } from '../../device.js'
+import { resolveDevice } from '../../device/device.js'
+import { VARIANTS } from '../../local/swin-transformer.js'
 import {
   ACCURACY_METHODS,
   type AccuracyPlan,
@@ -17,7 +18,6 @@ import {
 } from '../../measure/accuracy.js'
 import { estimateTimes, type TimeEstimate } from '../../measure/accuracy-time.js'
 import { type CellState, cellState, runCells } from '../../measure/cells.js'
-import { VARIANTS } from '../../swin-transformer.js'
 import {
   type AccuracyResult,
   expectedSentence,

@@ -1,6 +1,6 @@
 // `localformer reproduce memory`: the paper's claims about memory and their rivals as one table.
 import type { Argv } from 'yargs'
-import { formatBytes, formatPercent } from '../../format.js'
+import { formatBytes, formatPercent } from '../../base/format.js'
 import type { CompareRow } from '../../measure/compare.js'
 import {
   type Claim,

@@ -1,8 +1,13 @@
 // `localformer summary`: prints a network's units and, for every run spec, its modules.
 import type { Argv } from 'yargs'
-import { formatBytes } from '../../format.js'
-import { parseRunSpec, RUN_SPEC_HELP } from '../../methods.js'
-import { type ModuleSummary, type RunSummary, type Summary, summarize } from '../../summary.js'
+import { formatBytes } from '../../base/format.js'
+import { parseRunSpec, RUN_SPEC_HELP } from '../../local/methods.js'
+import {
+  type ModuleSummary,
+  type RunSummary,
+  type Summary,
+  summarize,
+} from '../../local/summary.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import {
   classesOption,

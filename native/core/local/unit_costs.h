@@ -1,5 +1,5 @@
 // What each unit of the network takes of the device's memory in a training step, measured by
-// running it alone. From these a split is balanced (lib/balance.ts).
+// running it alone. From these a split is balanced (lib/local/balance.ts).
 #pragma once
 
 #include <atomic>

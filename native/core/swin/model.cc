@@ -14,7 +14,7 @@ namespace localformer {
 namespace {
 
 // Every division that the constructor makes. The facade tells in detail what is wrong
-// (lib/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
+// (lib/local/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
 bool SizesDivide(const SwinOptions& o) {
   if (o.depths.empty() || o.depths.size() != o.heads.size()) return false;
   if (o.image_size % o.patch_size != 0) return false;

@@ -1,0 +1,111 @@
+// One phrasing for every wrong option: Expected X for `name` but received Y. Schemas are zod's, which
+// is loaded at the first check, so that importing the package stays cheap.
+import { createRequire } from 'node:module'
+import type { z } from 'zod'
+import { describe, expected, LocalformerError } from './errors.js'
+
+const require = createRequire(import.meta.url)
+
+/** zod itself. */
+export function zod(): typeof z {
+  return (require('zod') as { z: typeof z }).z
+}
+
+/** A value that is built at its first use. */
+export function lazy<T>(build: () => T): () => T {
+  let value: { readonly built: T } | undefined
+  return () => {
+    value ??= { built: build() }
+    return value.built
+  }
+}
+
+/** The options that have a value: a key that is there without one must not hide a default. */
+export function definedOf<T extends object>(
+  options: T,
+): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as Partial<{ [K in keyof T]: NonNullable<T[K]> }>
+}
+
+/** Whole number from `min` to `max`. */
+export function integer(min: number, max = Number.MAX_SAFE_INTEGER): z.ZodNumber {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  const error = `a whole number ${range}`
+  return zod().number({ error }).int({ error }).min(min, { error }).max(max, { error })
+}
+
+/** Finite number from `min` to `max`; `below` instead of `max` leaves the end out. */
+export function number(min: number, limits: { max?: number; below?: number } = {}): z.ZodNumber {
+  const { max, below } = limits
+  const end = max !== undefined ? ` to ${max}` : below !== undefined ? ` to below ${below}` : ''
+  const error = end === '' ? `a number of at least ${min}` : `a number from ${min}${end}`
+  let schema = zod().number({ error }).min(min, { error })
+  if (max !== undefined) schema = schema.max(max, { error })
+  if (below !== undefined) schema = schema.lt(below, { error })
+  return schema
+}
+
+/** Finite number above 0, at most `max`. */
+export function positive(max?: number): z.ZodNumber {
+  const error = max === undefined ? 'a number above 0' : `a number above 0, at most ${max},`
+  const schema = zod().number({ error }).gt(0, { error })
+  return max === undefined ? schema : schema.max(max, { error })
+}
+
+/** One of some words. */
+export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
+  return zod().enum(words, { error: `one of ${words.join(', ')}` })
+}
+
+export function boolean(): z.ZodBoolean {
+  return zod().boolean({ error: 'true or false' })
+}
+
+/**
+ * The keys of an options object that is read at every step, where a schema would take too long.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for what is no object, and an unknown key.
+ */
+export function checkKeys(options: unknown, name: string, allowed: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new LocalformerError('ERR_CONFIG', expected('an object', name, options))
+  }
+  const unknown = Object.keys(options).filter((key) => !allowed.includes(key))
+  if (unknown.length === 0) return
+  throw new LocalformerError('ERR_CONFIG', `Unknown option ${unknown.map(describe).join(', ')}`, {
+    hint: `Allowed are: ${allowed.join(', ')}.`,
+  })
+}
+
+/**
+ * The options with defaults filled in.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` with the first problem; an unknown key is told with the
+ *   keys that are allowed.
+ */
+export function parseOptions<S extends z.ZodRawShape>(
+  schema: z.ZodObject<S>,
+  options: unknown,
+): z.output<z.ZodObject<S>> {
+  const result = schema.strict().safeParse(options)
+  if (result.success) return result.data as z.output<z.ZodObject<S>>
+  const issue = result.error.issues[0]
+  if (!issue || options === null || typeof options !== 'object') {
+    throw new LocalformerError('ERR_CONFIG', expected('an object', 'options', options))
+  }
+  if (issue.code === 'unrecognized_keys') {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `Unknown option ${issue.keys.map(describe).join(', ')}`,
+      {
+        hint: `Allowed are: ${Object.keys(schema.shape).join(', ')}.`,
+      },
+    )
+  }
+  const value = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    options,
+  )
+  throw new LocalformerError('ERR_CONFIG', expected(issue.message, issue.path.join('.'), value))
+}

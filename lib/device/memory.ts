@@ -1,0 +1,164 @@
+// Memory statistics of a device, as torch.cuda.memory_stats gives them, on the CPU too.
+
+import { expected, LocalformerError } from '../base/errors.js'
+import type { NativeSegment } from '../native/contract.js'
+import { callNative, loadTorch } from '../native/load.js'
+import { checkDeviceName, resolveDevice } from './device.js'
+
+/** One counter: its value now, its highest since the last reset, and what was added and taken. */
+export interface Stat {
+  readonly current: number
+  readonly peak: number
+  readonly allocated: number
+  readonly freed: number
+}
+
+/** A counter over all blocks, and over those of up to 1 MiB (small) and above (large) alone. */
+export interface PooledStat {
+  readonly all: Stat
+  readonly smallPool: Stat
+  readonly largePool: Stat
+}
+
+/** Counters of an allocator; those that end in `Bytes` are in bytes, the others count. */
+export interface MemoryStats {
+  /** Blocks handed out. */
+  readonly allocation: PooledStat
+  /** Stretches of memory taken from the system. */
+  readonly segment: PooledStat
+  readonly active: PooledStat
+  readonly inactiveSplit: PooledStat
+  /** Sum of blocks handed out: requests rounded up. */
+  readonly allocatedBytes: PooledStat
+  /** Taken from the system, in use or kept for reuse. */
+  readonly reservedBytes: PooledStat
+  readonly activeBytes: PooledStat
+  readonly inactiveSplitBytes: PooledStat
+  /** What callers asked for, before rounding. */
+  readonly requestedBytes: PooledStat
+  /** Allocations that succeeded only after the cache was given back. */
+  readonly numAllocRetries: number
+  /** Allocations that failed. */
+  readonly numOoms: number
+  /** The same counters under PyTorch's keys, e.g. `allocated_bytes.all.peak`. */
+  flat(): Readonly<Record<string, number>>
+}
+
+/** A stretch of memory taken from the system, with its blocks in address order. */
+export type MemorySegment = NativeSegment
+
+/**
+ * Statistics of a device's allocator. `device`: `cpu`, `cuda`, `cuda:N`; default `cpu`.
+ *
+ * @throws {LocalformerError} `ERR_DEVICE_UNAVAILABLE` where there is no such device.
+ */
+export function stats(device = 'cpu'): MemoryStats {
+  const flat = onDevice(device, (name) => loadTorch().memoryStats(name))
+  return { ...nest(flat), flat: () => flat } as MemoryStats
+}
+
+/** Bytes in live tensors now. */
+export function allocated(device = 'cpu'): number {
+  return stats(device).allocatedBytes.all.current
+}
+
+/** Highest bytes in live tensors since the start or {@link resetPeakStats}. */
+export function maxAllocated(device = 'cpu'): number {
+  return stats(device).allocatedBytes.all.peak
+}
+
+/** Bytes taken from the system now. */
+export function reserved(device = 'cpu'): number {
+  return stats(device).reservedBytes.all.current
+}
+
+/** Highest bytes taken from the system since the start or {@link resetPeakStats}. */
+export function maxReserved(device = 'cpu'): number {
+  return stats(device).reservedBytes.all.peak
+}
+
+/** Starts the peaks anew at the current values. */
+export function resetPeakStats(device = 'cpu'): void {
+  onDevice(device, (name) => loadTorch().resetPeakMemoryStats(name))
+}
+
+/** Starts `allocated` and `freed` of every counter, retries and failures anew at 0. */
+export function resetAccumulatedStats(device = 'cpu'): void {
+  onDevice(device, (name) => loadTorch().resetAccumulatedMemoryStats(name))
+}
+
+/** Gives memory that is kept for reuse back to the system. */
+export function emptyCache(device = 'cpu'): void {
+  onDevice(device, (name) => loadTorch().emptyCache(name))
+}
+
+/** Bytes that are free on the device, and that it has in all (within the limit, if one is set). */
+export function info(device = 'cpu'): { freeBytes: number; totalBytes: number } {
+  return onDevice(device, (name) => loadTorch().memoryInfo(name))
+}
+
+/**
+ * Upper bound of the bytes that tensors on the CPU may take; an allocation above it fails with
+ * `ERR_OUT_OF_MEMORY`. `undefined` or 0: no bound. For CUDA see `cuda.setPerProcessMemoryFraction`.
+ */
+export function setLimit(bytes: number | undefined): void {
+  if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 0)) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected('a whole number of bytes of at least 0', 'bytes', bytes),
+    )
+  }
+  callNative(() => loadTorch().setCpuMemoryLimit(bytes ?? 0))
+}
+
+/** What the CPU's allocator holds, segment by segment. */
+export function snapshot(): readonly MemorySegment[] {
+  return callNative(() => loadTorch().cpuMemorySnapshot())
+}
+
+/** A short table of the counters that matter, as text. */
+export function summary(device = 'cpu'): string {
+  const s = stats(device)
+  const row = (label: string, stat: Stat) =>
+    [label.padEnd(12), ...[stat.current, stat.peak, stat.allocated, stat.freed].map(mib)].join('  ')
+  return [
+    `Memory of ${device}, MiB`,
+    ['            ', ...['now', 'peak', 'taken', 'freed'].map((head) => head.padStart(12))].join(
+      '  ',
+    ),
+    row('allocated', s.allocatedBytes.all),
+    row('reserved', s.reservedBytes.all),
+    row('requested', s.requestedBytes.all),
+    row('unused split', s.inactiveSplitBytes.all),
+    `retries ${s.numAllocRetries}, out of memory ${s.numOoms}`,
+  ].join('\n')
+}
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1).padStart(12)
+}
+
+function onDevice<T>(device: string, work: (name: string) => T): T {
+  checkDeviceName(device)
+  return callNative(() => work(device === 'cpu' ? device : resolveDevice(device).name))
+}
+
+// `a_b.c_d.e` -> { aB: { cD: { e } } }
+function nest(flat: Readonly<Record<string, number>>): object {
+  const root: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(flat)) {
+    const path = key.split('.').map(camelCase)
+    const last = path.pop() as string
+    let at = root
+    for (const step of path) {
+      at[step] ??= {}
+      at = at[step] as Record<string, unknown>
+    }
+    at[last] = value
+  }
+  return root
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}

@@ -1,0 +1,179 @@
+// Accuracy of a network, or of every module's head, on a split.
+// in: a model or a trainer, a split -> out: shares of right answers, and which classes are mixed up.
+
+import { expected, LocalformerError } from '../base/errors.js'
+import { integer, lazy, parseOptions, zod } from '../base/validate.js'
+import type { ImageBatch } from '../batch/batch.js'
+import { batches, type ImageSplit } from '../datasets/dataset.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import { type Logits, Trainer } from '../local/trainer.js'
+import {
+  type ClassScore,
+  classScores,
+  confusionMatrix,
+  type LogitScore,
+  scoreLogits,
+} from './scores.js'
+
+export interface EvaluateOptions {
+  /** Images at a time; default 128. */
+  readonly batchSize?: number
+  /** Only the first so many images; default: all. */
+  readonly limit?: number
+  /** Stops between batches. */
+  readonly signal?: AbortSignal
+}
+
+/** What a head says of a split. */
+export interface HeadEvaluation {
+  /** Share of images whose largest logit is the label's. */
+  readonly accuracy: number
+  /** Share of images whose label is among the five largest logits; null where classes are 5 or fewer. */
+  readonly top5Accuracy: number | null
+  /** Mean cross-entropy, without label smoothing. */
+  readonly loss: number
+}
+
+/** Of the network's classifier, and of every module's head. */
+export interface Evaluation extends HeadEvaluation {
+  /** Images looked at. */
+  readonly count: number
+  /** Of every module's head, the classifier last; empty for a plain network. */
+  readonly modules: readonly HeadEvaluation[]
+}
+
+/** An evaluation with what the classifier mixes up. */
+export interface DetailedEvaluation extends Evaluation {
+  /**
+   * Counts of images: row the true class, column the predicted one; null for more than 1,000
+   * classes.
+   */
+  readonly confusion: readonly (readonly number[])[] | null
+  /** Precision, recall and F1 of every class of the network's classifier. */
+  readonly perClass: readonly ClassScore[]
+}
+
+/** A larger matrix is for nobody to read, and would take its square in memory. */
+const MAX_CONFUSION_CLASSES = 1_000
+
+const schema = lazy(() =>
+  zod().object({
+    batchSize: integer(1).default(128),
+    limit: integer(1).optional(),
+    signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
+  }),
+)
+
+/**
+ * Evaluates a network or a trainer (then every module's head too: its early exits) on a split of a
+ * data set.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DATASET`, `ERR_BUSY`, `ERR_DISPOSED`; the signal's
+ *   reason when it aborts.
+ */
+export async function evaluate(
+  subject: SwinTransformer | Trainer,
+  split: ImageSplit,
+  options: EvaluateOptions = {},
+): Promise<DetailedEvaluation> {
+  const { evaluation, predicted, labels, classes } = await lookAt(subject, split, options)
+  const isSmall = classes <= MAX_CONFUSION_CLASSES
+  return {
+    ...evaluation,
+    confusion: isSmall ? confusionMatrix(labels, predicted, classes) : null,
+    perClass: classScores(labels, predicted, classes),
+  }
+}
+
+/** {@link evaluate} without what is said of each class, for the events of a run. */
+export async function evaluateHeads(
+  subject: SwinTransformer | Trainer,
+  split: ImageSplit,
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  return (await lookAt(subject, split, options)).evaluation
+}
+
+async function lookAt(
+  subject: SwinTransformer | Trainer,
+  split: ImageSplit,
+  options: EvaluateOptions,
+) {
+  const { batchSize, limit, signal } = parseOptions(schema(), options)
+  if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
+  }
+  checkSplit(split)
+  const part = limit === undefined ? split : firstImages(split, limit)
+  const { classes } = subject instanceof Trainer ? subject.model.config : subject.config
+  const predicted = new Int32Array(part.count)
+  let sums: { lossSum: number; correct: number; correctTop5: number }[] = []
+  let done = 0
+  for (const batch of batches(part, { batchSize })) {
+    signal?.throwIfAborted()
+    const { labels } = batch
+    const results = (await logitsOf(subject, batch)).map((logits) => scoreLogits(logits, labels))
+    sums = results.map((result, k) => ({
+      lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
+      correct: (sums[k]?.correct ?? 0) + result.correct,
+      correctTop5: (sums[k]?.correctTop5 ?? 0) + result.correctTop5,
+    }))
+    predicted.set((results[results.length - 1] as LogitScore).predicted, done)
+    done += labels.length
+  }
+  const scores = sums.map(({ lossSum, correct, correctTop5 }) => ({
+    accuracy: correct / part.count,
+    top5Accuracy: classes > 5 ? correctTop5 / part.count : null,
+    loss: lossSum / part.count,
+  }))
+  const own = scores[scores.length - 1] as HeadEvaluation
+  const modules = subject instanceof Trainer ? scores : []
+  const evaluation: Evaluation = { count: part.count, ...own, modules }
+  return { evaluation, predicted, labels: part.labels, classes }
+}
+
+/** Logits of every head, the classifier's last: of a plain network that one alone. */
+export async function logitsOf(
+  subject: SwinTransformer | Trainer,
+  batch: ImageBatch,
+): Promise<readonly Logits[]> {
+  return subject instanceof Trainer ? subject.predict(batch) : [await subject.predict(batch)]
+}
+
+/**
+ * Is it a split, rather than a whole data set or something else?
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkSplit(split: ImageSplit): void {
+  const { images, labels, count, std } = (split ?? {}) as Partial<ImageSplit>
+  if (images instanceof Uint8Array && labels !== undefined && count !== undefined && count > 0) {
+    checkDeviation(std)
+    return
+  }
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected('a split with images', 'split', split === undefined ? split : typeof split),
+    { hint: 'A data set has two: data.train and data.test.' },
+  )
+}
+
+/** Pixels are divided by it. */
+function checkDeviation(std: readonly number[] | undefined): void {
+  if (std === undefined || std.every((value) => value > 0)) return
+  throw new LocalformerError('ERR_CONFIG', expected('three numbers above 0', 'std', std), {
+    hint: 'A channel that is the same everywhere has none; a data set of your own can be given `std`.',
+  })
+}
+
+/** The first images of a split, without a copy. */
+export function firstImages(split: ImageSplit, count: number): ImageSplit {
+  if (count >= split.count) return split
+  const bytes = split.channels * split.height * split.width
+  return {
+    ...split,
+    count,
+    images: split.images.subarray(0, count * bytes),
+    labels: split.labels.subarray(0, count),
+  }
+}

@@ -1,0 +1,154 @@
+// Classes of single images of any size: pixels -> square -> network -> the most probable classes.
+// in: a model or a trainer, images -> out: for each the classifier's answer, and every module's.
+import { expected, LocalformerError } from '../base/errors.js'
+import { boolean, integer, lazy, number, parseOptions, zod } from '../base/validate.js'
+import type { Image } from '../datasets/read-image.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import { type Logits, Trainer } from '../local/trainer.js'
+import { logitsOf } from './evaluate.js'
+import { largest, softmax } from './scores.js'
+
+export type { Image } from '../datasets/read-image.js'
+
+export interface PredictOptions {
+  /** Of each channel over the training images, pixels in 0..1, as the network was trained with. */
+  readonly mean: readonly number[]
+  /** Standard deviation of the same. */
+  readonly std: readonly number[]
+  /** Class names, in the order of their numbers; default: the numbers. */
+  readonly classes?: readonly string[]
+  /** So many of the most probable classes; default 5, or all where there are fewer. */
+  readonly top?: number
+  /** What the heads before the classifier say, too; for a trainer. Default false. */
+  readonly exits?: boolean
+  /** Images at a time; default 32. */
+  readonly batchSize?: number
+  /** Stops between batches. */
+  readonly signal?: AbortSignal
+}
+
+/** A class with its probability. */
+export interface Guess {
+  /** Class number. */
+  readonly label: number
+  readonly name: string
+  /** In [0, 1]: softmax of the logits. */
+  readonly probability: number
+}
+
+export interface Prediction {
+  /** The network's classifier: most probable class first. */
+  readonly top: readonly Guess[]
+  /** The same of every module's head before it; empty where not asked for. */
+  readonly exits: readonly (readonly Guess[])[]
+}
+
+const channels = (least: number) =>
+  zod().array(number(least), { error: 'three numbers' }).length(3, { error: 'three numbers' })
+
+const schema = lazy(() =>
+  zod().object({
+    mean: channels(0),
+    std: channels(1e-6),
+    classes: zod().array(zod().string(), { error: 'a list of names' }).optional(),
+    top: integer(1).default(5),
+    exits: boolean().default(false),
+    batchSize: integer(1).default(32),
+    signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
+  }),
+)
+
+/**
+ * Predicts the classes of images of any size. The middle square of each is taken and resized to the
+ * network's input as in training on a built-in data set (bilinear, antialiased where it shrinks).
+ * What `readImage(file, { size })` gives has the input's size, as the images of `image-folder`.
+ *
+ * ```ts
+ * const { trainer, classes, mean, std } = await loadRun('runs/mine', 'auto')
+ * const [cat] = await predict(trainer, [await readImage('cat.png')], { classes, mean, std })
+ * ```
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`, `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`; the signal's
+ *   reason when it aborts.
+ */
+export async function predict(
+  subject: SwinTransformer | Trainer,
+  images: readonly Image[],
+  options: PredictOptions,
+): Promise<Prediction[]> {
+  if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
+  }
+  const o = parseOptions(schema(), options)
+  const { config } = subject instanceof Trainer ? subject.model : subject
+  if (o.classes !== undefined && o.classes.length !== config.classes) {
+    const what = `${config.classes} names`
+    throw new LocalformerError('ERR_CONFIG', expected(what, 'classes', o.classes.length))
+  }
+  const squares = images.map(middleSquare)
+  const predictions = new Array<Prediction>(images.length)
+  for (const indices of groupsOf(squares, o.batchSize)) {
+    o.signal?.throwIfAborted()
+    const side = squares[indices[0] as number]?.height as number
+    const pixels = new Uint8Array(indices.length * 3 * side * side)
+    indices.forEach((index, place) => {
+      pixels.set((squares[index] as Image).images, place * 3 * side * side)
+    })
+    const { mean, std } = o
+    const batch = { images: pixels, height: side, width: side, mean, std }
+    const heads = await logitsOf(subject, batch)
+    indices.forEach((index, row) => {
+      const guesses = heads.map((logits) => guessesOf(logits, row, o.top, o.classes))
+      predictions[index] = {
+        top: guesses[guesses.length - 1] as Guess[],
+        exits: o.exits ? guesses.slice(0, -1) : [],
+      }
+    })
+  }
+  return predictions
+}
+
+function guessesOf(logits: Logits, row: number, top: number, classes?: readonly string[]): Guess[] {
+  const count = logits.shape[1] as number
+  const probabilities = softmax(logits.data.subarray(row * count, (row + 1) * count))
+  return largest(probabilities, top).map((label) => ({
+    label,
+    name: classes?.[label] ?? `${label}`,
+    probability: probabilities[label] as number,
+  }))
+}
+
+/** Images of the same size go together; each group has at most `batchSize`. */
+function groupsOf(squares: readonly Image[], batchSize: number): number[][] {
+  const bySide = new Map<number, number[]>()
+  squares.forEach(({ height }, index) => {
+    const group = bySide.get(height)
+    if (group === undefined) bySide.set(height, [index])
+    else group.push(index)
+  })
+  return [...bySide.values()].flatMap((indices) =>
+    Array.from({ length: Math.ceil(indices.length / batchSize) }, (_, group) =>
+      indices.slice(group * batchSize, (group + 1) * batchSize),
+    ),
+  )
+}
+
+/** The largest square in the middle, rounded to the upper left. */
+function middleSquare({ height, width, images }: Image): Image {
+  if (!(images instanceof Uint8Array) || images.length !== 3 * height * width || height < 1) {
+    throw new LocalformerError(
+      'ERR_SHAPE',
+      expected(`3 x ${height} x ${width} bytes`, 'images', images?.length),
+    )
+  }
+  if (height === width) return { height, width, images }
+  const side = Math.min(height, width)
+  const [top, left] = [(height - side) >> 1, (width - side) >> 1]
+  const square = new Uint8Array(3 * side * side)
+  for (let row = 0; row < 3 * side; row++) {
+    const [channel, y] = [Math.floor(row / side), row % side]
+    const start = (channel * height + top + y) * width + left
+    square.set(images.subarray(start, start + side), row * side)
+  }
+  return { height: side, width: side, images: square }
+}

@@ -1,0 +1,25 @@
+// The end-to-end baseline over the same units.
+import { type OptimizationOptions, resolveBackpropOptions, resolveLocalOptions } from './methods.js'
+import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { resolveSplit } from './splits.js'
+import type { SwinTransformer } from './swin-transformer.js'
+import { Trainer } from './trainer.js'
+
+/** End-to-end backpropagation: one module over the same units, without auxiliary parts. */
+export class BackpropTrainer extends Trainer {
+  /**
+   * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DISPOSED` (the model), `ERR_OUT_OF_MEMORY`.
+   */
+  static async create(
+    model: SwinTransformer,
+    options: OptimizationOptions = {},
+  ): Promise<BackpropTrainer> {
+    checkModel(model)
+    const o = resolveBackpropOptions(options)
+    // The case of one module, which has only its classifier's loss.
+    const modules = optionsOfModules(resolveLocalOptions({ ...o, method: 'greedy', modules: 1 }))
+    const ends = resolveSplit('stages', 1, model.config.depths)
+    const recipe = { ends, seed: o.seed, modules }
+    return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe)
+  }
+}

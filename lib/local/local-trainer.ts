@@ -1,0 +1,59 @@
+// Local learning: a network cut into modules that learn from their own losses.
+import { expected, LocalformerError } from '../base/errors.js'
+import { balance } from './balance.js'
+import { type LocalOptions, type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
+import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { modulesOf, resolveSplit } from './splits.js'
+import type { SwinTransformer } from './swin-transformer.js'
+import { Trainer } from './trainer.js'
+
+/**
+ * Local learning: every module runs forward, its own losses, backward, its update, and frees its
+ * memory before the next module begins.
+ *
+ * ```ts
+ * await using trainer = await LocalTrainer.create(model, { method: 'paper', modules: 4 })
+ * for (const batch of batches(data.train, { batchSize: 128, shuffle: true })) {
+ *   const { modules } = await trainer.step(batch)
+ * }
+ * ```
+ */
+export class LocalTrainer extends Trainer {
+  /**
+   * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DISPOSED` (the model), `ERR_OUT_OF_MEMORY`.
+   */
+  static async create(model: SwinTransformer, options: LocalOptions = {}): Promise<LocalTrainer> {
+    checkModel(model)
+    const { depths } = model.config
+    const split = options?.split === 'blocks' ? modulesOf('blocks', depths) : undefined
+    const o = resolveLocalOptions({
+      ...(split === undefined ? {} : { modules: split }),
+      ...options,
+    })
+    const costs = o.split === 'balanced' ? await measureUnits(model, o) : []
+    const ends = resolveSplit(o.split, o.modules, depths, (count) =>
+      balance(costs, count, {
+        scale: o.balanceFor / MEASURED_BATCH,
+        reconstructs: o.target === 'features',
+      }),
+    )
+    checkPerModule(o)
+    const recipe = { ends, seed: o.seed, modules: optionsOfModules(o) }
+    return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe)
+  }
+}
+
+// Samples that units are measured with.
+const MEASURED_BATCH = 8
+
+function measureUnits(model: SwinTransformer, { recompute, dtype }: ResolvedLocalOptions) {
+  return model.measureUnits(MEASURED_BATCH, { recompute, dtype })
+}
+
+function checkPerModule({ perModule, modules }: ResolvedLocalOptions): void {
+  if (perModule === undefined || perModule.length <= modules) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected(`at most ${modules} entries, one a module,`, 'perModule', perModule),
+  )
+}

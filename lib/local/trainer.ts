@@ -1,0 +1,325 @@
+// What every trainer does: steps of all modules, evaluation, and what a run keeps of it.
+import { expected, LocalformerError } from '../base/errors.js'
+import { checkKeys } from '../base/validate.js'
+import {
+  type ImageBatch,
+  labelled,
+  type SplitBatch,
+  splitToNativeBatch,
+  toNativeBatch,
+  unmixed,
+} from '../batch/batch.js'
+import { PreparedBatch } from '../batch/prepared-batch.js'
+import type {
+  NativeEvaluation,
+  NativeMemoryPoint,
+  NativeModuleOptions,
+  NativePrepared,
+  NativeReconstruction,
+  NativeTrainer,
+  NativeTrainerOptions,
+  NativeTrainingState,
+} from '../native/contract.js'
+import { Features } from '../native/features.js'
+import { Handle } from '../native/handle.js'
+import { awaitNative, loadTorch } from '../native/load.js'
+import { checkTensors } from '../native/tensors.js'
+import type { Method } from './methods.js'
+import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
+import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
+import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
+
+/** What a module's head says of a batch: summed cross-entropy, and how many answers are right. */
+export type BatchEvaluation = Readonly<NativeEvaluation>
+
+/** `shape` is [count, classes], `data` row by row. */
+export interface Logits {
+  readonly shape: readonly number[]
+  readonly data: Float32Array
+}
+
+export interface StepOptions {
+  /**
+   * Learning rate of every module, at least 0; default 1e-3. Or a list: one for each module that
+   * runs, from the first; a module with null only passes the features on, and those after the list's
+   * end do not run.
+   */
+  readonly learningRate?: number | readonly (number | null)[]
+  /**
+   * Largest L2 norm of each module's gradients, head and decoder included, above 0: where it is
+   * exceeded they are scaled to it, as `torch.nn.utils.clip_grad_norm_` does. Default: as they are.
+   */
+  readonly clipNorm?: number
+  /** Record what memory looks like over the step; default false. The peaks are the same. */
+  readonly timeline?: boolean
+}
+
+/**
+ * Live bytes at a moment of a step: `seconds` since it began, `allocatedBytes` on the device, the
+ * index of the `module` at work and its `phase`.
+ */
+export type MemoryPoint = Readonly<NativeMemoryPoint>
+
+/**
+ * What a module's decoder gives back for a batch, as images of `count x height x width x 3` bytes.
+ * `kind` says what they show: `pixels` of the images themselves, or `components`, features in false
+ * colours: the first three principal components over the tokens of target and prediction together.
+ * `loss` is R as the module is trained with; `relativeError` the squared error over the target's
+ * squared distance from its channels' means: 0 is perfect, 1 no better than these means.
+ */
+export type Reconstruction = Readonly<NativeReconstruction>
+
+/** What training needs beside the weights: see {@link Trainer.readState}. */
+export type TrainerState = Readonly<NativeTrainingState>
+
+/** What a step of all modules did. */
+export interface TrainStep {
+  /** In the order in which the modules stepped. */
+  readonly modules: readonly ModuleStep[]
+  /** Highest bytes in live tensors during the step, the network and optimizers included. */
+  readonly peakAllocatedBytes: number
+  /** Highest bytes taken from the system during the step. */
+  readonly peakReservedBytes: number
+  readonly seconds: number
+  /**
+   * With `timeline`: points in the order of time, those between which memory rises and falls; the
+   * highest is `peakAllocatedBytes`, but for batches that are prepared meanwhile. About a thousand at
+   * most.
+   */
+  readonly timeline?: readonly MemoryPoint[]
+}
+
+/** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
+export abstract class Trainer extends Handle<NativeTrainer> {
+  readonly model: SwinTransformer
+  readonly method: Method
+  readonly modules: readonly ModuleTrainer[]
+  /** @internal Everything that it was made with. */
+  readonly recipe: NativeTrainerOptions
+  #averageDecay: number | undefined
+
+  protected constructor(
+    native: NativeTrainer,
+    model: SwinTransformer,
+    method: Method,
+    recipe: NativeTrainerOptions,
+  ) {
+    super('trainer', native)
+    this.model = model
+    this.method = method
+    this.recipe = recipe
+    this.modules = this.look((trainer) => trainer.modules()).map(
+      (info, index) =>
+        new ModuleTrainer(this, index, info, recipe.modules[index] as NativeModuleOptions),
+    )
+    model.adopt(this)
+  }
+
+  /**
+   * Trains every module once on a batch. While it runs, another call throws `ERR_BUSY`.
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_DATASET` (a label that is no class),
+   *   `ERR_NON_FINITE` (a module's loss or clipped gradients; its weights and those of later modules are untouched),
+   *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
+   */
+  async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
+    const rates = this.#ratesOf(options)
+    checkClipNorm(options.clipNorm)
+    const { clipNorm } = options
+    const timeline = checkFlag(options.timeline ?? false, 'timeline')
+    const input =
+      batch instanceof PreparedBatch
+        ? this.#preparedFor(batch)
+        : toNativeBatch(labelled(batch), this.model.config)
+    return this.exclusive((trainer) => trainer.step(input, rates, clipNorm, timeline))
+  }
+
+  /**
+   * Augments a batch on a thread of its own, beside a step that may be running, so that
+   * {@link step} finds it ready:
+   *
+   * ```ts
+   * const ahead = trainer.prepare({ split: data.train, indices, augment: { flip: true, seed } })
+   * await trainer.step(batch)
+   * using next = await ahead
+   * await trainer.step(next)
+   * ```
+   *
+   * The images are copied before this returns. The caller disposes the batch, at the earliest once
+   * `step` was called with it.
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_CONFIG`, `ERR_DATASET`, `ERR_OUT_OF_MEMORY`.
+   */
+  async prepare(batch: ImageBatch | SplitBatch): Promise<PreparedBatch> {
+    const { imageSize, classes } = this.model.config
+    const input =
+      typeof batch === 'object' && batch !== null && 'split' in batch
+        ? splitToNativeBatch(batch, { imageSize, classes })
+        : toNativeBatch(labelled(batch), { imageSize, classes })
+    this.look(() => undefined)
+    const prepared = await awaitNative(() => loadTorch().prepareBatch(input))
+    return new PreparedBatch(prepared, input.count, { imageSize, classes })
+  }
+
+  #preparedFor(batch: PreparedBatch): NativePrepared {
+    const { imageSize, classes } = this.model.config
+    if (batch.input.imageSize === imageSize && batch.input.classes === classes) return batch.native
+    throw new LocalformerError(
+      'ERR_SHAPE',
+      `The batch was prepared for ${batch.input.classes} classes and ${batch.input.imageSize} ` +
+        `pixels, the network has ${classes} and ${imageSize}`,
+    )
+  }
+
+  /**
+   * Sum of the cross-entropy and number of correct answers of every module's head on a batch, in
+   * evaluation mode; the last entry is the network's own classifier. With the averaged weights, where
+   * an average is kept.
+   */
+  async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
+    const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
+    return this.exclusive((trainer) => trainer.evaluate(input))
+  }
+
+  /**
+   * Class logits `[count, classes]` of every module's head, in evaluation mode and with the averaged
+   * weights where an average is kept; the last entry is the network's own classifier.
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
+   */
+  async predict(batch: ImageBatch): Promise<readonly Logits[]> {
+    const input = unmixed(toNativeBatch(batch, this.model.config))
+    return this.exclusive((trainer) => trainer.predict(input))
+  }
+
+  /**
+   * What every module with a decoder makes of a few images, in evaluation mode and with the averaged
+   * weights where an average is kept; labels are not needed. (InfoPro's decoder normalises over the
+   * batch, so there the other images count too.)
+   *
+   * @throws {LocalformerError} `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
+   */
+  async reconstruct(batch: ImageBatch): Promise<readonly Reconstruction[]> {
+    const input = unmixed(toNativeBatch(batch, this.model.config))
+    return this.exclusive((trainer) => trainer.reconstruct(input))
+  }
+
+  /** Normalised images on the device, as the first module takes them. */
+  async features(batch: ImageBatch): Promise<Features> {
+    const input = unmixed(toNativeBatch(batch, this.model.config))
+    return new Features(await this.exclusive((trainer) => trainer.features(input)))
+  }
+
+  /** Names and shapes of the heads' and decoders' parameters, `auxiliary.{k}.head.*` and so on. */
+  auxiliaryParameters(): readonly Parameter[] {
+    return this.look((trainer) => trainer.auxiliaryParameters())
+  }
+
+  /** A copy of the heads' and decoders' parameters. */
+  async readAuxiliary(): Promise<Tensors> {
+    return this.exclusive((trainer) => trainer.readAuxiliary())
+  }
+
+  /** Replaces the auxiliary parameters that are named; all or none. */
+  async writeAuxiliary(values: Tensors): Promise<void> {
+    checkTensors(values)
+    return this.exclusive((trainer) => trainer.writeAuxiliary(values))
+  }
+
+  /**
+   * From now on keeps the exponential moving average of all weights, heads and decoders included:
+   * `decay * average + (1 - decay) * weights` after every step of a module, from the weights as they
+   * are now. It takes as much memory as the weights. {@link evaluate} uses it; steps, features and
+   * `model.predict` do not. Without a `decay` in [0, 1) it ends and its memory is freed.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG`, `ERR_OUT_OF_MEMORY`
+   */
+  async keepAverage(decay?: number): Promise<void> {
+    const ok = decay === undefined || (Number.isFinite(decay) && decay >= 0 && decay < 1)
+    if (!ok) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('a number from 0 to below 1', 'decay', decay),
+      )
+    }
+    await this.exclusive((trainer) => trainer.keepAverage(decay))
+    this.#averageDecay = decay
+  }
+
+  /** Decay of the average that is kept; undefined: none. */
+  get averageDecay(): number | undefined {
+    return this.#averageDecay
+  }
+
+  /** A copy of the averaged weights, the network's and the auxiliary ones; empty without an average. */
+  async readAverage(): Promise<Tensors> {
+    return this.exclusive((trainer) => trainer.readAverage())
+  }
+
+  /** Makes the averaged weights the weights, and ends the average; without one nothing changes. */
+  async applyAverage(): Promise<void> {
+    const [network, auxiliary] = partsOf(await this.readAverage())
+    await this.model.writeParameters(network)
+    await this.writeAuxiliary(auxiliary)
+    await this.keepAverage()
+  }
+
+  /**
+   * A copy of what training needs beside the weights: what the optimizers keep, the averages, and
+   * the random numbers of stochastic depth and sampling.
+   */
+  async readState(): Promise<TrainerState> {
+    return this.exclusive((trainer) => trainer.readState())
+  }
+
+  /**
+   * Puts {@link readState}'s answer back. An average has to be kept where the state has one.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where it is the state of another trainer; the
+   *   optimizers may have begun anew then.
+   */
+  async writeState(state: TrainerState): Promise<void> {
+    checkTensors(state.tensors)
+    if (!(state.generator instanceof Uint8Array)) {
+      const message = expected('a Uint8Array', 'generator', state.generator)
+      throw new LocalformerError('ERR_CHECKPOINT', message)
+    }
+    return this.exclusive((trainer) => trainer.writeState(state))
+  }
+
+  /** Names of the units behind which the network is cut. */
+  get cuts(): readonly string[] {
+    return this.modules.slice(0, -1).map(({ units }) => units[units.length - 1] ?? '')
+  }
+
+  // A frozen module learns at no rate.
+  #ratesOf(options: StepOptions): (number | null)[] {
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline'])
+    const { learningRate = 1e-3 } = options
+    if (!Array.isArray(learningRate)) checkRate(learningRate)
+    const rates = Array.isArray(learningRate)
+      ? (learningRate as readonly (number | null)[])
+      : this.modules.map(() => learningRate as number)
+    if (rates.length === 0 || rates.length > this.modules.length) {
+      const what = `a number, or a list of 1 to ${this.modules.length} of them`
+      throw new LocalformerError('ERR_CONFIG', expected(what, 'learningRate', rates))
+    }
+    return rates.map((rate, k) => {
+      if (rate !== null) checkRate(rate)
+      return this.modules[k]?.frozen ? null : rate
+    })
+  }
+
+  /** @internal */
+  runExclusive<T>(work: (native: NativeTrainer) => Promise<T>): Promise<T> {
+    return this.exclusive(work)
+  }
+}
+
+/** Tensors by name: the network's, and those of heads and decoders. */
+export function partsOf(tensors: Tensors): [network: Tensors, auxiliary: Tensors] {
+  const isAuxiliary = (name: string) => name.startsWith('auxiliary.')
+  const pick = (wanted: boolean) =>
+    Object.fromEntries(Object.entries(tensors).filter(([name]) => isAuxiliary(name) === wanted))
+  return [pick(false), pick(true)]
+}

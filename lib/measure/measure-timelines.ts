@@ -1,0 +1,79 @@
+// A run folder -> timeline.json: a step's memory of end-to-end training and of the run's spec, each
+// in a fresh process with the run's network, optimizers and batch size. Memory does not depend on
+// what images show, so made-up ones do.
+import path from 'node:path'
+import { LocalformerError } from '../base/errors.js'
+import { writeFileAtomically } from '../base/files.js'
+import { optimizerOptionsOf } from '../config/create.js'
+import { resolveConfig } from '../config/resolve.js'
+import type { TrainingConfigInput } from '../config/schema.js'
+import { syntheticDataset } from '../datasets/synthetic.js'
+import { parseRunSpec } from '../local/methods.js'
+import type { SwinOptions } from '../local/swin-transformer.js'
+import { readRun } from '../report/run-data.js'
+import { TIMELINE_FILE } from '../run-folder/files.js'
+import { type CompareProgress, compare } from './compare.js'
+
+export interface MeasureTimelinesOptions {
+  /** Where to measure; default: the device that the run names, else `auto`. */
+  readonly device?: string
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: CompareProgress) => void
+}
+
+/**
+ * @throws {LocalformerError} `ERR_CONFIG` for a run whose configuration does not name its network,
+ *   batch size and spec, `ERR_OUT_OF_MEMORY` where end-to-end training does not fit, and what a
+ *   comparison throws.
+ */
+export async function measureTimelines(
+  directory: string,
+  options: MeasureTimelinesOptions = {},
+): Promise<void> {
+  const { config, spec, batchSize, classes } = await readRun(directory)
+  const { imageSize, ...network } = (config.model ?? {}) as SwinOptions
+  if (imageSize === undefined || batchSize === undefined || classes === undefined) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `${directory} does not say how large its images and batches are, or how many classes there are`,
+      { hint: 'A run says so from its first checkpoint on.' },
+    )
+  }
+  const { dtype } = parseRunSpec(spec)
+  const backprop = dtype === 'float32' ? 'backprop' : `backprop,dtype=${dtype}`
+  const device = options.device ?? (config.device as string | undefined)
+  const runs = spec === backprop ? [backprop] : [backprop, spec]
+  const { rows } = await compare({
+    runs,
+    data: syntheticDataset({
+      trainCount: batchSize,
+      testCount: 1,
+      imageSize,
+      classes,
+    }),
+    model: {
+      ...network,
+      imageSize,
+      ...(device === undefined ? {} : { device: device as 'cpu' }),
+    },
+    training: optimizerOptionsOf(resolveConfig(config as TrainingConfigInput)),
+    batchSize,
+    steps: 1,
+    timeline: true,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  })
+  const failed = rows.find(({ timeline }) => timeline === undefined)
+  if (failed) {
+    throw new LocalformerError(
+      'ERR_OUT_OF_MEMORY',
+      `${failed.spec} ran out of memory at batch size ${batchSize}, so it has no timeline`,
+    )
+  }
+  const timelines = rows.map(({ spec: measured, timeline }) => ({
+    spec: measured,
+    points: timeline,
+  }))
+  const document = { schema: 1, batchSize, timelines }
+  await writeFileAtomically(path.join(directory, TIMELINE_FILE), `${JSON.stringify(document)}\n`)
+}

@@ -1,0 +1,57 @@
+// What the fresh process of a measurement is asked and answers.
+import type { ImageBatch } from '../batch/batch.js'
+import type { RunSpec } from '../local/methods.js'
+import type { SwinOptions } from '../local/swin-transformer.js'
+import type { MemoryPoint } from '../local/trainer.js'
+import type { TrainerOptions } from '../local/trainer-of-spec.js'
+
+export interface MeasureRequest {
+  readonly spec: RunSpec
+  readonly model: SwinOptions
+  readonly batches: readonly ImageBatch[]
+  /** So many of the batches are not measured. */
+  readonly warmup: number
+  /** 0: none. */
+  readonly memoryLimitBytes: number
+  /** Record the last step's memory. */
+  readonly timeline: boolean
+  readonly training: TrainerOptions
+}
+
+export interface CompareModule {
+  readonly name: string
+  readonly units: readonly string[]
+  /** Segment, head and decoder together. */
+  readonly parameters: number
+  readonly reconstructs: boolean
+  readonly peakAllocatedBytes: number
+  /** Of the last step. */
+  readonly labelLoss: number
+  readonly reconstructionLoss: number
+}
+
+export interface Measurement {
+  readonly versions: {
+    readonly localformer: string
+    readonly libtorch: string
+    readonly node: string
+  }
+  readonly threads: number
+  readonly residentBytes: number
+  readonly peakAllocatedBytes: number
+  readonly peakReservedBytes: number
+  readonly peakRssBytes: number
+  readonly stepSeconds: readonly number[]
+  readonly perModule: readonly CompareModule[]
+  readonly timeline: readonly MemoryPoint[] | undefined
+}
+
+export type MeasureMessage =
+  | { readonly type: 'step'; readonly step: number }
+  | { readonly type: 'result'; readonly measurement: Measurement }
+  | {
+      readonly type: 'error'
+      readonly code: string
+      readonly message: string
+      readonly hint?: string
+    }

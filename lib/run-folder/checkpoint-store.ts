@@ -1,0 +1,344 @@
+// The checkpoints of a run: folders `last`, `previous`, `best`, `epoch-0010` of weights.safetensors,
+// state.safetensors and state.json. A folder is written whole under another name and renamed, `last`
+// becoming `previous` first, so that a process that is killed at any moment leaves a good one.
+import { createHash, randomBytes } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { LocalformerError } from '../base/errors.js'
+import { isThere } from '../base/files.js'
+import { folderError } from '../base/folder-error.js'
+import type { Tensors } from '../local/swin-transformer.js'
+import type { LogLengths } from '../loggers/run-logs.js'
+import type { TrainingProgress, TrainingState } from '../train/training-state.js'
+import { readCheckpoint, type WrittenFile, writeCheckpoint } from '../weights/checkpoint.js'
+import type { Surroundings } from './surroundings.js'
+
+export const WEIGHTS = 'weights.safetensors'
+const STATE = 'state.safetensors'
+const INDEX = 'state.json'
+const FILES = [WEIGHTS, STATE, INDEX] as const
+
+const SCHEMA = 1
+export const LAST = 'last'
+const PREVIOUS = 'previous'
+
+export interface SaveOptions {
+  /** Further names under which it is kept, `best` for one; the files are shared, not copied. */
+  readonly keep?: readonly string[]
+  /** Of weights.safetensors. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** Where the run's logs were. */
+  readonly logs?: LogLengths
+  /** What computed it. */
+  readonly surroundings?: Surroundings
+}
+
+/** A state as it was read, ready for `train(trainer, data, { state })`. */
+export interface LoadedState extends TrainingState {
+  /** Of the folder that it came from. */
+  readonly name: string
+  readonly logs: LogLengths | undefined
+  readonly surroundings: Surroundings | undefined
+  /** Why a newer one could not be used. */
+  readonly damage: LocalformerError | undefined
+}
+
+/** What state.json holds. */
+interface Index {
+  readonly schema: number
+  readonly progress: TrainingProgress
+  /** Of the random numbers, base64. */
+  readonly generator: string
+  readonly logs?: LogLengths
+  readonly surroundings?: Surroundings
+  readonly files: Readonly<Record<string, WrittenFile>>
+}
+
+export class CheckpointStore {
+  readonly directory: string
+  #isLastDamaged = false
+
+  /** @param directory Folder of the checkpoints; made by the first {@link save}. */
+  constructor(directory: string) {
+    this.directory = directory
+  }
+
+  /**
+   * Writes a state as `last`; the one before it becomes `previous`.
+   *
+   * weights.safetensors holds the averaged weights where an average is kept; the others are then in
+   * state.safetensors.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason; every checkpoint that was there is
+   *   untouched and nothing half written stays.
+   */
+  async save(state: TrainingState, options: SaveOptions = {}): Promise<void> {
+    const temporary = this.#path(`.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
+    try {
+      await mkdir(temporary, { recursive: true })
+      await writeFolder(temporary, state, options)
+      // Before `last`: a process that is killed in between does this epoch, and so these, again.
+      for (const name of options.keep ?? []) await this.#keep(temporary, name)
+      await this.#commit(temporary)
+    } catch (cause) {
+      await this.clean().catch(() => undefined)
+      throw folderError(this.#path(LAST), reasonOf(cause))
+    }
+  }
+
+  /**
+   * The newest state that is whole: `last`, else `previous`. Undefined where there is none.
+   *
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where what is there is damaged.
+   */
+  async load(): Promise<LoadedState | undefined> {
+    let damage: LocalformerError | undefined
+    for (const name of [LAST, PREVIOUS]) {
+      if (!(await isThere(this.#path(name)))) continue
+      try {
+        const state = await readFolder(this.#path(name))
+        this.#isLastDamaged = damage !== undefined
+        return { ...state, name, damage }
+      } catch (error) {
+        if (!(error instanceof LocalformerError)) throw error
+        damage ??= error
+      }
+    }
+    if (damage === undefined) return undefined
+    throw await this.#withOthers(damage)
+  }
+
+  /** Is there one that {@link load} looks at? The first save writes `best` before. */
+  async hasState(): Promise<boolean> {
+    return (await isThere(this.#path(LAST))) || isThere(this.#path(PREVIOUS))
+  }
+
+  /** Is there any? */
+  async isEmpty(): Promise<boolean> {
+    return (await this.#names()).length === 0
+  }
+
+  /** How far `last`, or else `previous`, is, without its tensors; undefined where it cannot be told. */
+  async progress(): Promise<TrainingProgress | undefined> {
+    for (const name of [LAST, PREVIOUS]) {
+      const index = await readIndex(this.#path(name)).catch(() => undefined)
+      if (index !== undefined) return index.progress
+    }
+    return undefined
+  }
+
+  /**
+   * Removes what a process that was killed left half written, and puts back what it had moved away
+   * for something new that never came.
+   */
+  async clean(): Promise<void> {
+    const names: string[] = await readdir(this.directory).catch(() => [])
+    for (const name of names.filter((name) => /^\..*\.(tmp|old)$/.test(name))) {
+      const replaced = /^\.(.*)\.old$/.exec(name)?.[1]
+      if (replaced !== undefined && !names.includes(replaced)) {
+        await rename(this.#path(name), this.#path(replaced))
+      }
+      await rm(this.#path(name), { recursive: true, force: true })
+    }
+  }
+
+  /** Removes all of them. */
+  async clear(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  #path(name: string): string {
+    return path.join(this.directory, name)
+  }
+
+  async #names(): Promise<string[]> {
+    const names: string[] = await readdir(this.directory).catch(() => [])
+    return names.filter((name) => !name.startsWith('.')).sort()
+  }
+
+  async #keep(temporary: string, name: string): Promise<void> {
+    const copy = this.#path(`.${name}.tmp`)
+    const old = this.#path(`.${name}.old`)
+    await rm(copy, { recursive: true, force: true })
+    await mkdir(copy)
+    for (const file of FILES) await share(path.join(temporary, file), path.join(copy, file))
+    await rm(old, { recursive: true, force: true })
+    await moveIfThere(this.#path(name), old)
+    await rename(copy, this.#path(name))
+    await rm(old, { recursive: true, force: true })
+  }
+
+  async #commit(temporary: string): Promise<void> {
+    const [last, previous, old] = [LAST, PREVIOUS, `.${PREVIOUS}.old`].map((name) =>
+      this.#path(name),
+    ) as [string, string, string]
+    await rm(old, { recursive: true, force: true })
+    if (this.#isLastDamaged) {
+      // The one before it is the good one, and stays until the new one stands.
+      await rm(last, { recursive: true, force: true })
+    } else {
+      const isReplaced = await isThere(last)
+      if (isReplaced) await moveIfThere(previous, old)
+      await moveIfThere(last, previous)
+    }
+    await rename(temporary, last)
+    await syncFolder(this.directory)
+    this.#isLastDamaged = false
+    await rm(old, { recursive: true, force: true })
+  }
+
+  async #withOthers(damage: LocalformerError): Promise<LocalformerError> {
+    const others: string[] = []
+    for (const name of await this.#names()) {
+      const isWhole = await readFolder(this.#path(name)).then(
+        () => true,
+        () => false,
+      )
+      if (isWhole) others.push(name)
+    }
+    const hint =
+      others.length === 0
+        ? 'No other is whole; begin the run anew with --overwrite.'
+        : `Whole ones are ${others.join(', ')}: rename one to ${LAST}, and the run goes on from it.`
+    return new LocalformerError('ERR_CHECKPOINT', damage.message, { cause: damage, hint })
+  }
+}
+
+async function writeFolder(folder: string, state: TrainingState, options: SaveOptions) {
+  const { progress, weights, tensors, generator } = state
+  const averages = withPrefix(tensors, 'average.')
+  const isAveraged = Object.keys(averages).length > 0
+  const written = {
+    [WEIGHTS]: await writeCheckpoint(path.join(folder, WEIGHTS), {
+      tensors: isAveraged ? averages : weights,
+      metadata: options.metadata ?? {},
+    }),
+    [STATE]: await writeCheckpoint(path.join(folder, STATE), {
+      tensors: {
+        ...(isAveraged ? prefixed(weights, 'weights.') : {}),
+        ...prefixed(withPrefix(tensors, 'optimizer.'), 'optimizer.'),
+      },
+      metadata: {},
+    }),
+  }
+  const index: Index = {
+    ...{ schema: SCHEMA, progress, generator: Buffer.from(generator).toString('base64') },
+    ...(options.logs === undefined ? {} : { logs: options.logs }),
+    ...(options.surroundings === undefined ? {} : { surroundings: options.surroundings }),
+    files: written,
+  }
+  const file = await open(path.join(folder, INDEX), 'wx')
+  try {
+    await file.writeFile(`${JSON.stringify(index, null, 2)}\n`)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await syncFolder(folder)
+}
+
+async function readFolder(folder: string) {
+  const index = await readIndex(folder)
+  const { progress, logs, surroundings } = index
+  for (const name of [WEIGHTS, STATE]) await checkFile(folder, name, index.files[name])
+  const kept = (await readCheckpoint(path.join(folder, WEIGHTS))).tensors
+  const state = (await readCheckpoint(path.join(folder, STATE))).tensors
+  const weights = withPrefix(state, 'weights.')
+  const isAveraged = Object.keys(weights).length > 0
+  return {
+    ...{ progress, logs, surroundings, weights: isAveraged ? weights : kept },
+    tensors: {
+      ...prefixed(withPrefix(state, 'optimizer.'), 'optimizer.'),
+      ...(isAveraged ? prefixed(kept, 'average.') : {}),
+    },
+    generator: new Uint8Array(Buffer.from(index.generator, 'base64')),
+  }
+}
+
+async function readIndex(folder: string): Promise<Index> {
+  const file = path.join(folder, INDEX)
+  let index: Partial<Index> | null
+  try {
+    index = JSON.parse(await readFile(file, 'utf8'))
+  } catch (cause) {
+    throw damaged(`${file} cannot be read: ${(cause as Error).message}`, cause)
+  }
+  const { schema, progress, generator, files } = index ?? {}
+  if (schema !== SCHEMA) {
+    throw damaged(`${file} has schema ${schema}; this version reads ${SCHEMA}`)
+  }
+  const isWhole =
+    typeof generator === 'string' &&
+    isObject(files) &&
+    isObject(progress) &&
+    ['identity', 'frozen'].every((name) => name in progress)
+  if (!isWhole) throw damaged(`${file} lacks a part of a run's state`)
+  return index as Index
+}
+
+async function checkFile(folder: string, name: string, want: WrittenFile | undefined) {
+  const file = path.join(folder, name)
+  const bytes = await stat(file).then(
+    ({ size }) => size,
+    () => undefined,
+  )
+  if (bytes === undefined) throw damaged(`${file} is missing`)
+  if (bytes !== want?.bytes) {
+    throw damaged(`${file} has ${bytes} bytes, not the ${want?.bytes} that were written`)
+  }
+  const hash = createHash('sha256')
+  try {
+    for await (const piece of createReadStream(file, { highWaterMark: 2 ** 20 })) hash.update(piece)
+  } catch (cause) {
+    throw damaged(`${file} cannot be read: ${(cause as Error).message}`, cause)
+  }
+  if (hash.digest('hex') !== want.sha256) {
+    throw damaged(`${file} is not what was written: its SHA-256 is another`)
+  }
+}
+
+function damaged(message: string, cause?: unknown): LocalformerError {
+  return new LocalformerError('ERR_CHECKPOINT', message, { cause })
+}
+
+/** A second name for a file; a copy where the file system has no such thing. */
+export async function share(from: string, to: string): Promise<void> {
+  await link(from, to).catch(() => copyFile(from, to, constants.COPYFILE_EXCL))
+}
+
+async function moveIfThere(from: string, to: string): Promise<void> {
+  await rename(from, to).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+}
+
+/** Names and renames of a folder are on disk when it returns. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, constants.O_RDONLY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** What the file system said, rather than the error that an inner writer made of it. */
+function reasonOf(error: unknown): unknown {
+  return error instanceof LocalformerError && error.cause !== undefined ? error.cause : error
+}
+
+/** Those whose name begins with a prefix, without it. */
+function withPrefix(tensors: Tensors, prefix: string): Tensors {
+  const entries = Object.entries(tensors).filter(([name]) => name.startsWith(prefix))
+  return Object.fromEntries(entries.map(([name, tensor]) => [name.slice(prefix.length), tensor]))
+}
+
+function prefixed(tensors: Tensors, prefix: string): Tensors {
+  const entries = Object.entries(tensors)
+  return Object.fromEntries(entries.map(([name, tensor]) => [`${prefix}${name}`, tensor]))
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}

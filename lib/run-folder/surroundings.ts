@@ -1,0 +1,27 @@
+// What computes a run, beside what was asked for: versions, device and threads decide how sums are
+// rounded, so that a run goes on bit for bit only where they are the same.
+
+import { packageVersion } from '../base/version.js'
+import type { Trainer } from '../local/trainer.js'
+import { loadTorch } from '../native/load.js'
+
+export type Surroundings = Readonly<Record<string, string>>
+
+export function surroundingsOf(trainer: Trainer): Surroundings {
+  const torch = loadTorch()
+  const { libtorch, cpuCapability } = torch.versions()
+  return {
+    localformer: packageVersion(),
+    ...{ libtorch, cpuCapability },
+    node: process.version,
+    device: trainer.model.device,
+    threads: String(torch.threads()),
+  }
+}
+
+/** What differs between two of them, for people; Node.js computes nothing. */
+export function differencesOf(now: Surroundings, then: Surroundings): string[] {
+  return Object.keys(now)
+    .filter((name) => name !== 'node' && now[name] !== then[name])
+    .map((name) => `${name} was ${then[name]} and is ${now[name]}`)
+}

@@ -1,0 +1,130 @@
+// Where a training run stands, as values that can be stored: how far it is, and every tensor that
+// the next step depends on. Whoever puts it back goes on bit for bit.
+import { LocalformerError } from '../base/errors.js'
+import type { Evaluation } from '../evaluate/evaluate.js'
+import type { SwinConfig, Tensors } from '../local/swin-transformer.js'
+import { partsOf, type Trainer, type TrainerState } from '../local/trainer.js'
+
+/** Sums over the steps of an epoch so far, by module. */
+export interface EpochSums {
+  readonly count: number
+  readonly sums: readonly {
+    readonly labelLoss: number
+    readonly reconstructionLoss: number
+    readonly accuracy: number
+  }[]
+}
+
+/** The sums as means. */
+export function meansOf({ count, sums }: EpochSums = { count: 0, sums: [] }): EpochSums['sums'] {
+  return sums.map(({ labelLoss, reconstructionLoss, accuracy }) => ({
+    labelLoss: labelLoss / count,
+    reconstructionLoss: reconstructionLoss / count,
+    accuracy: accuracy / count,
+  }))
+}
+
+/** Everything that decides the numbers of a run. */
+export interface RunIdentity {
+  readonly model: SwinConfig
+  readonly trainer: object
+  readonly training: object
+  readonly data: object
+}
+
+/** How far a run is: plain values, fit for JSON. */
+export interface TrainingProgress {
+  /** Steps that are done, over all modules of a sequential run. */
+  readonly step: number
+  /** From 1; 0 before the first one. */
+  readonly epoch: number
+  /** Steps that are done in this epoch. */
+  readonly stepInEpoch: number
+  /** What comes next in the epoch: its beginning, its steps or its evaluation. */
+  readonly stage: 'begin' | 'steps' | 'evaluation'
+  /** Place in the list of modules that a sequential run trains one after the other, from 0. */
+  readonly phase: number
+  readonly epochSums: EpochSums
+  readonly evaluation: Evaluation | null
+  /** Highest accuracy of the classifier on the test images so far. */
+  readonly best: { readonly accuracy: number; readonly epoch: number } | null
+  readonly seconds: number
+  readonly peakAllocatedBytes: number
+  /** Which modules only pass features on by now, from the first. */
+  readonly frozen: readonly boolean[]
+  readonly identity: RunIdentity
+}
+
+/** A run between two steps: see {@link captureState}. */
+export interface TrainingState extends TrainerState {
+  readonly progress: TrainingProgress
+  /** Of the network and of the auxiliary parts, not averaged. */
+  readonly weights: Tensors
+}
+
+/**
+ * Copies what a run needs to go on, when `train` gave a `checkpoint` event and before it is asked
+ * for the next one.
+ *
+ * ```ts
+ * for await (const event of train(trainer, data, { epochs: 10, state: await store.load() })) {
+ *   if (event.type === 'checkpoint') await store.save(await captureState(trainer, event.progress))
+ * }
+ * ```
+ */
+export async function captureState(
+  trainer: Trainer,
+  progress: TrainingProgress,
+): Promise<TrainingState> {
+  const network = await trainer.model.readParameters()
+  const weights = { ...network, ...(await trainer.readAuxiliary()) }
+  return { progress, weights, ...(await trainer.readState()) }
+}
+
+/** Puts the tensors and random numbers of a state into a trainer of the same making. */
+export async function restoreState(trainer: Trainer, state: TrainingState): Promise<void> {
+  const [network, auxiliary] = partsOf(state.weights)
+  await trainer.model.writeParameters(network)
+  await trainer.writeAuxiliary(auxiliary)
+  await trainer.writeState({ tensors: state.tensors, generator: state.generator })
+}
+
+/**
+ * A run goes on only as what it began.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` that names what differs, with both values.
+ */
+export function checkIdentity(now: RunIdentity, then: RunIdentity): void {
+  const [mine, theirs] = [leavesOf(now), leavesOf(then)]
+  const differing = [...new Set([...theirs.keys(), ...mine.keys()])].filter(
+    (name) => mine.get(name) !== theirs.get(name),
+  )
+  if (differing.length === 0) return
+  const told = differing
+    .slice(0, MOST_TOLD)
+    .map((name) => `${name} was ${theirs.get(name) ?? 'unset'} and is ${mine.get(name) ?? 'unset'}`)
+  const rest = differing.length - told.length
+  const more = rest > 0 ? `; and ${rest} more` : ''
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `The run differs from its checkpoint: ${told.join('; ')}${more}`,
+    {
+      hint: 'Go on with the options and the data set that it began with, or begin a new run.',
+      details: { differing },
+    },
+  )
+}
+
+const MOST_TOLD = 6
+
+/** `model.depths.0` -> `2`: every plain value by its path, as JSON. */
+function leavesOf(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null) {
+    return new Map(value === undefined ? [] : [[path, JSON.stringify(value)]])
+  }
+  const entries = Object.entries(value)
+  const inner = entries.flatMap(([key, item]) => [
+    ...leavesOf(item, path === '' ? key : `${path}.${key}`),
+  ])
+  return new Map(inner)
+}

@@ -1,0 +1,406 @@
+// Installing LibTorch from each kind of source, and what is left when it fails or is killed.
+
+import { spawnSync } from 'node:child_process'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { LocalformerError } from '../../../lib/base/errors.js'
+import {
+  type InstallOptions,
+  type InstallProgress,
+  installLibtorch,
+  listLibtorch,
+  removeLibtorch,
+} from '../../../lib/libtorch/install.js'
+import { locateLibtorch } from '../../../lib/libtorch/locate.js'
+import {
+  archiveFiles,
+  elf,
+  type FakeWheels,
+  makePip,
+  makeSandbox,
+  makeWheels,
+  type Sandbox,
+  shellPath,
+  torchFiles,
+  withEnvironment,
+  writeFiles,
+  zip,
+} from '../../helpers/fake-libtorch.js'
+
+const CLEAN = {
+  LOCALFORMER_LIBTORCH: undefined,
+  LIBTORCH: undefined,
+  LOCALFORMER_OFFLINE: undefined,
+}
+
+let sandbox: Sandbox
+let wheels: FakeWheels
+
+test.before.each(() => {
+  sandbox = makeSandbox()
+  wheels = makeWheels(path.join(sandbox.folder, 'wheels'))
+})
+
+test.after.each(() => sandbox.remove())
+
+function install(options: InstallOptions = {}) {
+  return installLibtorch({ cache: sandbox.cache, manifest: wheels.manifest, ...options })
+}
+
+async function fails(work: Promise<unknown>, code: string, ...parts: readonly RegExp[]) {
+  const error = await work.then(
+    () => assert.unreachable(`expected ${code}`),
+    (reason: unknown) => reason,
+  )
+  assert.instance(error, LocalformerError)
+  const { code: found, message, hint } = error as LocalformerError
+  assert.is(found, code, message)
+  for (const part of parts) assert.match(`${message}\n${hint}`, part)
+  assert.equal(sandbox.cached(), [], 'nothing is left in the cache')
+}
+
+/** The environment with a pip that serves the fake wheels. */
+function withPip<T>(work: () => Promise<T>, failing?: string): Promise<T> {
+  const bin = makePip(path.join(sandbox.folder, 'bin'), wheels.folder, failing)
+  const PATH = `${bin}:${shellPath(path.join(sandbox.folder, 'shell'))}`
+  return withEnvironment({ ...CLEAN, PATH }, work)
+}
+
+test('pip: downloads the pinned wheels, keeps what a CPU run needs, is found afterwards', async () => {
+  const steps: InstallProgress[] = []
+  await withPip(async () => {
+    const result = await install({ onProgress: (step) => steps.push(step) })
+    assert.is(result.flavor, 'cpu')
+    assert.is(result.version, '2.11.0+cu130')
+    assert.is(result.source, 'pip')
+    assert.is(result.verified, true)
+    assert.is(result.alreadyInstalled, false)
+    const { root } = result
+    assert.is(locateLibtorch({ cache: sandbox.cache }).root, root)
+    const has = (name: string) => existsSync(path.join(root, name))
+    assert.ok(has('lib/libtorch_cpu.so') && has('lib/libgomp.so.1') && has('version.py'))
+    assert.ok(has('include/torch/torch.h') && has('../nvidia/cu13/lib/libcudart.so.13'))
+    assert.not(has('lib/libtorch_cuda.so'))
+    assert.not(has('lib/libtorch_python.so') || has('__init__.py'))
+    assert.not(has('../nvidia/cu13/lib/libcudart_static.a'))
+  })
+  assert.equal(sandbox.cached(), ['2.11.0-cpu'])
+  const calls = readFileSync(path.join(sandbox.folder, 'bin/calls'), 'utf8')
+  assert.match(calls, 'download --quiet --no-input')
+  assert.match(calls, 'torch==2.11.0')
+  assert.match(calls, 'nvidia-cuda-runtime==13.0.96')
+  for (const phase of ['download', 'verify', 'extract'] as const) {
+    const last = steps.filter((step) => step.phase === phase).at(-1)
+    assert.ok(last && last.totalBytes > 0, phase)
+    assert.is(last?.doneBytes, last?.totalBytes, phase)
+  }
+})
+
+test('cuda: keeps the CUDA libraries and headers, not those for Python', async () => {
+  const { root } = await install({ from: wheels.torch, flavor: 'cuda' })
+  assert.ok(existsSync(path.join(root, 'lib/libtorch_cuda.so')))
+  assert.ok(existsSync(path.join(root, '../nvidia/cu13/include/cuda_runtime_api.h')))
+  assert.not(existsSync(path.join(root, 'lib/libtorch_python.so')))
+  const found = await withEnvironment(CLEAN, () => locateLibtorch({ cache: sandbox.cache }))
+  assert.is(found.flavor, 'cuda')
+})
+
+test('what is installed is not installed again, unless forced', async () => {
+  const first = await install({ from: wheels.torch })
+  assert.is((await install({ from: wheels.torch })).alreadyInstalled, true)
+  assert.is((await install()).alreadyInstalled, true)
+  writeFileSync(path.join(first.root, 'mark'), '')
+  assert.is((await install({ from: wheels.torch, force: true })).alreadyInstalled, false)
+  assert.not(existsSync(path.join(first.root, 'mark')))
+  assert.equal(sandbox.cached(), ['2.11.0-cpu'])
+})
+
+test('two installs at once: one works, the other waits and finds it there', async () => {
+  const notes: string[] = []
+  const one = () => install({ from: wheels.torch, onNote: (note) => notes.push(note) })
+  const results = await Promise.all([one(), one()])
+  const states = results.map(({ alreadyInstalled }) => alreadyInstalled)
+  assert.equal(states.sort(), [false, true])
+  assert.match(notes.join('\n'), /Waiting for another install \(process \d+\)/)
+})
+
+test('a lock of a process that has ended is taken over, one of another machine is not', async () => {
+  const folder = path.join(sandbox.cache, 'libtorch')
+  mkdirSync(folder, { recursive: true })
+  const lock = path.join(folder, '.lock')
+  symlinkSync(`${hostname()}:${process.pid}:1:1`, lock)
+  await install({ from: wheels.torch })
+  await removeLibtorch({ cache: sandbox.cache })
+  symlinkSync('another-machine:1:1:1', lock)
+  const error = await install({ from: wheels.torch }).catch((reason) => reason)
+  assert.is(error.code, 'ERR_BUSY')
+  assert.match(error.message, lock)
+})
+
+test('--from a wheel without its companion beside it: pip brings it, offline it is named', async () => {
+  const alone = path.join(sandbox.folder, 'alone.whl')
+  renameSync(wheels.torch, alone)
+  await withEnvironment({ ...CLEAN, LOCALFORMER_OFFLINE: '1' }, () =>
+    fails(install({ from: alone }), 'ERR_LIBTORCH_NOT_FOUND', /nvidia-cuda-runtime 13\.0\.96/),
+  )
+  await withPip(async () => {
+    const result = await install({ from: alone })
+    assert.is(result.verified, true)
+    assert.is(result.source, 'wheel')
+  })
+})
+
+test('--from a wheel built without CUDA needs nothing else', async () => {
+  const file = path.join(sandbox.folder, 'torch-cpu.whl')
+  writeFileSync(file, zip(torchFiles('2.11.0+cpu', null)))
+  const notes: string[] = []
+  const result = await install({ from: file, onNote: (note) => notes.push(note) })
+  assert.is(result.version, '2.11.0+cpu')
+  assert.is(result.verified, false)
+  assert.match(notes.join('\n'), /none of the pinned wheels/)
+  const asked = install({ from: file, flavor: 'cuda' })
+  const error = await asked.catch((reason) => reason)
+  assert.is(error.code, 'ERR_CONFIG')
+  assert.match(error.message, /has no libtorch_cuda\.so/)
+})
+
+test('--from an official zip, and from a file URL', async () => {
+  const file = path.join(sandbox.folder, 'libtorch.zip')
+  writeFileSync(file, zip(archiveFiles()))
+  const result = await install({ from: pathToFileURL(file).href })
+  assert.is(result.source, 'archive')
+  assert.ok(existsSync(path.join(result.root, 'lib/libgomp-1234abcd.so.1')))
+  assert.is(
+    (await withEnvironment(CLEAN, () => locateLibtorch({ cache: sandbox.cache }))).version,
+    '2.11.0+cpu',
+  )
+})
+
+test('--from a folder: site-packages, its torch, or an unpacked archive', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  writeFiles(site, torchFiles())
+  writeFiles(site, { 'nvidia/cu13/lib/libcudart.so.13': elf() })
+  const cuda = await install({ from: site })
+  assert.is(cuda.flavor, 'cuda')
+  const cpu = await install({ from: path.join(site, 'torch'), flavor: 'cpu' })
+  assert.not(existsSync(path.join(cpu.root, 'lib/libtorch_cuda.so')))
+  assert.ok(existsSync(path.join(cpu.root, '../nvidia/cu13/lib/libcudart.so.13')))
+  rmSync(site, { recursive: true })
+  assert.ok(existsSync(path.join(cpu.root, 'lib/libtorch_cpu.so')), 'it is a copy')
+})
+
+test('--from an http URL: known wheels are verified, a wrong answer is said', async () => {
+  const server = createServer((request, response) => {
+    const file = path.join(wheels.folder, path.basename(request.url ?? ''))
+    if (existsSync(file)) response.end(readFileSync(file))
+    else response.writeHead(404).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const base = `http://127.0.0.1:${port}`
+  try {
+    await withPip(async () => {
+      const missing = `${base}/none.whl`
+      await fails(install({ from: missing }), 'ERR_LIBTORCH_NOT_FOUND', /none\.whl/, /404/)
+      const result = await install({ from: `${base}/${path.basename(wheels.torch)}` })
+      assert.is(result.verified, true)
+      assert.equal(sandbox.cached(), ['2.11.0-cpu'])
+    })
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+  await removeLibtorch({ cache: sandbox.cache })
+  await withEnvironment(CLEAN, () =>
+    fails(install({ from: `${base}/torch.whl` }), 'ERR_LIBTORCH_NOT_FOUND', /ECONNREFUSED/),
+  )
+})
+
+test('offline: neither pip nor a URL is tried', async () => {
+  await withPip(async () => {
+    process.env.LOCALFORMER_OFFLINE = '1'
+    await fails(install(), 'ERR_LIBTORCH_NOT_FOUND', /LOCALFORMER_OFFLINE/, /--from PATH/)
+    const url = 'http://127.0.0.1:9/torch.whl'
+    await fails(install({ from: url }), 'ERR_LIBTORCH_NOT_FOUND', /LOCALFORMER_OFFLINE/)
+  })
+  assert.not(existsSync(path.join(sandbox.folder, 'bin/calls')))
+})
+
+test('no pip: says what to install; a pip that fails: its own words', async () => {
+  const PATH = shellPath(path.join(sandbox.folder, 'empty'))
+  await withEnvironment({ ...CLEAN, PATH }, () =>
+    fails(install(), 'ERR_LIBTORCH_NOT_FOUND', /python3 -m pip/, /Install Python with pip/),
+  )
+  await withPip(
+    () => fails(install(), 'ERR_LIBTORCH_NOT_FOUND', /torch 2\.11\.0/, /no such host/),
+    'no such host',
+  )
+})
+
+test('a damaged wheel is found out, given or downloaded', async () => {
+  appendFileSync(wheels.torch, 'x')
+  const told = [/sha256/, new RegExp(path.basename(wheels.torch))]
+  await fails(install({ from: wheels.torch }), 'ERR_CHECKSUM', ...told)
+  await withPip(() => fails(install(), 'ERR_CHECKSUM', ...told))
+})
+
+test('a damaged member of an unknown zip is found out', async () => {
+  const data = zip(archiveFiles())
+  const at = data.indexOf('libtorch/lib/libtorch_cpu.so') + 'libtorch/lib/libtorch_cpu.so'.length
+  data.fill(0xff, at, at + 4)
+  const file = path.join(sandbox.folder, 'damaged.zip')
+  writeFileSync(file, data)
+  await fails(install({ from: file }), 'ERR_CHECKSUM', /libtorch_cpu\.so .* is damaged/)
+})
+
+test('another version, another CUDA, another machine, no version', async () => {
+  const file = path.join(sandbox.folder, 'other.whl')
+  const from = (files: Parameters<typeof zip>[0], options: InstallOptions = {}) => {
+    writeFileSync(file, zip(files))
+    return install({ from: file, ...options })
+  }
+  const old = torchFiles('2.5.1+cpu', null)
+  await fails(from(old), 'ERR_LIBTORCH_VERSION', /other\.whl is LibTorch 2\.5\.1/, /2\.11\.0/)
+  await fails(from(torchFiles('2.11.0+cu128', '12.8')), 'ERR_LIBTORCH_VERSION', /CUDA 12\.8/)
+  await fails(from(archiveFiles('2.10.0+cpu')), 'ERR_LIBTORCH_VERSION', /2\.10\.0/)
+  const arm = { ...torchFiles('2.11.0+cpu', null), 'torch/lib/libtorch_cpu.so': elf(183) }
+  await fails(from(arm), 'ERR_LIBTORCH_NOT_FOUND', /libtorch_cpu\.so is not .* x86-64/)
+  const folder = path.join(sandbox.folder, 'unversioned')
+  writeFiles(folder, { 'lib/libtorch_cpu.so': elf() })
+  await fails(install({ from: folder }), 'ERR_LIBTORCH_VERSION', /cannot be told/)
+})
+
+test('what is no LibTorch is named', async () => {
+  const file = path.join(sandbox.folder, 'note.zip')
+  writeFileSync(file, 'not a zip')
+  await fails(install({ from: file }), 'ERR_CONFIG', /note\.zip/, /cannot be read as a zip/)
+  writeFileSync(file, zip({ 'a.txt': 'a' }))
+  await fails(install({ from: file }), 'ERR_CONFIG', /neither torch\/version\.py/)
+  await fails(install({ from: sandbox.folder }), 'ERR_CONFIG', /lib\/libtorch_cpu\.so/)
+  await fails(install({ from: '/nowhere/torch.whl' }), 'ERR_CONFIG', /\/nowhere\/torch\.whl/)
+  await fails(install({ from: 'ftp://host/torch.whl' }), 'ERR_CONFIG', /http, https or file/)
+  await fails(install({ from: '' }), 'ERR_CONFIG', /`from`/)
+  await fails(install({ flavor: 'rocm' as 'cpu' }), 'ERR_CONFIG', /cpu or cuda/)
+})
+
+test('a cache that cannot be written is named, and too little space before the download', async () => {
+  const cache = path.join(sandbox.folder, 'file')
+  writeFileSync(cache, '')
+  const hint = [new RegExp(cache), /LOCALFORMER_CACHE/]
+  await fails(install({ from: wheels.torch, cache }), 'ERR_CONFIG', ...hint)
+  await fails(install({ from: wheels.torch, cache: '/proc/none' }), 'ERR_CONFIG', /\/proc\/none/)
+  const installedBytes = { cpu: 2 ** 60, cuda: 2 ** 60 }
+  const manifest = { ...wheels.manifest, installedBytes }
+  await withPip(async () => {
+    const error = await install({ manifest }).catch((reason) => reason)
+    assert.is(error.code, 'ERR_CONFIG')
+    assert.match(error.message, /Not enough space/)
+    assert.is(error.freeBytes > 0, true)
+  })
+  assert.equal(sandbox.cached(), [])
+  assert.not(existsSync(path.join(sandbox.folder, 'bin/calls')))
+})
+
+test('aborting ends the install with the reason of the signal and leaves nothing', async () => {
+  for (const phase of ['verify', 'extract']) {
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const onProgress = (step: InstallProgress) => {
+      if (step.phase === phase) controller.abort(reason)
+    }
+    const { signal } = controller
+    const error = await install({ from: wheels.torch, signal, onProgress }).catch((e) => e)
+    assert.ok(error === reason || error.name === 'AbortError', String(error))
+    assert.equal(sandbox.cached(), [])
+  }
+})
+
+/** Runs an install in a process of its own, whose `onProgress` runs `body` with `step`. */
+function installInChild(body: string, before = '') {
+  const url = new URL('../../../lib/libtorch/install.js', import.meta.url).href
+  const options = { cache: sandbox.cache, manifest: wheels.manifest, from: wheels.torch }
+  const script = `
+    const { installLibtorch } = await import(${JSON.stringify(url)})
+    const onProgress = (step) => { ${body} }
+    try {
+      await installLibtorch({ ...${JSON.stringify(options)}, onProgress })
+    } catch (error) {
+      process.stdout.write(error.code + ' ' + error.message)
+    }`
+  const command = `${before} exec "$0" --input-type=module -e "$1"`
+  return spawnSync('/bin/sh', ['-c', command, process.execPath, script], { encoding: 'utf8' })
+}
+
+test('kill -9 in any phase leaves nothing that looks complete, and the next install cleans up', async () => {
+  const last = "step.phase === 'extract' && step.doneBytes === step.totalBytes"
+  for (const when of ["step.phase === 'verify'", "step.phase === 'extract'", last]) {
+    const child = installInChild(`if (${when}) process.kill(process.pid, 'SIGKILL')`)
+    assert.is(child.signal, 'SIGKILL', child.stderr)
+    assert.equal(listLibtorch({ cache: sandbox.cache }), [])
+    await withEnvironment(CLEAN, () =>
+      assert.throws(
+        () => locateLibtorch({ cache: sandbox.cache }),
+        (error: LocalformerError) => error.code === 'ERR_LIBTORCH_NOT_FOUND',
+      ),
+    )
+    assert.ok(sandbox.cached().some((name) => name.startsWith('.staging-')))
+    await install({ from: wheels.torch })
+    assert.equal(sandbox.cached(), ['2.11.0-cpu'])
+    await removeLibtorch({ cache: sandbox.cache })
+  }
+})
+
+test('a disk that fills up in mid-install is said and leaves nothing', () => {
+  // A limit on the size of files fails like a full disk (EFBIG), and needs no rights to set.
+  const torch = {
+    ...torchFiles(),
+    'torch/lib/libtorch_cpu.so': Buffer.concat([elf(), Buffer.alloc(8192)]),
+  }
+  wheels = makeWheels(wheels.folder, torch)
+  const child = installInChild('', 'ulimit -f 4;')
+  assert.match(child.stdout, /^ERR_CONFIG No space left for LibTorch in/, child.stderr)
+  assert.equal(sandbox.cached(), [])
+})
+
+test('list and remove', async () => {
+  const { cache } = sandbox
+  assert.equal(await removeLibtorch({ cache }), [])
+  await install({ from: wheels.torch })
+  await install({ from: wheels.torch, flavor: 'cuda' })
+  const flavors = () => listLibtorch({ cache }).map(({ flavor }) => flavor)
+  assert.equal(flavors(), ['cpu', 'cuda'])
+  const removed = await removeLibtorch({ cache, flavor: 'cpu' })
+  assert.equal(
+    removed.map(({ flavor }) => flavor),
+    ['cpu'],
+  )
+  assert.equal(flavors(), ['cuda'])
+  await removeLibtorch({ cache })
+  assert.equal(sandbox.cached(), [])
+})
+
+test('the source is never changed', async () => {
+  const before = readFileSync(wheels.torch)
+  const copy = path.join(sandbox.folder, path.basename(wheels.torch))
+  copyFileSync(wheels.torch, copy)
+  await install({ from: wheels.torch })
+  assert.equal(readFileSync(wheels.torch), before)
+})
+
+test.run()
