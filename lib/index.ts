@@ -96,7 +96,9 @@ export {
 } from './run-folder/checkpoint-store.js'
 export { type LoadedRun, loadRun } from './run-folder/run-folder.js'
 export type { Surroundings } from './run-folder/surroundings.js'
-export { type ModuleProgress, type TrainEvent, type TrainOptions, train } from './train/train.js'
+export type { ModuleProgress, TrainEvent } from './train/events.js'
+export type { TrainOptions } from './train/options.js'
+export { train } from './train/train.js'
 export {
   captureState,
   type EpochSums,

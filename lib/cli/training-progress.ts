@@ -1,9 +1,11 @@
 // Progress of a training run on standard error: one live line on a terminal, as much of it as fits
 // the width, redrawn when that changes; elsewhere (a log file, CI) a plain line every ten seconds;
 // nothing with --quiet.
+
 import { isContinuousIntegration, wantsColor } from '../base/environment.js'
 import { formatBytes, formatPercent } from '../base/format.js'
-import type { TrainEvent } from '../train/train.js'
+import type { TrainEvent } from '../train/events.js'
+
 import { type Part, partsThatFit } from './status-line.js'
 
 type StepEvent = TrainEvent & { readonly type: 'step' }

@@ -1,6 +1,7 @@
 // The one schema of a training run. The types, the flags of the command line, the files, the JSON
 // Schema and a run folder's config.json follow from it; what `train()`, the network and the
 // optimizers take is embedded from where they are, not repeated.
+
 import type { z } from 'zod'
 import { LocalformerError } from '../base/errors.js'
 import { integer, lazy, number, oneOf, zod } from '../base/validate.js'
@@ -14,7 +15,8 @@ import {
   SPEC_KEYS,
 } from '../local/methods.js'
 import { swinShape } from '../local/swin-transformer.js'
-import { trainShape } from '../train/train.js'
+import { trainShape } from '../train/options.js'
+
 import { PRESET_NAMES } from './preset-names.js'
 
 /** Where a run's defaults are not those of the library: small images, a usual recipe. */

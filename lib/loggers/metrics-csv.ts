@@ -1,6 +1,6 @@
 // metrics.csv: a line a step and one an evaluation, in columns that a run never changes; RFC 4180.
 // Events of training -> text. What a line does not tell is empty.
-import type { ModuleProgress, TrainEvent } from '../train/train.js'
+import type { ModuleProgress, TrainEvent } from '../train/events.js'
 
 type Row = Readonly<Record<string, number | null | undefined>>
 

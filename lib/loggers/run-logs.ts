@@ -1,9 +1,11 @@
 // What happened in a run, in the three forms that are read: events.jsonl, metrics.csv and
 // TensorBoard's event file. They grow with every event; a run that goes on from a checkpoint cuts
 // them back to where they were at it, so that no step stands in them twice.
+
 import { readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import type { TrainEvent } from '../train/train.js'
+import type { TrainEvent } from '../train/events.js'
+
 import { AppendFile } from './append-file.js'
 import { metricsHeader, metricsLine } from './metrics-csv.js'
 import { eventFileName, scalarsOf, scalarsRecord, versionRecord } from './tensorboard.js'

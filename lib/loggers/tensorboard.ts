@@ -1,7 +1,7 @@
 // TensorBoard's event file: records in TFRecord's frame (length, masked CRC-32C of it, data, masked
 // CRC-32C of that), each a protobuf `Event` (tensorflow/core/util/event.proto, framework/summary.proto)
 // written by hand, since of both formats only scalars are needed.
-import type { TrainEvent } from '../train/train.js'
+import type { TrainEvent } from '../train/events.js'
 
 export interface Scalar {
   /** The part before the slash groups the charts: `label_loss/module_1`. */

@@ -1,5 +1,6 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
+
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -13,7 +14,8 @@ import { type SwinConfig, SwinTransformer } from '../local/swin-transformer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { RunLogs } from '../loggers/run-logs.js'
-import type { TrainEvent } from '../train/train.js'
+import type { TrainEvent } from '../train/events.js'
+
 import { captureState } from '../train/training-state.js'
 import { readCheckpoint } from '../weights/checkpoint.js'
 import { CheckpointStore, LAST, type LoadedState, share, WEIGHTS } from './checkpoint-store.js'

@@ -1,5 +1,5 @@
 // Events of training, made up.
-import type { TrainEvent } from '../../lib/train/train.js'
+import type { TrainEvent } from '../../lib/train/events.js'
 
 export type StepEvent = TrainEvent & { type: 'step' }
 

@@ -1,4 +1,5 @@
 // `localformer train`: trains one run spec on a data set and keeps a run folder.
+
 import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { Argv } from 'yargs'
@@ -10,7 +11,8 @@ import { pinSplit } from '../../local/methods.js'
 import { ReportKeeper } from '../../report/keep-report.js'
 import { checkFree, RunFolder, readSummary } from '../../run-folder/run-folder.js'
 import { differencesOf, surroundingsOf } from '../../run-folder/surroundings.js'
-import { checkTraining, type TrainEvent, train } from '../../train/train.js'
+import type { TrainEvent } from '../../train/events.js'
+import { checkTraining, train } from '../../train/train.js'
 import { meansOf } from '../../train/training-state.js'
 import type { WeightsReport } from '../../weights/plan.js'
 import { type Command, type GlobalOptions, note, printJson, printLine, warn } from '../command.js'

@@ -1,5 +1,6 @@
 // Batches prepared ahead of their step: the same as without, memory told and given back, and no
 // failure or early end that leaves one behind.
+
 import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,8 +10,10 @@ import * as memory from '../../../lib/device/memory.js'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import { loadTorch } from '../../../lib/native/load.js'
+import { batchSeed } from '../../../lib/train/batches.js'
+import type { TrainOptions } from '../../../lib/train/options.js'
 import { learningRateAt } from '../../../lib/train/schedule.js'
-import { batchSeed, type TrainOptions, train } from '../../../lib/train/train.js'
+import { train } from '../../../lib/train/train.js'
 import { changed, rejects, same } from '../../helpers/expect.js'
 import { byteBatch, floatBatch, SLOW, TINY } from '../../helpers/tiny.js'
 

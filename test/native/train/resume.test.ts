@@ -1,5 +1,6 @@
 // A run that goes on from any of its checkpoints in a new trainer gives the rest of the run bit for
 // bit: losses, evaluations and weights, with everything that has a state of its own switched on.
+
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { defineDataset } from '../../../lib/datasets/dataset.js'
@@ -9,7 +10,9 @@ import type { LocalOptions } from '../../../lib/local/methods.js'
 import { SwinTransformer, type Tensors } from '../../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../../lib/local/trainer.js'
 import { loadTorch } from '../../../lib/native/load.js'
-import { type TrainEvent, type TrainOptions, train } from '../../../lib/train/train.js'
+import type { TrainEvent } from '../../../lib/train/events.js'
+import type { TrainOptions } from '../../../lib/train/options.js'
+import { train } from '../../../lib/train/train.js'
 import { captureState, type TrainingState } from '../../../lib/train/training-state.js'
 import { rejects, same } from '../../helpers/expect.js'
 import { TINY } from '../../helpers/tiny.js'

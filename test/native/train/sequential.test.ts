@@ -1,5 +1,6 @@
 // Modules that do not all learn alike: one after the other, frozen, with rates and optimizers of
 // their own.
+
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { syntheticDataset } from '../../../lib/datasets/synthetic.js'
@@ -8,7 +9,9 @@ import { LocalTrainer } from '../../../lib/local/local-trainer.js'
 import type { LocalOptions } from '../../../lib/local/methods.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import { loadTorch } from '../../../lib/native/load.js'
-import { type TrainEvent, type TrainOptions, train } from '../../../lib/train/train.js'
+import type { TrainEvent } from '../../../lib/train/events.js'
+import type { TrainOptions } from '../../../lib/train/options.js'
+import { train } from '../../../lib/train/train.js'
 import { atMost, changed, rejects, same } from '../../helpers/expect.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 

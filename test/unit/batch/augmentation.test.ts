@@ -1,4 +1,5 @@
 // Options of augmentation and mixed labels, as far as they are checked before the addon is asked.
+
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
@@ -15,7 +16,8 @@ import {
   unmixed,
 } from '../../../lib/batch/batch.js'
 import { defineDataset } from '../../../lib/datasets/dataset.js'
-import { resolveTrainOptions } from '../../../lib/train/train.js'
+import { resolveTrainOptions } from '../../../lib/train/options.js'
+
 import { rejects } from '../../helpers/expect.js'
 
 const INPUT = { imageSize: 4, classes: 3 }

@@ -1,4 +1,5 @@
 // The configuration of a training run: layers in, one whole configuration or every problem out.
+
 import { Ajv } from 'ajv'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +12,8 @@ import { resolveConfig, resolveLayers } from '../../../lib/config/resolve.js'
 import { changeRun } from '../../../lib/config/run-parts.js'
 import type { TrainingConfigInput } from '../../../lib/config/schema.js'
 import { configJsonSchema, configToYaml } from '../../../lib/config/text.js'
-import { resolveTrainOptions } from '../../../lib/train/train.js'
+import { resolveTrainOptions } from '../../../lib/train/options.js'
+
 import { rejects } from '../../helpers/expect.js'
 
 interface Told {

@@ -1,0 +1,172 @@
+// A training run under way: what is asked for, how far it is, and its state as a checkpoint has it.
+
+import { expected, LocalformerError } from '../base/errors.js'
+import { median } from '../base/median.js'
+import { augmentationOf } from '../batch/augmentation.js'
+import {
+  type BatchOptions,
+  batchCount,
+  type Dataset,
+  type ImageSplit,
+} from '../datasets/dataset.js'
+import { fingerprint } from '../datasets/fingerprint.js'
+import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.js'
+import { Trainer } from '../local/trainer.js'
+import type { TrainEvent } from './events.js'
+import { Means } from './means.js'
+import { augmentationIn, type ResolvedTrainOptions } from './options.js'
+import {
+  type RunIdentity,
+  restoreState,
+  type TrainingProgress,
+  type TrainingState,
+} from './training-state.js'
+/** A stretch of a run with its own rise and fall of the learning rate. */
+export interface Phase {
+  readonly activeModule: number | null
+  /** Highest learning rate of the modules that run, from the first; null only passes features on. */
+  readonly rates: readonly (number | null)[]
+}
+
+/** What is asked for, and how far it is. */
+export interface Course {
+  readonly trainer: Trainer
+  readonly data: Dataset
+  readonly options: ResolvedTrainOptions
+  readonly split: ImageSplit
+  readonly order: BatchOptions
+  readonly phases: readonly Phase[]
+  readonly stepsPerPhase: number
+  /** Which modules were frozen when it began; a script may freeze others on its way. */
+  readonly frozenAtFirst: readonly boolean[]
+  readonly startedAt: number
+  step: number
+  epoch: number
+  stepInEpoch: number
+  stage: TrainingProgress['stage']
+  phase: number
+  means: Means
+  /** Before `startedAt`. */
+  secondsBefore: number
+  peakAllocatedBytes: number
+  /** Images a second in each of the steps. */
+  readonly speeds: number[]
+  evaluation: Evaluation | null
+  best: TrainingProgress['best']
+  identity: RunIdentity | undefined
+}
+
+export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Course {
+  if (!(trainer instanceof Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
+  }
+  checkSplit(data?.train)
+  checkSplit(data?.test)
+  checkFits(trainer, data)
+  const split = firstImages(data.train, o.trainLimit ?? data.train.count)
+  const order = { batchSize: o.batchSize, seed: o.seed, shuffle: true, dropLast: true }
+  const perEpoch = batchCount(split, order)
+  if (perEpoch === 0) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `Expected at most ${split.count} for \`batchSize\` but received ${o.batchSize}`,
+      { hint: `The training split has ${split.count} images, and only full batches are used.` },
+    )
+  }
+  augmentationOf(augmentationIn(o), Math.min(split.height, split.width))
+  const stepsPerPhase = Math.min(o.maxSteps ?? Number.POSITIVE_INFINITY, perEpoch * o.epochs)
+  return {
+    ...{ trainer, data, options: o, split, order, stepsPerPhase },
+    ...{ phases: phasesOf(trainer, o), frozenAtFirst: frozenIn(trainer) },
+    ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
+    ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
+    speeds: [],
+    ...{ evaluation: null, best: null, identity: undefined },
+  }
+}
+
+/** Puts a run where `state` was taken. */
+export async function resumeCourse(course: Course, state: TrainingState): Promise<void> {
+  const { identity: _, epochSums, seconds, frozen, ...place } = state.progress
+  await restoreState(course.trainer, state)
+  for (const module of course.trainer.modules) {
+    if (frozen[module.index]) module.freeze()
+    else module.unfreeze()
+  }
+  Object.assign(course, place, { means: new Means(epochSums), secondsBefore: seconds })
+}
+
+export async function checkpointEvent(
+  course: Course,
+  reason: 'epoch' | 'steps' | 'interrupted',
+  isBest = false,
+): Promise<TrainEvent> {
+  const { step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes } = course
+  const progress: TrainingProgress = {
+    ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes },
+    epochSums: course.means.sums(),
+    seconds: secondsOf(course),
+    frozen: frozenIn(course.trainer),
+    identity: await identityOf(course),
+  }
+  return { type: 'checkpoint', epoch, step, reason, isBest, progress }
+}
+
+/** What decides the numbers; worked out once, since it reads every image. */
+export async function identityOf(course: Course): Promise<RunIdentity> {
+  const { trainer, data, split } = course
+  // What neither changes a weight nor which figures are given.
+  const { signal: _, state: __, checkpointSteps: ___, ...training } = course.options
+  course.identity ??= {
+    model: trainer.model.config,
+    trainer: {
+      ...{ method: trainer.method, ...trainer.recipe },
+      averageDecay: training.ema ?? trainer.averageDecay,
+      frozen: course.frozenAtFirst,
+    },
+    training,
+    data: {
+      ...{ name: data.name, classes: data.classes.length, mean: split.mean, std: split.std },
+      ...{ trainImages: split.count, trainSha256: await fingerprint(split) },
+      ...{ testImages: data.test.count, testSha256: await fingerprint(data.test) },
+    },
+  }
+  return course.identity
+}
+
+function frozenIn({ modules }: Trainer): readonly boolean[] {
+  return modules.map((module) => module.frozen)
+}
+
+export function secondsOf({ startedAt, secondsBefore }: Course): number {
+  return secondsBefore + (performance.now() - startedAt) / 1000
+}
+
+export function medianSpeed({ speeds }: Course): number | null {
+  return speeds.length === 0 ? null : median(speeds)
+}
+
+function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrainOptions): Phase[] {
+  const rates = typeof learningRate === 'number' ? modules.map(() => learningRate) : learningRate
+  if (rates.length !== modules.length) {
+    const what = `a number, or a list of ${modules.length}, one a module,`
+    throw new LocalformerError('ERR_CONFIG', expected(what, 'learningRate', rates))
+  }
+  if (schedule === 'together') return [{ activeModule: null, rates }]
+  return modules
+    .filter((module) => !module.frozen)
+    .map(({ index }) => ({
+      activeModule: index,
+      rates: rates.slice(0, index + 1).map((rate, k) => (k === index ? rate : null)),
+    }))
+}
+
+function checkFits(trainer: Trainer, data: Dataset): void {
+  const { classes } = trainer.model.config
+  if (data.classes.length <= classes) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `Data set ${data.name} has ${data.classes.length} classes, the model ${classes}`,
+    { hint: `Create the model with classes: ${data.classes.length}.` },
+  )
+}
