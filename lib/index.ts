@@ -84,7 +84,8 @@ export type {
   TrainerState,
   TrainStep,
 } from './local/trainer.js'
-export type { LogLengths } from './loggers/run-logs.js'
+export type { LogEntry, LoggedRun, Logger } from './loggers/logger.js'
+export type { LogPlaces } from './loggers/loggers.js'
 export { type MeasureTimelinesOptions, measureTimelines } from './measure/measure-timelines.js'
 export type { Features } from './native/features.js'
 export { type LoadOptions, load } from './native/load.js'
@@ -94,8 +95,19 @@ export {
   type LoadedState,
   type SaveOptions,
 } from './run-folder/checkpoint-store.js'
-export { type LoadedRun, loadRun } from './run-folder/run-folder.js'
+export { type LoadedRun, loadRun } from './run-folder/load-run.js'
 export type { Surroundings } from './run-folder/surroundings.js'
+export { type CreateRunOptions, createRun, type RunSubjectParts } from './runs/create-run.js'
+export {
+  type EvaluateRunOptions,
+  evaluateRun,
+  type RunEvaluation,
+} from './runs/evaluate-run.js'
+export type { Recorded, SaveRunOptions } from './runs/own-loop.js'
+export { type ResumeRunOptions, resumeRun } from './runs/resume-run.js'
+export type { Run } from './runs/run.js'
+export type { ResumeChanges } from './runs/run-config.js'
+export { type RunSummary, readRunSummary } from './runs/run-summary.js'
 export type { ModuleProgress, TrainEvent } from './train/events.js'
 export type { TrainOptions } from './train/options.js'
 export { train } from './train/train.js'

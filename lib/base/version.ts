@@ -3,9 +3,14 @@ import { readFileSync } from 'node:fs'
 
 /** Version of this package, e.g. `0.1.0`. */
 export function packageVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  if (ownVersion === undefined) {
+    const file = new URL('../../../package.json', import.meta.url)
+    ownVersion = (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  }
+  return ownVersion
 }
+
+let ownVersion: string | undefined
 
 /** Whether a dotted version comes before another one. */
 export function isOlder(version: string, than: string): boolean {

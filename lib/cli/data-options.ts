@@ -1,5 +1,7 @@
 // The options that name a data set, shared by every command that reads one, and what they open.
+
 import type { Options } from 'yargs'
+import { openDataModule } from '../datasets/data-module.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { FetchProgress } from '../datasets/fetch.js'
 import { DATASETS, openDataset } from '../datasets/open.js'
@@ -25,6 +27,15 @@ export const dataOptions = {
   },
 } as const satisfies Readonly<Record<string, Options>>
 
+export const dataModuleOption = {
+  'data-module': {
+    type: 'string',
+    requiresArg: true,
+    describe: 'JavaScript module whose default export is the data set; it is run',
+    group,
+  },
+} as const satisfies Readonly<Record<string, Options>>
+
 /** What a handler finds of {@link dataOptions}. */
 export interface DataArguments {
   dataset: string
@@ -36,9 +47,14 @@ export interface DataArguments {
  * network's input, where the command knows it.
  */
 export async function openDataOf(
-  argv: DataArguments & GlobalOptions & { readonly imageSize?: number | undefined },
+  argv: DataArguments &
+    GlobalOptions & {
+      readonly imageSize?: number | undefined
+      readonly dataModule?: string | undefined
+    },
 ): Promise<Dataset> {
-  const { dataset, dataDir, imageSize } = argv
+  const { dataset, dataDir, imageSize, dataModule } = argv
+  if (dataModule !== undefined) return openDataModule(dataModule)
   const progress = commandProgress(argv)
   try {
     return await openDataset(dataset, {

@@ -2,13 +2,28 @@
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../base/errors.js'
-import { type ConfigFile, readConfigFile } from '../config/file.js'
-import { resolveLayers } from '../config/resolve.js'
 import type { TrainingConfig } from '../config/schema.js'
+import { type ResumeChanges, readRunConfig } from '../runs/run-config.js'
 import { type ConfigArguments, configFlags, configOver, valueAt } from './config-flags.js'
 
-/** Decide no number, or only its last digits, which is told: they may be given anew. */
-const FREE = ['device', 'threads', 'checkpoint-every', 'checkpoint-steps']
+/** Decide no number, or only its last digits, which is told, or only how long it goes on. */
+const FREE: Readonly<Record<string, keyof ResumeChanges>> = {
+  device: 'device',
+  threads: 'threads',
+  'checkpoint-every': 'checkpointEvery',
+  'checkpoint-steps': 'checkpointSteps',
+  epochs: 'epochs',
+  'max-steps': 'maxSteps',
+  patience: 'patience',
+}
+
+export interface Resumed {
+  readonly config: TrainingConfig
+  /** What was given and may differ. */
+  readonly changes: ResumeChanges
+  /** Is it to be longer, or more patient, than it was? */
+  readonly isLonger: boolean
+}
 
 /**
  * The configuration of the run in `folder`, with what was given now and is free to differ.
@@ -16,19 +31,27 @@ const FREE = ['device', 'threads', 'checkpoint-every', 'checkpoint-steps']
  * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run; `ERR_CONFIG` that names
  *   each option that was given and is another one in the run.
  */
-export async function resumedConfig(
-  argv: ConfigArguments,
-  folder: string,
-): Promise<TrainingConfig> {
-  const file = await readRun(folder)
-  const before = resolveLayers([file.config], file.placeOf)
-  const now = configOver(file, argv)
-  const told = [...configFlags()].flatMap(([name, { path: at }]) => {
+export async function resumed(argv: ConfigArguments, folder: string): Promise<Resumed> {
+  const before = await readRunConfig(folder)
+  const now = configOver({ config: before as object, placeOf: () => undefined }, argv)
+  const told: string[] = []
+  const changes: Record<string, unknown> = {}
+  let isLonger = false
+  for (const [name, { path: at }] of [
+    ...configFlags(),
+    ['device', { path: ['device'] }] as const,
+  ]) {
     const [was, is] = [before, now].map((config) => located(name, valueAt(config, at)))
-    if (FREE.includes(name) || isDeepStrictEqual(was, is)) return []
-    return [`--${name} was ${JSON.stringify(was)} and is ${JSON.stringify(is)}`]
-  })
-  if (told.length === 0) return now
+    if (isDeepStrictEqual(was, is)) continue
+    const free = FREE[name]
+    if (free === undefined) {
+      told.push(`--${name} was ${JSON.stringify(was)} and is ${JSON.stringify(is)}`)
+      continue
+    }
+    changes[free] = is
+    if (['epochs', 'maxSteps', 'patience'].includes(free)) isLonger = true
+  }
+  if (told.length === 0) return { config: now, changes: changes as ResumeChanges, isLonger }
   throw new LocalformerError(
     'ERR_CONFIG',
     `The run of ${folder} was begun otherwise: ${told.join('; ')}`,
@@ -40,16 +63,4 @@ export async function resumedConfig(
 function located(name: string, value: unknown): unknown {
   const isPlace = name === 'data-dir' || name === 'init'
   return isPlace && typeof value === 'string' ? path.resolve(value) : value
-}
-
-async function readRun(folder: string): Promise<ConfigFile> {
-  try {
-    return await readConfigFile(path.join(folder, 'config.json'))
-  } catch (cause) {
-    if (!(cause instanceof LocalformerError)) throw cause
-    throw new LocalformerError('ERR_CHECKPOINT', `${folder} holds no run: ${cause.message}`, {
-      cause,
-      hint: 'Name the folder of a run, e.g. runs/paper-4-20260101-120000.',
-    })
-  }
 }

@@ -4,9 +4,10 @@ import path from 'node:path'
 import type { Options } from 'yargs'
 import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
+import { BEST, CHECKPOINTS_FOLDER, CONFIG_FILE, LAST, WEIGHTS_FILE } from '../base/run-files.js'
 import { readConfigFile } from '../config/file.js'
 
-const CHECKPOINTS = ['last', 'best'] as const
+const CHECKPOINTS = [LAST, BEST] as const
 
 export const weightsOption = {
   weights: {
@@ -28,7 +29,7 @@ export interface WeightsArguments {
  */
 export async function placeOfWeights(run: string, { weights }: WeightsArguments): Promise<string> {
   if (weights === undefined) return run
-  const file = path.join(run, 'checkpoints', weights, 'weights.safetensors')
+  const file = path.join(run, CHECKPOINTS_FOLDER, weights, WEIGHTS_FILE)
   await stat(file).catch((cause: Error) => {
     throw new LocalformerError('ERR_CHECKPOINT', `The run ${run} has no checkpoint ${weights}`, {
       hint: `Looked for ${file}. Leave out --weights for the latest weights.`,
@@ -40,7 +41,7 @@ export async function placeOfWeights(run: string, { weights }: WeightsArguments)
 
 /** Where the images of a run were, as its folder keeps it; undefined where it says nothing. */
 export async function dataDirOf(run: string): Promise<string | undefined> {
-  const file = path.join(run, 'config.json')
+  const file = path.join(run, CONFIG_FILE)
   if (!(await isThere(file))) return undefined
   return (await readConfigFile(file)).config.dataset?.dataDir
 }

@@ -5,7 +5,7 @@
 import type { z } from 'zod'
 import { LocalformerError } from '../base/errors.js'
 import { integer, lazy, number, oneOf, zod } from '../base/validate.js'
-import { DATASETS } from '../datasets/open.js'
+import { DATASETS, OWN_DATASET } from '../datasets/open.js'
 import {
   METHODS,
   optimizationShape,
@@ -65,7 +65,7 @@ function moduleShape() {
 
 function datasetShape() {
   const { trainLimit, testLimit } = trainShape()
-  const [first = '', ...others] = DATASETS.map(({ name }) => name)
+  const [first = '', ...others] = [...DATASETS.map(({ name }) => name), OWN_DATASET]
   return {
     name: oneOf([first, ...others])
       .default('cifar10')

@@ -12,6 +12,39 @@ import { synthetic } from './synthetic.js'
 
 export type { DatasetEntry, OpenOptions } from './entry.js'
 
+/** What a configuration calls the images of a script. */
+export const OWN_DATASET = 'own'
+
+const own: DatasetEntry = {
+  name: OWN_DATASET,
+  description: 'images of a script or of --data-module; cannot be opened by its name',
+  recipe: null,
+  needsDataDir: false,
+  open() {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      'The images are those of a script, not of a data set',
+      {
+        hint:
+          'In a script give them as `data`; on the command line name the module that exports them: ' +
+          '--data-module data.mjs.',
+      },
+    )
+  },
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` that lists the names there are. */
+export function findDataset(name: string): DatasetEntry {
+  const entry = [...DATASETS, own].find((candidate) => candidate.name === name)
+  if (entry) return entry
+  const names = DATASETS.map((candidate) => candidate.name).join(', ')
+  throw new LocalformerError('ERR_CONFIG', expected(`one of ${names}`, 'dataset', name), {
+    hint:
+      'Images of your own: photos in folders with `image-folder`, arrays in memory with ' +
+      '`defineDataset`, which the command line takes from a module with --data-module.',
+  })
+}
+
 export const DATASETS: readonly DatasetEntry[] = [
   cifar10,
   cifar100,
@@ -33,17 +66,19 @@ export async function openDataset(name: string, options: OpenOptions = {}): Prom
   checkKeys(options, 'options', OPEN_KEYS)
   const dataset = await findDataset(name).open(options)
   options.signal?.throwIfAborted()
+  sources.set(dataset, { name, dataDir: options.dataDir })
   return dataset
 }
 
-/** @throws {LocalformerError} `ERR_CONFIG` that lists the names there are. */
-export function findDataset(name: string): DatasetEntry {
-  const entry = DATASETS.find((candidate) => candidate.name === name)
-  if (entry) return entry
-  const names = DATASETS.map((candidate) => candidate.name).join(', ')
-  throw new LocalformerError('ERR_CONFIG', expected(`one of ${names}`, 'dataset', name), {
-    hint:
-      'Images of your own: photos in folders with `image-folder`, arrays in memory with ' +
-      '`defineDataset`.',
-  })
+/** How a data set was opened. */
+export interface DatasetSource {
+  readonly name: string
+  readonly dataDir: string | undefined
+}
+
+const sources = new WeakMap<Dataset, DatasetSource>()
+
+/** @internal How a data set was opened; undefined for one that a script made. */
+export function sourceOf(dataset: Dataset): DatasetSource | undefined {
+  return sources.get(dataset)
 }

@@ -1,6 +1,8 @@
 // The end-to-end baseline over the same units.
+
 import { type OptimizationOptions, resolveBackpropOptions, resolveLocalOptions } from './methods.js'
 import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { specTextOf } from './spec-text.js'
 import { resolveSplit } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
 import { Trainer } from './trainer.js'
@@ -20,6 +22,7 @@ export class BackpropTrainer extends Trainer {
     const modules = optionsOfModules(resolveLocalOptions({ ...o, method: 'greedy', modules: 1 }))
     const ends = resolveSplit('stages', 1, model.config.depths)
     const recipe = { ends, seed: o.seed, modules }
-    return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe)
+    const spec = specTextOf('backprop', o)
+    return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe, spec)
   }
 }

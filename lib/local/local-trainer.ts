@@ -1,8 +1,10 @@
 // Local learning: a network cut into modules that learn from their own losses.
+
 import { expected, LocalformerError } from '../base/errors.js'
 import { balance } from './balance.js'
 import { type LocalOptions, type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
 import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { specTextOf } from './spec-text.js'
 import { modulesOf, resolveSplit } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
 import { Trainer } from './trainer.js'
@@ -39,7 +41,8 @@ export class LocalTrainer extends Trainer {
     )
     checkPerModule(o)
     const recipe = { ends, seed: o.seed, modules: optionsOfModules(o) }
-    return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe)
+    const spec = specTextOf(o.method, o)
+    return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe, spec)
   }
 }
 

@@ -24,7 +24,7 @@ import { Features } from '../native/features.js'
 import { Handle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { checkTensors } from '../native/tensors.js'
-import type { Method } from './methods.js'
+import { type Method, parseRunSpec, pinSplit } from './methods.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
 import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
@@ -96,6 +96,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   readonly modules: readonly ModuleTrainer[]
   /** @internal Everything that it was made with. */
   readonly recipe: NativeTrainerOptions
+  /** Run spec that makes such modules, its cuts written out: `paper:4,decoder=conv`. */
+  readonly spec: string
   #averageDecay: number | undefined
 
   protected constructor(
@@ -103,6 +105,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     model: SwinTransformer,
     method: Method,
     recipe: NativeTrainerOptions,
+    spec: string,
   ) {
     super('trainer', native)
     this.model = model
@@ -112,6 +115,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       (info, index) =>
         new ModuleTrainer(this, index, info, recipe.modules[index] as NativeModuleOptions),
     )
+    this.spec = pinSplit(parseRunSpec(spec), this.cuts)
     model.adopt(this)
   }
 
@@ -285,6 +289,11 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       throw new LocalformerError('ERR_CHECKPOINT', message)
     }
     return this.exclusive((trainer) => trainer.writeState(state))
+  }
+
+  /** Of the cross-entropy of every module. */
+  get labelSmoothing(): number {
+    return this.recipe.modules[0]?.labelSmoothing ?? 0
   }
 
   /** Names of the units behind which the network is cut. */

@@ -9,7 +9,20 @@ import {
   openSync,
   writeSync,
 } from 'node:fs'
+import path from 'node:path'
 import { folderError } from '../base/folder-error.js'
+
+/** Where a file stood at a checkpoint. */
+export interface FilePlace {
+  readonly file: string
+  readonly bytes: number
+}
+
+/** Bytes that a file had there; 0 where nothing says so. */
+export function keptLength(place: unknown): number {
+  const { bytes } = (place ?? {}) as Partial<FilePlace>
+  return typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? bytes : 0
+}
 
 export class AppendFile {
   readonly file: string
@@ -50,13 +63,14 @@ export class AppendFile {
     this.#length += bytes.length
   }
 
-  /** Returns when what was appended is on disk. */
-  sync(): void {
+  /** Returns when what was appended is on disk, with where the file stands then. */
+  sync(): FilePlace {
     try {
       fsyncSync(this.#descriptor)
     } catch (cause) {
       throw folderError(this.file, cause)
     }
+    return { file: path.basename(this.file), bytes: this.#length }
   }
 
   close(): void {

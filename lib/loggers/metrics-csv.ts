@@ -1,6 +1,6 @@
 // metrics.csv: a line a step and one an evaluation, in columns that a run never changes; RFC 4180.
 // Events of training -> text. What a line does not tell is empty.
-import type { ModuleProgress, TrainEvent } from '../train/events.js'
+import type { ModuleProgress, RunEvent } from '../train/events.js'
 
 type Row = Readonly<Record<string, number | null | undefined>>
 
@@ -38,7 +38,7 @@ export function metricsHeader(modules: number): string {
 }
 
 /** The line of an event; empty for one that has none. `step`: how many are done. */
-export function metricsLine(event: TrainEvent, modules: number, step: number): string {
+export function metricsLine(event: RunEvent, modules: number, step: number): string {
   const row = rowOf(event, step)
   if (row === undefined) return ''
   return `${metricsColumns(modules)
@@ -46,7 +46,7 @@ export function metricsLine(event: TrainEvent, modules: number, step: number): s
     .join(',')}\r\n`
 }
 
-function rowOf(event: TrainEvent, step: number): Row | undefined {
+function rowOf(event: RunEvent, step: number): Row | undefined {
   if (event.type === 'step') {
     return {
       step: event.step,

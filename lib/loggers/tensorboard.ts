@@ -1,7 +1,8 @@
 // TensorBoard's event file: records in TFRecord's frame (length, masked CRC-32C of it, data, masked
 // CRC-32C of that), each a protobuf `Event` (tensorflow/core/util/event.proto, framework/summary.proto)
 // written by hand, since of both formats only scalars are needed.
-import type { TrainEvent } from '../train/events.js'
+import { TENSORBOARD_PREFIX } from '../base/run-files.js'
+import type { RunEvent } from '../train/events.js'
 
 export interface Scalar {
   /** The part before the slash groups the charts: `label_loss/module_1`. */
@@ -11,7 +12,7 @@ export interface Scalar {
 
 /** Without the machine's name, which the original puts at the end. */
 export function eventFileName(seconds: number): string {
-  return `events.out.tfevents.${Math.floor(seconds)}.localformer`
+  return `${TENSORBOARD_PREFIX}${Math.floor(seconds)}.localformer`
 }
 
 /** The record that every file begins with. */
@@ -32,7 +33,7 @@ export function scalarsRecord(
 }
 
 /** What an event of training shows; nothing for most. */
-export function scalarsOf(event: TrainEvent): Scalar[] {
+export function scalarsOf(event: RunEvent): Scalar[] {
   if (event.type === 'step') {
     return [
       { tag: 'learning_rate', value: event.learningRate },
@@ -54,6 +55,9 @@ export function scalarsOf(event: TrainEvent): Scalar[] {
         { tag: `peak_allocated_bytes/${name(k)}`, value: module.peakAllocatedBytes },
       ]),
     ]
+  }
+  if (event.type === 'metrics') {
+    return Object.entries(event.metrics).map(([tag, value]) => ({ tag, value }))
   }
   if (event.type !== 'evaluation') return []
   return event.modules.flatMap(({ accuracy, loss }, k) => [

@@ -1,29 +1,32 @@
 // The cells of an accuracy table, each a run folder below one directory: what is finished is not run
-// again, what was interrupted goes on, what fails is an outcome. `localformer` itself does the work
-// in fresh processes, so that a crash costs one cell.
+// again, what was interrupted goes on, what fails is an outcome. Each is run in a fresh process, so that
+// a crash costs one cell.
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../base/errors.js'
 import { isThere, makeFolder, writeFileAtomically } from '../base/files.js'
+import { SUMMARY_FILE } from '../base/run-files.js'
+import type { TrainingConfigInput } from '../config/schema.js'
+import type { Variant } from '../local/swin-transformer.js'
 import { RunFolder } from '../run-folder/run-folder.js'
+import type { RunEvent } from '../train/events.js'
 import { type AccuracyPlan, type Cell, type CellOutcome, imageSizeOf } from './accuracy.js'
-
-/** How a command of `localformer` ended: its JSON document, or its error. */
-export type CommandResult =
-  | { readonly status: 'ok'; readonly document: Readonly<Record<string, unknown>> }
-  | { readonly status: 'failed'; readonly code: string | null; readonly message: string }
+import type { CellRunner } from './cell-request.js'
+import { runInChild } from './run-cell.js'
 
 export interface CellsOptions {
   /** Folder of all run folders. */
   readonly directory: string
   readonly device: string
   readonly dataDir?: string | undefined
-  /** Runs `localformer` with these arguments and `--json`; rejects with the signal's reason. */
-  readonly command: (args: readonly string[]) => Promise<CommandResult>
   readonly signal?: AbortSignal
   /** A cell begins; `done` of them are finished. */
   readonly onCell?: (cell: Cell, state: CellState, done: number, total: number) => void
+  /** What happens in a cell that is trained. */
+  readonly onEvent?: (event: RunEvent) => void
+  /** @internal For tests. */
+  readonly runner?: CellRunner
 }
 
 /** `trained`: only the evaluation is missing; `begun`: it goes on from its checkpoint. */
@@ -58,7 +61,7 @@ export async function cellState(
     )
   }
   if ((await readJson(path.join(folder, EVALUATION))) !== undefined) return 'finished'
-  if (await isThere(path.join(folder, 'summary.json'))) return 'trained'
+  if (await isThere(path.join(folder, SUMMARY_FILE))) return 'trained'
   return (await RunFolder.hasCheckpoint(folder)) ? 'begun' : 'new'
 }
 
@@ -94,21 +97,17 @@ async function runCell(
     ...{ ...cell, directory, status: 'failed', accuracy: null, count: null },
     error: { code, message },
   })
-  const common = ['--device', options.device, ...given('--data-dir', options.dataDir)]
-  if (state === 'new' || state === 'begun') {
-    await keepSettings(plan, cell, directory)
-    const trained = await options.command(
-      state === 'begun'
-        ? ['train', '--resume', directory, '--device', options.device]
-        : [...trainArguments(plan, cell, directory), ...common],
-    )
-    if (trained.status === 'failed') return fail(trained.code, trained.message)
-  }
   if (state !== 'finished') {
-    const limit = given('--limit', plan.settings.testLimit)
-    const evaluated = await options.command(['evaluate', directory, ...limit, ...common])
-    if (evaluated.status === 'failed') return fail(evaluated.code, evaluated.message)
-    await writeFileAtomically(file, `${JSON.stringify(evaluated.document)}\n`)
+    await keepSettings(plan, cell, directory)
+    const { signal, onEvent, runner = runInChild } = options
+    const work = ({ new: 'train', begun: 'resume', trained: 'evaluate' } as const)[state]
+    const request = { directory, work, config: configOfCell(plan, cell, options) }
+    const { testLimit } = plan.settings
+    const result = await runner({ ...request, testLimit }, { signal, onEvent })
+    // Its own reason, not what the process made of it.
+    signal?.throwIfAborted()
+    if (result.status === 'failed') return fail(result.code, result.message)
+    await writeFileAtomically(file, `${JSON.stringify(result.evaluation)}\n`)
   }
   const { accuracy, count } = ((await readJson(file)) ?? {}) as Partial<CellOutcome>
   if (typeof accuracy !== 'number' || typeof count !== 'number') {
@@ -136,32 +135,29 @@ function settingsOf({ settings }: AccuracyPlan, cell: Cell) {
   return { schema: 1, ...cell, settings: { ...settings } }
 }
 
-/** The command line that trains a cell; the test images are looked at once, at the end. */
-export function trainArguments(plan: AccuracyPlan, cell: Cell, directory: string): string[] {
-  const { settings } = plan
-  const options = {
-    dataset: cell.dataset,
-    run: cell.run,
-    'run-dir': directory,
-    seed: cell.seed,
-    variant: settings.variant,
-    'image-size': imageSizeOf(cell.dataset, settings),
-    epochs: settings.epochs,
-    'batch-size': settings.batchSize,
-    'learning-rate': settings.learningRate,
-    warmup: settings.warmup,
-    'weight-decay': settings.weightDecay,
-    'label-smoothing': settings.labelSmoothing,
-    'drop-path': settings.dropPath,
-    'crop-padding': settings.cropPadding,
-    'train-limit': settings.trainLimit,
-    'test-limit': 0,
+/** What a cell trains; the test images are looked at once, at the end. */
+export function configOfCell(
+  { settings }: AccuracyPlan,
+  { dataset, run, seed }: Cell,
+  { device, dataDir }: Pick<CellsOptions, 'device' | 'dataDir'>,
+): TrainingConfigInput {
+  const { epochs, batchSize, learningRate, warmup, cropPadding, trainLimit } = settings
+  return {
+    ...{ run, seed, device },
+    dataset: {
+      name: dataset as NonNullable<TrainingConfigInput['dataset']>['name'],
+      ...(dataDir === undefined ? {} : { dataDir }),
+      ...(trainLimit === null ? {} : { trainLimit }),
+      testLimit: 0,
+    },
+    model: {
+      variant: settings.variant as Variant,
+      imageSize: imageSizeOf(dataset, settings),
+      dropPath: settings.dropPath,
+    },
+    optimizer: { weightDecay: settings.weightDecay, labelSmoothing: settings.labelSmoothing },
+    training: { epochs, batchSize, learningRate, warmup, cropPadding },
   }
-  return ['train', ...Object.entries(options).flatMap(([name, value]) => given(`--${name}`, value))]
-}
-
-function given(option: string, value: string | number | null | undefined): string[] {
-  return value === null || value === undefined ? [] : [option, `${value}`]
 }
 
 /** Undefined where there is no such file, or no JSON in it. */

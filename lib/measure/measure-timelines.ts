@@ -4,6 +4,7 @@
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
+import { TIMELINE_FILE } from '../base/run-files.js'
 import { optimizerOptionsOf } from '../config/create.js'
 import { resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
@@ -11,7 +12,6 @@ import { syntheticDataset } from '../datasets/synthetic.js'
 import { parseRunSpec } from '../local/methods.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
-import { TIMELINE_FILE } from '../run-folder/files.js'
 import { type CompareProgress, compare } from './compare.js'
 
 export interface MeasureTimelinesOptions {

@@ -4,7 +4,15 @@
 import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
-import { RECONSTRUCTIONS_FILE, TIMELINE_FILE } from '../run-folder/files.js'
+import {
+  CHECKPOINTS_FOLDER,
+  CONFIG_FILE,
+  EVENTS_FILE,
+  INDEX_FILE,
+  LAST,
+  RECONSTRUCTIONS_FILE,
+  TIMELINE_FILE,
+} from '../base/run-files.js'
 import { type Bucket, Series } from './series.js'
 
 /** A JSON object of which nothing is known yet. */
@@ -98,8 +106,8 @@ export interface RunData {
  */
 export async function readRun(directory: string): Promise<RunData> {
   const file = (name: string) => path.join(directory, name)
-  const config = await readJson(file('config.json'))
-  const events = await readEvents(file('events.jsonl'))
+  const config = await readJson(file(CONFIG_FILE))
+  const events = await readEvents(file(EVENTS_FILE))
   if (config === undefined && events === undefined) {
     throw new LocalformerError('ERR_CONFIG', `${directory} is no run folder`, {
       hint: 'It holds neither config.json nor events.jsonl, which `localformer train` writes.',
@@ -111,7 +119,8 @@ export async function readRun(directory: string): Promise<RunData> {
   const own = gathered.timeline.length === 0 ? [] : [timelineOf(spec, gathered.timeline, false)]
   const measured = readTimelines(await readJson(file(TIMELINE_FILE)))
   const training = object(known.training)
-  const kept = object(await readJson(file(path.join('checkpoints', 'last', 'state.json'))))
+  const index = object(await readJson(file(path.join(CHECKPOINTS_FOLDER, LAST, INDEX_FILE))))
+  const kept = object(index.state)
   const { model } = object(object(kept.progress).identity)
   return {
     directory,

@@ -1,9 +1,9 @@
 // What the decoders give back now, kept in a run folder as reconstructions.json with small PNGs.
 import path from 'node:path'
 import { writeFileAtomically } from '../base/files.js'
+import { RECONSTRUCTIONS_FILE } from '../base/run-files.js'
 import type { Dataset, ImageSplit } from '../datasets/dataset.js'
 import type { Reconstruction, Trainer } from '../local/trainer.js'
-import { RECONSTRUCTIONS_FILE } from '../run-folder/files.js'
 
 /** Images that are shown. */
 const COUNT = 4

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
-import { REPORT_FILE } from '../run-folder/files.js'
+import { REPORT_FILE } from '../base/run-files.js'
 import { comparisonReport } from './comparison-report.js'
 import { readRun } from './run-data.js'
 import { runReport } from './run-report.js'

@@ -1,6 +1,7 @@
 // The checkpoints of a run: folders `last`, `previous`, `best`, `epoch-0010` of weights.safetensors,
 // state.safetensors and state.json. A folder is written whole under another name and renamed, `last`
 // becoming `previous` first, so that a process that is killed at any moment leaves a good one.
+
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
@@ -8,20 +9,16 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
 import { folderError } from '../base/folder-error.js'
+import { INDEX_FILE, LAST, PREVIOUS, STATE_FILE, WEIGHTS_FILE } from '../base/run-files.js'
 import type { Tensors } from '../local/swin-transformer.js'
-import type { LogLengths } from '../loggers/run-logs.js'
+import type { LogPlaces } from '../loggers/loggers.js'
 import type { TrainingProgress, TrainingState } from '../train/training-state.js'
 import { readCheckpoint, type WrittenFile, writeCheckpoint } from '../weights/checkpoint.js'
+import { damaged } from './refusals.js'
+import { parseStateIndex, type StateIndex, stateIndexText } from './state-index.js'
 import type { Surroundings } from './surroundings.js'
 
-export const WEIGHTS = 'weights.safetensors'
-const STATE = 'state.safetensors'
-const INDEX = 'state.json'
-const FILES = [WEIGHTS, STATE, INDEX] as const
-
-const SCHEMA = 1
-export const LAST = 'last'
-const PREVIOUS = 'previous'
+const FILES = [WEIGHTS_FILE, STATE_FILE, INDEX_FILE] as const
 
 export interface SaveOptions {
   /** Further names under which it is kept, `best` for one; the files are shared, not copied. */
@@ -29,7 +26,7 @@ export interface SaveOptions {
   /** Of weights.safetensors. */
   readonly metadata?: Readonly<Record<string, string>>
   /** Where the run's logs were. */
-  readonly logs?: LogLengths
+  readonly logs?: LogPlaces
   /** What computed it. */
   readonly surroundings?: Surroundings
 }
@@ -38,21 +35,10 @@ export interface SaveOptions {
 export interface LoadedState extends TrainingState {
   /** Of the folder that it came from. */
   readonly name: string
-  readonly logs: LogLengths | undefined
+  readonly logs: LogPlaces | undefined
   readonly surroundings: Surroundings | undefined
   /** Why a newer one could not be used. */
   readonly damage: LocalformerError | undefined
-}
-
-/** What state.json holds. */
-interface Index {
-  readonly schema: number
-  readonly progress: TrainingProgress
-  /** Of the random numbers, base64. */
-  readonly generator: string
-  readonly logs?: LogLengths
-  readonly surroundings?: Surroundings
-  readonly files: Readonly<Record<string, WrittenFile>>
 }
 
 export class CheckpointStore {
@@ -210,11 +196,11 @@ async function writeFolder(folder: string, state: TrainingState, options: SaveOp
   const averages = withPrefix(tensors, 'average.')
   const isAveraged = Object.keys(averages).length > 0
   const written = {
-    [WEIGHTS]: await writeCheckpoint(path.join(folder, WEIGHTS), {
+    [WEIGHTS_FILE]: await writeCheckpoint(path.join(folder, WEIGHTS_FILE), {
       tensors: isAveraged ? averages : weights,
       metadata: options.metadata ?? {},
     }),
-    [STATE]: await writeCheckpoint(path.join(folder, STATE), {
+    [STATE_FILE]: await writeCheckpoint(path.join(folder, STATE_FILE), {
       tensors: {
         ...(isAveraged ? prefixed(weights, 'weights.') : {}),
         ...prefixed(withPrefix(tensors, 'optimizer.'), 'optimizer.'),
@@ -222,15 +208,15 @@ async function writeFolder(folder: string, state: TrainingState, options: SaveOp
       metadata: {},
     }),
   }
-  const index: Index = {
-    ...{ schema: SCHEMA, progress, generator: Buffer.from(generator).toString('base64') },
+  const index: StateIndex = {
+    ...{ progress, generator: Buffer.from(generator).toString('base64') },
     ...(options.logs === undefined ? {} : { logs: options.logs }),
     ...(options.surroundings === undefined ? {} : { surroundings: options.surroundings }),
     files: written,
   }
-  const file = await open(path.join(folder, INDEX), 'wx')
+  const file = await open(path.join(folder, INDEX_FILE), 'wx')
   try {
-    await file.writeFile(`${JSON.stringify(index, null, 2)}\n`)
+    await file.writeFile(stateIndexText(index))
     await file.sync()
   } finally {
     await file.close()
@@ -241,9 +227,9 @@ async function writeFolder(folder: string, state: TrainingState, options: SaveOp
 async function readFolder(folder: string) {
   const index = await readIndex(folder)
   const { progress, logs, surroundings } = index
-  for (const name of [WEIGHTS, STATE]) await checkFile(folder, name, index.files[name])
-  const kept = (await readCheckpoint(path.join(folder, WEIGHTS))).tensors
-  const state = (await readCheckpoint(path.join(folder, STATE))).tensors
+  for (const name of [WEIGHTS_FILE, STATE_FILE]) await checkFile(folder, name, index.files[name])
+  const kept = (await readCheckpoint(path.join(folder, WEIGHTS_FILE))).tensors
+  const state = (await readCheckpoint(path.join(folder, STATE_FILE))).tensors
   const weights = withPrefix(state, 'weights.')
   const isAveraged = Object.keys(weights).length > 0
   return {
@@ -256,25 +242,15 @@ async function readFolder(folder: string) {
   }
 }
 
-async function readIndex(folder: string): Promise<Index> {
-  const file = path.join(folder, INDEX)
-  let index: Partial<Index> | null
+async function readIndex(folder: string): Promise<StateIndex> {
+  const file = path.join(folder, INDEX_FILE)
+  let text: string
   try {
-    index = JSON.parse(await readFile(file, 'utf8'))
+    text = await readFile(file, 'utf8')
   } catch (cause) {
     throw damaged(`${file} cannot be read: ${(cause as Error).message}`, cause)
   }
-  const { schema, progress, generator, files } = index ?? {}
-  if (schema !== SCHEMA) {
-    throw damaged(`${file} has schema ${schema}; this version reads ${SCHEMA}`)
-  }
-  const isWhole =
-    typeof generator === 'string' &&
-    isObject(files) &&
-    isObject(progress) &&
-    ['identity', 'frozen'].every((name) => name in progress)
-  if (!isWhole) throw damaged(`${file} lacks a part of a run's state`)
-  return index as Index
+  return parseStateIndex(file, text)
 }
 
 async function checkFile(folder: string, name: string, want: WrittenFile | undefined) {
@@ -296,10 +272,6 @@ async function checkFile(folder: string, name: string, want: WrittenFile | undef
   if (hash.digest('hex') !== want.sha256) {
     throw damaged(`${file} is not what was written: its SHA-256 is another`)
   }
-}
-
-function damaged(message: string, cause?: unknown): LocalformerError {
-  return new LocalformerError('ERR_CHECKPOINT', message, { cause })
 }
 
 /** A second name for a file; a copy where the file system has no such thing. */
@@ -337,8 +309,4 @@ function withPrefix(tensors: Tensors, prefix: string): Tensors {
 function prefixed(tensors: Tensors, prefix: string): Tensors {
   const entries = Object.entries(tensors)
   return Object.fromEntries(entries.map(([name, tensor]) => [`${prefix}${name}`, tensor]))
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null
 }

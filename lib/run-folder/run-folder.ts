@@ -1,36 +1,34 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
-
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere, makeFolder, writeFileAtomically } from '../base/files.js'
 import { folderError } from '../base/folder-error.js'
-import type { Dataset, Rgb } from '../datasets/dataset.js'
-import type { DeviceName } from '../device/device.js'
-import { parseRunSpec, pinSplit, type RunSpec } from '../local/methods.js'
-import { type SwinConfig, SwinTransformer } from '../local/swin-transformer.js'
-import { partsOf, type Trainer } from '../local/trainer.js'
-import { createTrainer } from '../local/trainer-of-spec.js'
-import { RunLogs } from '../loggers/run-logs.js'
-import type { TrainEvent } from '../train/events.js'
-
+import {
+  BEST,
+  CHECKPOINTS_FOLDER,
+  CONFIG_FILE,
+  LAST,
+  REPORT_FILES,
+  SUMMARY_FILE,
+  WEIGHTS_FILE,
+} from '../base/run-files.js'
+import type { Logger } from '../loggers/logger.js'
+import { Loggers } from '../loggers/loggers.js'
+import type { RunEvent, TrainEvent } from '../train/events.js'
 import { captureState } from '../train/training-state.js'
-import { readCheckpoint } from '../weights/checkpoint.js'
-import { CheckpointStore, LAST, type LoadedState, share, WEIGHTS } from './checkpoint-store.js'
-import { REPORT_FILES } from './files.js'
+import { CheckpointStore, type LoadedState, share } from './checkpoint-store.js'
 import { RunLock } from './run-lock.js'
-import { surroundingsOf } from './surroundings.js'
+import { metadataOf, type RunSubject } from './run-metadata.js'
+import { type Surroundings, surroundingsOf } from './surroundings.js'
 
-const CONFIG = 'config.json'
-const SUMMARY = 'summary.json'
-
-/** What a run is, beside its options. */
-export interface RunSubject {
-  readonly trainer: Trainer
-  readonly spec: RunSpec
-  readonly data: Dataset
+export interface FolderOptions {
+  /** Beside those of every run folder. */
+  readonly loggers: readonly Logger[]
+  /** What goes wrong with a logger that the run can do without. */
+  readonly onProblem: (problem: string) => void
 }
 
 export class RunFolder {
@@ -38,24 +36,27 @@ export class RunFolder {
   /** Where an interrupted run goes on; undefined: it begins. */
   readonly state: LoadedState | undefined
   readonly #subject: RunSubject
-  readonly #logs: RunLogs
+  readonly #loggers: Loggers
   readonly #store: CheckpointStore
   readonly #lock: RunLock
+  readonly #identity: string
+  readonly #surroundings: Surroundings
 
   private constructor(
     directory: string,
     subject: RunSubject,
-    store: CheckpointStore,
-    lock: RunLock,
-    state?: LoadedState,
+    parts: { store: CheckpointStore; lock: RunLock; loggers: Loggers; identity: string },
+    state: LoadedState | undefined,
   ) {
     this.directory = directory
     this.state = state
     this.#subject = subject
-    this.#store = store
-    this.#lock = lock
-    const from = state && { lengths: state.logs ?? {}, step: state.progress.step }
-    this.#logs = new RunLogs(directory, subject.trainer.modules.length, from)
+    this.#store = parts.store
+    this.#lock = parts.lock
+    this.#loggers = parts.loggers
+    this.#identity = parts.identity
+    // Now: later there may be no file left to read a version from.
+    this.#surroundings = surroundingsOf(subject.trainer)
   }
 
   /**
@@ -85,9 +86,9 @@ export class RunFolder {
    */
   static async create(
     directory: string,
-    config: unknown,
     subject: RunSubject,
     overwrite: boolean,
+    options: FolderOptions,
   ): Promise<RunFolder> {
     const store = storeOf(directory)
     let lock: RunLock | undefined
@@ -96,14 +97,12 @@ export class RunFolder {
       lock = RunLock.take(directory)
       // Asked again: another process may have been faster.
       if (!overwrite) await checkFree(directory)
-      for (const name of [WEIGHTS, SUMMARY, ...REPORT_FILES])
+      for (const name of [WEIGHTS_FILE, SUMMARY_FILE, ...REPORT_FILES])
         await rm(path.join(directory, name), { force: true })
       await store.clear()
-      await writeFileAtomically(
-        path.join(directory, CONFIG),
-        `${JSON.stringify(config, null, 2)}\n`,
-      )
-      return new RunFolder(directory, subject, store, lock)
+      await removeTemporaries(directory)
+      await writeConfig(directory, subject.config)
+      return await RunFolder.#open(directory, subject, store, lock, undefined, options)
     } catch (cause) {
       lock?.release()
       throw cause instanceof LocalformerError ? cause : unwritable(directory, cause)
@@ -117,13 +116,18 @@ export class RunFolder {
    * @throws {LocalformerError} `ERR_CHECKPOINT` where all its checkpoints are damaged, or the folder
    *   cannot be written; `ERR_BUSY` where another process writes it.
    */
-  static async resume(directory: string, subject: RunSubject): Promise<RunFolder> {
+  static async resume(
+    directory: string,
+    subject: RunSubject,
+    options: FolderOptions,
+  ): Promise<RunFolder> {
     const store = storeOf(directory)
     const lock = lockOf(directory)
     try {
       await store.clean()
+      await removeTemporaries(directory)
       const state = await store.load()
-      const folder = new RunFolder(directory, subject, store, lock, state)
+      const folder = await RunFolder.#open(directory, subject, store, lock, state, options)
       // A run that is over saves no further checkpoint, and may have been killed before this.
       if (state !== undefined) await folder.#shareWeights(state.name)
       return folder
@@ -133,14 +137,30 @@ export class RunFolder {
     }
   }
 
+  static async #open(
+    directory: string,
+    subject: RunSubject,
+    store: CheckpointStore,
+    lock: RunLock,
+    state: LoadedState | undefined,
+    { loggers, onProblem }: FolderOptions,
+  ): Promise<RunFolder> {
+    const { run, config, trainer } = subject
+    const logged = { directory, run, config, modules: trainer.modules.length }
+    const from = state && { places: state.logs ?? {}, step: state.progress.step }
+    const opened = await Loggers.open(logged, loggers, onProblem, from)
+    const identity = await identityOfFolder(directory)
+    return new RunFolder(directory, subject, { store, lock, loggers: opened, identity }, state)
+  }
+
   /** Has the run of a folder come to its first checkpoint, so that it does not begin anew? */
   static async hasCheckpoint(directory: string): Promise<boolean> {
     return storeOf(directory).hasState()
   }
 
-  /** Records an event in the run's logs. */
-  event(event: TrainEvent): void {
-    this.#logs.add(event)
+  /** Tells an event to the run's loggers. */
+  log(event: RunEvent): void {
+    this.#loggers.log(event)
   }
 
   /**
@@ -154,15 +174,16 @@ export class RunFolder {
     every: number | undefined,
   ): Promise<void> {
     const { trainer } = this.#subject
+    await this.#checkStillOurs()
     const isKept = event.reason === 'epoch' && every !== undefined && event.epoch % every === 0
     await this.#store.save(await captureState(trainer, event.progress), {
       keep: [
-        ...(event.isBest ? ['best'] : []),
+        ...(event.isBest ? [BEST] : []),
         ...(isKept ? [`epoch-${String(event.epoch).padStart(4, '0')}`] : []),
       ],
       metadata: metadataOf(this.#subject),
-      logs: this.#logs.sync(),
-      surroundings: surroundingsOf(trainer),
+      logs: await this.#loggers.sync(),
+      surroundings: this.#surroundings,
     })
     await this.#shareWeights(LAST)
   }
@@ -172,28 +193,59 @@ export class RunFolder {
    *
    * @throws {LocalformerError} `ERR_CHECKPOINT` where it cannot be written.
    */
-  async writeSummary(value: unknown): Promise<void> {
-    const file = path.join(this.directory, SUMMARY)
+  async writeSummary(value: object): Promise<void> {
+    await this.#checkStillOurs()
+    const file = path.join(this.directory, SUMMARY_FILE)
     await writeFileAtomically(file, `${JSON.stringify(value, null, 2)}\n`).catch((cause) => {
       throw folderError(file, cause)
     })
   }
 
+  /**
+   * The run goes on by another configuration.
+   *
+   * @param wasOver It had come to its end, and is trained further.
+   * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written.
+   */
+  async reopen(config: object, wasOver: boolean): Promise<void> {
+    try {
+      // First: a process that is killed in between leaves a run that ends at once when it goes on.
+      if (wasOver) await rm(path.join(this.directory, SUMMARY_FILE), { force: true })
+      await writeConfig(this.directory, config)
+    } catch (cause) {
+      throw unwritable(this.directory, cause)
+    }
+  }
+
   /** The newest weights, averaged where an average is kept. */
   get weights(): string {
-    return path.join(this.directory, WEIGHTS)
+    return path.join(this.directory, WEIGHTS_FILE)
   }
 
   /** Ends the logs; another process may go on with the run. */
-  close(): void {
-    this.#logs.close()
-    this.#lock.release()
+  async close(): Promise<void> {
+    try {
+      await this.#loggers.close()
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  /** A folder that was removed, or put in the place of this one, takes no further file. */
+  async #checkStillOurs(): Promise<void> {
+    const now = await identityOfFolder(this.directory).catch(() => undefined)
+    if (now === this.#identity) return
+    throw new LocalformerError(
+      'ERR_CHECKPOINT',
+      `The run folder ${this.directory} was removed or replaced while the run went on`,
+      { hint: 'Leave the folder alone until the run is over.' },
+    )
   }
 
   async #shareWeights(checkpoint: string): Promise<void> {
     const temporary = `${this.weights}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
     try {
-      await share(path.join(this.#store.directory, checkpoint, WEIGHTS), temporary)
+      await share(path.join(this.#store.directory, checkpoint, WEIGHTS_FILE), temporary)
       await rename(temporary, this.weights)
     } catch (cause) {
       throw folderError(this.weights, cause)
@@ -204,10 +256,30 @@ export class RunFolder {
   }
 }
 
+async function writeConfig(directory: string, config: object): Promise<void> {
+  await writeFileAtomically(
+    path.join(directory, CONFIG_FILE),
+    `${JSON.stringify(config, null, 2)}\n`,
+  )
+}
+
+/** What processes that were killed left half written beside the checkpoints. */
+async function removeTemporaries(directory: string): Promise<void> {
+  const names = await readdir(directory)
+  for (const name of names.filter((name) => /\.\d+-[0-9a-f]{8}\.tmp$/.test(name))) {
+    await rm(path.join(directory, name), { force: true })
+  }
+}
+
+async function identityOfFolder(directory: string): Promise<string> {
+  const { dev, ino } = await stat(directory)
+  return `${dev}:${ino}`
+}
+
 /** What the run of a folder came to; undefined where it is not over. */
 export async function readSummary(directory: string): Promise<object | undefined> {
   try {
-    return JSON.parse(await readFile(path.join(directory, SUMMARY), 'utf8'))
+    return JSON.parse(await readFile(path.join(directory, SUMMARY_FILE), 'utf8'))
   } catch {
     return undefined
   }
@@ -221,7 +293,7 @@ export async function readSummary(directory: string): Promise<object | undefined
 export async function checkFree(directory: string): Promise<void> {
   const store = storeOf(directory)
   if (await store.isEmpty()) return
-  const isDone = await isThere(path.join(directory, SUMMARY))
+  const isDone = await isThere(path.join(directory, SUMMARY_FILE))
   const progress = await store.progress()
   const where = progress ? ` (step ${progress.step}, epoch ${progress.epoch})` : ''
   throw new LocalformerError(
@@ -253,91 +325,5 @@ function lockOf(directory: string): RunLock {
 }
 
 function storeOf(directory: string): CheckpointStore {
-  return new CheckpointStore(path.join(directory, 'checkpoints'))
-}
-
-/** With what is needed to build the network and its auxiliary parts again. */
-function metadataOf({ trainer, spec, data }: RunSubject): Record<string, string> {
-  return {
-    model: JSON.stringify(trainer.model.config),
-    run: pinSplit(spec, trainer.cuts),
-    dataset: data.name,
-    classes: JSON.stringify(data.classes),
-    normalisation: JSON.stringify({ mean: data.mean, std: data.std }),
-  }
-}
-
-export interface LoadedRun {
-  readonly model: SwinTransformer
-  readonly trainer: Trainer
-  readonly spec: RunSpec
-  /** Name of the data set that it was trained on. */
-  readonly dataset: string
-  readonly classes: readonly string[]
-  /** Of each channel over the training images, pixels in 0..1. */
-  readonly mean: Rgb
-  /** Standard deviation of the same. */
-  readonly std: Rgb
-}
-
-/**
- * Rebuilds the network and its modules' heads from a run folder, one of its checkpoints or a weights
- * file.
- *
- * @throws {LocalformerError} `ERR_CHECKPOINT`
- */
-export async function loadRun(place: string, device: string): Promise<LoadedRun> {
-  const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS)
-  await checkThere(place, file)
-  const { tensors, metadata } = await readCheckpoint(file)
-  const { config, spec, dataset, classes, mean, std } = readMetadata(file, metadata)
-  const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
-  try {
-    const trainer = await createTrainer(model, spec)
-    const wanted = [...model.parameters(), ...trainer.auxiliaryParameters()].map(({ name }) => name)
-    const missing = wanted.filter((name) => !(name in tensors))
-    if (missing.length > 0) {
-      const some = missing.slice(0, 5).join(', ')
-      throw new LocalformerError(
-        'ERR_CHECKPOINT',
-        `${file} lacks ${missing.length} tensors: ${some}${missing.length > 5 ? ', ...' : ''}`,
-      )
-    }
-    const [network, auxiliary] = partsOf(tensors)
-    await model.writeParameters(network)
-    await trainer.writeAuxiliary(auxiliary)
-    return { model, trainer, spec, dataset, classes, mean, std }
-  } catch (error) {
-    model.dispose()
-    throw error
-  }
-}
-
-async function checkThere(place: string, file: string): Promise<void> {
-  if (await isThere(file)) return
-  const what = (await isThere(place)) ? `${place} holds no ${WEIGHTS}` : `There is no ${place}`
-  throw new LocalformerError('ERR_CHECKPOINT', what, {
-    hint: 'Name the folder of a run, which has weights from its first checkpoint on, or a file of them.',
-  })
-}
-
-function readMetadata(file: string, metadata: Readonly<Record<string, string>>) {
-  try {
-    return {
-      config: JSON.parse(metadata.model ?? '') as SwinConfig,
-      spec: parseRunSpec(metadata.run ?? ''),
-      dataset: metadata.dataset ?? '',
-      classes: JSON.parse(metadata.classes ?? '[]') as string[],
-      ...(JSON.parse(metadata.normalisation ?? '') as Pick<LoadedRun, 'mean' | 'std'>),
-    }
-  } catch (cause) {
-    throw new LocalformerError(
-      'ERR_CHECKPOINT',
-      `${file} was not written by \`localformer train\``,
-      {
-        cause,
-        hint: 'Its metadata lacks the model, the run spec or the normalisation: name a run folder.',
-      },
-    )
-  }
+  return new CheckpointStore(path.join(directory, CHECKPOINTS_FOLDER))
 }

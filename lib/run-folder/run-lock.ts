@@ -1,17 +1,18 @@
-// One process at a time writes a run folder. The lock is the system's and goes with the process, so
-// that a run which was killed can go on at once.
+// One process at a time writes a run folder. The lock is the system's, on the folder itself, and goes
+// with the process, so that a run which was killed can go on at once. The file .lock only names the
+// holder, and holds the lock where a file system has none for folders.
+
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
+import { LOCK_FILE } from '../base/run-files.js'
 import { loadTorch } from '../native/load.js'
 
-const LOCK = '.lock'
-
 export class RunLock {
-  #descriptor: number | undefined
+  readonly #descriptors: number[]
 
-  private constructor(descriptor: number) {
-    this.#descriptor = descriptor
+  private constructor(descriptors: number[]) {
+    this.#descriptors = descriptors
   }
 
   /**
@@ -20,21 +21,25 @@ export class RunLock {
    *   where it cannot be written.
    */
   static take(directory: string): RunLock {
-    const file = path.join(directory, LOCK)
+    const file = path.join(directory, LOCK_FILE)
     // Not emptied: until the lock is held, the text in it is that of its holder.
-    const descriptor = openSync(file, 'a')
-    if (!loadTorch().lockFile(descriptor)) {
-      closeSync(descriptor)
+    const lock = new RunLock([openSync(file, 'a'), openSync(directory, 'r')])
+    if (!lock.#isHeld()) {
+      lock.release()
       throw inUse(directory, readFileSync(file, 'utf8').trim())
     }
     writeFileSync(file, `${process.pid}\n`)
-    return new RunLock(descriptor)
+    return lock
   }
 
   /** Lets others write the folder; again does nothing. */
   release(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor)
-    this.#descriptor = undefined
+    for (const descriptor of this.#descriptors.splice(0)) closeSync(descriptor)
+  }
+
+  #isHeld(): boolean {
+    const [file, folder] = this.#descriptors as [number, number]
+    return loadTorch().lockFile(file) && loadTorch().lockFile(folder)
   }
 }
 

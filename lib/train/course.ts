@@ -14,7 +14,14 @@ import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.j
 import { Trainer } from '../local/trainer.js'
 import type { TrainEvent } from './events.js'
 import { Means } from './means.js'
-import { augmentationIn, type ResolvedTrainOptions } from './options.js'
+import {
+  augmentationIn,
+  type ResolvedTrainOptions,
+  resolveTrainOptions,
+  type TrainOptions,
+} from './options.js'
+import { learningRateAt } from './schedule.js'
+import { isBetter, type TrackedMetric, trackedMetric } from './tracked-metric.js'
 import {
   type RunIdentity,
   restoreState,
@@ -52,7 +59,9 @@ export interface Course {
   /** Images a second in each of the steps. */
   readonly speeds: number[]
   evaluation: Evaluation | null
+  readonly metric: TrackedMetric
   best: TrainingProgress['best']
+  epochsSinceBest: number
   identity: RunIdentity | undefined
 }
 
@@ -63,6 +72,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
   checkSplit(data?.train)
   checkSplit(data?.test)
   checkFits(trainer, data)
+  const metric = metricOf(trainer, o)
   const split = firstImages(data.train, o.trainLimit ?? data.train.count)
   const order = { batchSize: o.batchSize, seed: o.seed, shuffle: true, dropLast: true }
   const perEpoch = batchCount(split, order)
@@ -81,19 +91,23 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
     ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
     speeds: [],
-    ...{ evaluation: null, best: null, identity: undefined },
+    ...{ evaluation: null, metric, best: null, epochsSinceBest: 0, identity: undefined },
   }
 }
 
 /** Puts a run where `state` was taken. */
 export async function resumeCourse(course: Course, state: TrainingState): Promise<void> {
-  const { identity: _, epochSums, seconds, frozen, ...place } = state.progress
+  const { step, epoch, stepInEpoch, stage, phase, evaluation, best, frozen } = state.progress
+  const { epochSums, epochsSinceBest, seconds, peakAllocatedBytes } = state.progress
   await restoreState(course.trainer, state)
   for (const module of course.trainer.modules) {
     if (frozen[module.index]) module.freeze()
     else module.unfreeze()
   }
-  Object.assign(course, place, { means: new Means(epochSums), secondsBefore: seconds })
+  Object.assign(course, {
+    ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, epochsSinceBest },
+    ...{ peakAllocatedBytes, means: new Means(epochSums), secondsBefore: seconds },
+  } satisfies Partial<Course>)
 }
 
 export async function checkpointEvent(
@@ -101,9 +115,11 @@ export async function checkpointEvent(
   reason: 'epoch' | 'steps' | 'interrupted',
   isBest = false,
 ): Promise<TrainEvent> {
-  const { step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes } = course
+  const { step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes } = course
+  const { best, epochsSinceBest } = course
   const progress: TrainingProgress = {
-    ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, peakAllocatedBytes },
+    ...{ step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes },
+    ...{ best, epochsSinceBest },
     epochSums: course.means.sums(),
     seconds: secondsOf(course),
     frozen: frozenIn(course.trainer),
@@ -114,15 +130,29 @@ export async function checkpointEvent(
 
 /** What decides the numbers; worked out once, since it reads every image. */
 export async function identityOf(course: Course): Promise<RunIdentity> {
-  const { trainer, data, split } = course
   // What neither changes a weight nor which figures are given.
-  const { signal: _, state: __, checkpointSteps: ___, ...training } = course.options
-  course.identity ??= {
-    model: trainer.model.config,
+  const { signal: _, state: __, checkpointSteps: ___, patience: ____, ...training } = course.options
+  course.identity ??= await identityOfParts({ ...course, training })
+  return course.identity
+}
+
+export async function identityOfParts(parts: {
+  readonly trainer: Trainer
+  readonly data: Dataset
+  readonly split: ImageSplit
+  readonly frozenAtFirst: readonly boolean[]
+  readonly training: RunIdentity['training'] & { readonly ema?: number | undefined }
+}): Promise<RunIdentity> {
+  const { trainer, data, split, frozenAtFirst, training } = parts
+  // What initial weights and random numbers were drawn from is in the state itself.
+  const { seed: _, ...model } = trainer.model.config
+  const { seed: __, ...recipe } = trainer.recipe
+  return {
+    model,
     trainer: {
-      ...{ method: trainer.method, ...trainer.recipe },
+      ...{ method: trainer.method, ...recipe },
       averageDecay: training.ema ?? trainer.averageDecay,
-      frozen: course.frozenAtFirst,
+      frozen: frozenAtFirst,
     },
     training,
     data: {
@@ -131,10 +161,10 @@ export async function identityOf(course: Course): Promise<RunIdentity> {
       ...{ testImages: data.test.count, testSha256: await fingerprint(data.test) },
     },
   }
-  return course.identity
 }
 
-function frozenIn({ modules }: Trainer): readonly boolean[] {
+/** Which modules only pass features on by now, from the first. */
+export function frozenIn({ modules }: Trainer): readonly boolean[] {
   return modules.map((module) => module.frozen)
 }
 
@@ -161,6 +191,51 @@ function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrai
     }))
 }
 
+function metricOf({ modules }: Trainer, o: ResolvedTrainOptions): TrackedMetric {
+  const metric = trackedMetric(o.best, modules.length)
+  if (o.patience === undefined) return metric
+  const refuse = (why: string, hint: string) => {
+    throw new LocalformerError('ERR_CONFIG', `\`patience\` ${why}`, { hint })
+  }
+  if (o.schedule === 'sequential') {
+    refuse('is for all modules together', 'Leave it out with `schedule` sequential.')
+  }
+  if (metric.isOfTest && o.testLimit === 0) {
+    refuse(
+      `waits for \`${metric.name}\`, which needs test images, and \`testLimit\` is 0`,
+      'Look at some, or name a figure of training as `best`, e.g. module_1_label_loss.',
+    )
+  }
+  return metric
+}
+
+/** Judges the epoch that is over: was it the best? */
+export function judgeEpoch(course: Course, evaluation: Evaluation | null): boolean {
+  const { metric, epoch } = course
+  const value = metric.valueOf({ modules: course.means.take(), evaluation })
+  if (value === null) return false
+  if (!isBetter(metric, value, course.best?.value ?? null)) {
+    course.epochsSinceBest++
+    return false
+  }
+  Object.assign(course, { best: { value, epoch }, epochsSinceBest: 0 })
+  return true
+}
+
+/** Is the epoch whose evaluation comes the last one? That of a figure of the test images is known later. */
+export function endsCourse(course: Course): boolean {
+  const { step, phases, stepsPerPhase, metric, options, best, epochsSinceBest } = course
+  if (step === phases.length * stepsPerPhase) return true
+  if (options.patience === undefined || metric.isOfTest) return false
+  const value = metric.valueOf({ modules: course.means.take(), evaluation: null })
+  return !isBetter(metric, value, best?.value ?? null) && epochsSinceBest + 1 >= options.patience
+}
+
+/** Did `patience` run out? */
+export function isStopped({ options, epochsSinceBest }: Course): boolean {
+  return options.patience !== undefined && epochsSinceBest >= options.patience
+}
+
 function checkFits(trainer: Trainer, data: Dataset): void {
   const { classes } = trainer.model.config
   if (data.classes.length <= classes) return
@@ -169,4 +244,29 @@ function checkFits(trainer: Trainer, data: Dataset): void {
     `Data set ${data.name} has ${data.classes.length} classes, the model ${classes}`,
     { hint: `Create the model with classes: ${data.classes.length}.` },
   )
+}
+
+/** Learning rates in a phase's step, counted from 0. */
+export function ratesAt(
+  step: number,
+  { rates }: Phase,
+  { options, stepsPerPhase: totalSteps }: Course,
+) {
+  const warmupSteps = Math.round(options.warmup * totalSteps)
+  return rates.map((rate) =>
+    rate === null ? null : learningRateAt(step, { learningRate: rate, warmupSteps, totalSteps }),
+  )
+}
+
+/** @internal How long a run is, and its highest learning rate when `step` steps are done. */
+export function scheduleAt(
+  trainer: Trainer,
+  data: Dataset,
+  options: TrainOptions,
+  step: number,
+): { readonly total: number; readonly rate: number } {
+  const course = planCourse(trainer, data, resolveTrainOptions(options))
+  const [phase] = course.phases
+  const rates = phase === undefined ? [] : ratesAt(step, phase, course)
+  return { total: course.stepsPerPhase, rate: Math.max(...rates.map((rate) => rate ?? 0)) }
 }

@@ -9,6 +9,9 @@ export interface ModuleProgress extends ModuleStep {
   readonly accuracy: number
 }
 
+/** The last event of a run that came to its end. */
+export type DoneEvent = Extract<TrainEvent, { readonly type: 'done' }>
+
 export type TrainEvent =
   | {
       readonly type: 'step'
@@ -54,7 +57,7 @@ export type TrainEvent =
       readonly step: number
       /** After an epoch, after `checkpointSteps`, or before the signal's reason is thrown. */
       readonly reason: 'epoch' | 'steps' | 'interrupted'
-      /** Was the classifier's accuracy in this epoch's evaluation higher than in all before it? */
+      /** Was the figure that `best` names better in this epoch than in all before it? */
       readonly isBest: boolean
       readonly progress: TrainingProgress
     }
@@ -66,4 +69,23 @@ export type TrainEvent =
       readonly imagesPerSecond: number | null
       readonly peakAllocatedBytes: number
       readonly evaluation: Evaluation | null
+      /** True where `patience` ended the run before its last epoch. */
+      readonly stoppedEarly: boolean
     }
+
+/** What a run tells of itself. */
+export interface WarningEvent {
+  readonly type: 'warning'
+  readonly message: string
+}
+
+/** Figures that a script recorded, by names of its own. */
+export interface MetricsEvent {
+  readonly type: 'metrics'
+  readonly step: number
+  readonly epoch: number
+  readonly metrics: Readonly<Record<string, number>>
+}
+
+/** What happens in a run with a folder. */
+export type RunEvent = TrainEvent | WarningEvent | MetricsEvent

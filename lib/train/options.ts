@@ -58,8 +58,20 @@ export interface TrainOptions extends Omit<Augmentation, 'seed'> {
   /** Steps after which a `checkpoint` event is given inside of an epoch; default: none is. */
   readonly checkpointSteps?: number
   /**
+   * Which figure of an epoch makes a checkpoint the best, by its column in metrics.csv: `test_accuracy`,
+   * the default, `test_loss`, `module_2_test_accuracy`, `module_1_label_loss` and so on. Losses are
+   * better when lower.
+   */
+  readonly best?: string
+  /**
+   * Ends the run when `best` did not get better in so many epochs that have that figure; default: never.
+   * For `schedule: 'together'`.
+   */
+  readonly patience?: number
+  /**
    * Where an earlier run with the same options on the same images stood: it goes on from there bit
-   * for bit. Undefined: from the beginning.
+   * for bit. `epochs` and `maxSteps` may be larger than they were (for `schedule: 'together'`): the run
+   * is then trained further, at the learning rates of the longer run. Undefined: from the beginning.
    */
   readonly state?: TrainingState | undefined
   /**
@@ -102,6 +114,13 @@ const schema = lazy(() =>
     trainLimit: integer(1).optional().describe('Only the first so many training images'),
     testLimit: integer(0).optional().describe('Only the first so many test images; 0: none'),
     checkpointSteps: integer(1).optional().describe('Steps between checkpoints in an epoch'),
+    best: zod()
+      .string({ error: 'the name of a figure, test_accuracy for one,' })
+      .default('test_accuracy')
+      .describe(
+        'Figure that makes a checkpoint the best: test_accuracy, test_loss, module_1_label_loss, ...',
+      ),
+    patience: integer(1).optional().describe('Epochs without a better one after which to stop'),
     state: zod()
       .custom<TrainingState>((value) => typeof value === 'object' && value !== null, {
         error: 'the state of a run',

@@ -1,5 +1,6 @@
 // The training loop as an asynchronous generator of events: dataset -> batches -> steps -> events.
 
+import { LocalformerError } from '../base/errors.js'
 import { oneAhead } from '../batch/batch-ahead.js'
 import type { PreparedBatch } from '../batch/prepared-batch.js'
 import type { Dataset } from '../datasets/dataset.js'
@@ -10,18 +11,29 @@ import { preparations } from './batches.js'
 import {
   type Course,
   checkpointEvent,
+  endsCourse,
   identityOf,
+  isStopped,
+  judgeEpoch,
   medianSpeed,
   type Phase,
   planCourse,
+  ratesAt,
   resumeCourse,
   secondsOf,
 } from './course.js'
-import type { TrainEvent } from './events.js'
+import type { DoneEvent, TrainEvent } from './events.js'
 import { Means } from './means.js'
 import { resolveTrainOptions, type TrainOptions } from './options.js'
-import { learningRateAt } from './schedule.js'
 import { checkIdentity } from './training-state.js'
+/**
+ * The events of a training, which goes on as they are asked for; awaited it runs to its end and gives
+ * the last event. (So an `async` function that returns it trains, too.)
+ */
+export interface TrainingEvents
+  extends AsyncGenerator<TrainEvent, void, undefined>,
+    PromiseLike<DoneEvent> {}
+
 /**
  * Trains on a data set; every event is given when it happened.
  *
@@ -29,15 +41,35 @@ import { checkIdentity } from './training-state.js'
  * for await (const event of train(trainer, data, { epochs: 10 })) {
  *   if (event.type === 'epoch') console.log(event.epoch, event.modules)
  * }
+ * const { evaluation } = await train(trainer, data, { epochs: 10 }) // or without looking on
  * ```
  *
  * @throws {LocalformerError} `ERR_CONFIG`, and what a trainer's `step` throws; the signal's reason
  *   when it aborts.
  */
-export async function* train(
+export function train(trainer: Trainer, data: Dataset, options: TrainOptions = {}): TrainingEvents {
+  const events = eventsOf(trainer, data, options)
+  let ended: Promise<DoneEvent> | undefined
+  return Object.assign(events, {
+    // biome-ignore lint/suspicious/noThenProperty: awaiting what trains has to train.
+    then: ((onDone, onError) => {
+      ended ??= drain(events)
+      return ended.then(onDone, onError)
+    }) as PromiseLike<DoneEvent>['then'],
+  })
+}
+
+async function drain(events: AsyncGenerator<TrainEvent, void, undefined>): Promise<DoneEvent> {
+  for await (const event of events) if (event.type === 'done') return event
+  throw new LocalformerError('ERR_BUSY', 'The events of this training were asked for before', {
+    hint: 'Await `train(...)`, or loop over it, not both.',
+  })
+}
+
+async function* eventsOf(
   trainer: Trainer,
   data: Dataset,
-  options: TrainOptions = {},
+  options: TrainOptions,
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const course = planCourse(trainer, data, resolveTrainOptions(options))
   const { ema, state, signal } = course.options
@@ -54,7 +86,11 @@ export async function* train(
   }
   const { step: steps, peakAllocatedBytes, evaluation } = course
   const [seconds, imagesPerSecond] = [secondsOf(course), medianSpeed(course)]
-  yield { type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation }
+  const stoppedEarly = steps < course.phases.length * course.stepsPerPhase && isStopped(course)
+  yield {
+    ...{ type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation },
+    stoppedEarly,
+  }
 }
 
 /**
@@ -102,7 +138,7 @@ async function* runPhase(
   phase: Phase,
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const end = (course.phase + 1) * course.stepsPerPhase
-  while (course.step < end || course.stage !== 'begin') {
+  while ((course.step < end && !isStopped(course)) || course.stage !== 'begin') {
     if (course.stage === 'begin') {
       Object.assign(course, { epoch: course.epoch + 1, stepInEpoch: 0, means: new Means() })
       course.stage = 'steps'
@@ -114,17 +150,15 @@ async function* runPhase(
     const evaluation = await evaluateRun(course)
     if (evaluation) yield { type: 'evaluation', epoch: course.epoch, ...evaluation }
     course.stage = 'begin'
-    const isBest = evaluation !== null && evaluation.accuracy > (course.best?.accuracy ?? -1)
-    if (isBest) course.best = { accuracy: evaluation.accuracy, epoch: course.epoch }
-    yield await checkpointEvent(course, 'epoch', isBest)
+    yield await checkpointEvent(course, 'epoch', judgeEpoch(course, evaluation))
   }
 }
 
 /** The evaluation behind an epoch; null where none is due. */
 async function evaluateRun(course: Course): Promise<Evaluation | null> {
-  const { options: o, trainer, data, phases, stepsPerPhase } = course
-  const isLast = course.step === phases.length * stepsPerPhase
-  if (o.testLimit === 0 || (course.epoch % o.evaluateEvery !== 0 && !isLast)) return null
+  const { options: o, trainer, data } = course
+  if (o.testLimit === 0 || (course.epoch % o.evaluateEvery !== 0 && !endsCourse(course)))
+    return null
   course.evaluation = await evaluateHeads(trainer, data.test, {
     ...(o.testLimit === undefined ? {} : { limit: o.testLimit }),
     ...(o.signal === undefined ? {} : { signal: o.signal }),
@@ -201,12 +235,4 @@ async function runStep(
     imagesPerSecond,
     ...(result.timeline === undefined ? {} : { timeline: result.timeline }),
   } satisfies TrainEvent
-}
-
-/** Learning rates in a phase's step, counted from 0. */
-function ratesAt(step: number, { rates }: Phase, { options, stepsPerPhase: totalSteps }: Course) {
-  const warmupSteps = Math.round(options.warmup * totalSteps)
-  return rates.map((rate) =>
-    rate === null ? null : learningRateAt(step, { learningRate: rate, warmupSteps, totalSteps }),
-  )
 }

@@ -26,9 +26,13 @@ export function meansOf({ count, sums }: EpochSums = { count: 0, sums: [] }): Ep
 
 /** Everything that decides the numbers of a run. */
 export interface RunIdentity {
-  readonly model: SwinConfig
+  readonly model: Omit<SwinConfig, 'seed'>
   readonly trainer: object
-  readonly training: object
+  readonly training: {
+    readonly schedule?: string
+    readonly epochs?: number
+    readonly maxSteps?: number | undefined
+  }
   readonly data: object
 }
 
@@ -46,8 +50,10 @@ export interface TrainingProgress {
   readonly phase: number
   readonly epochSums: EpochSums
   readonly evaluation: Evaluation | null
-  /** Highest accuracy of the classifier on the test images so far. */
-  readonly best: { readonly accuracy: number; readonly epoch: number } | null
+  /** Best value so far of the figure that `best` names. */
+  readonly best: { readonly value: number; readonly epoch: number } | null
+  /** Epochs with that figure since then. */
+  readonly epochsSinceBest: number
   readonly seconds: number
   readonly peakAllocatedBytes: number
   /** Which modules only pass features on by now, from the first. */
@@ -90,12 +96,12 @@ export async function restoreState(trainer: Trainer, state: TrainingState): Prom
 }
 
 /**
- * A run goes on only as what it began.
+ * A run goes on only as what it began, but for more epochs or steps.
  *
  * @throws {LocalformerError} `ERR_CONFIG` that names what differs, with both values.
  */
 export function checkIdentity(now: RunIdentity, then: RunIdentity): void {
-  const [mine, theirs] = [leavesOf(now), leavesOf(then)]
+  const [mine, theirs] = [leavesOf(asLongAs(now, then)), leavesOf(then)]
   const differing = [...new Set([...theirs.keys(), ...mine.keys()])].filter(
     (name) => mine.get(name) !== theirs.get(name),
   )
@@ -113,6 +119,18 @@ export function checkIdentity(now: RunIdentity, then: RunIdentity): void {
       details: { differing },
     },
   )
+}
+
+/** `now` with the length of `then` where it is longer. */
+function asLongAs(now: RunIdentity, then: RunIdentity): RunIdentity {
+  const { epochs = 0, maxSteps = Number.POSITIVE_INFINITY } = now.training
+  const { epochs: epochsThen = 0, maxSteps: maxThen } = then.training
+  const isLonger =
+    now.training.schedule === 'together' &&
+    epochs >= epochsThen &&
+    maxSteps >= (maxThen ?? Number.POSITIVE_INFINITY)
+  if (!isLonger) return now
+  return { ...now, training: { ...now.training, epochs: epochsThen, maxSteps: maxThen } }
 }
 
 const MOST_TOLD = 6

@@ -1,4 +1,5 @@
 // evaluate and predict as a user runs them on a run folder.
+
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +9,8 @@ import { PNG } from 'pngjs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { syntheticDataset } from '../../lib/datasets/synthetic.js'
-import { loadRun } from '../../lib/run-folder/run-folder.js'
+import { loadRun } from '../../lib/run-folder/load-run.js'
+
 import { readCheckpoint, writeCheckpoint } from '../../lib/weights/checkpoint.js'
 
 const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
@@ -134,8 +136,8 @@ test('wrong places and options are told, with what is right', async () => {
     [['evaluate', RUN, '--run', 'x'], 2, 'Unknown option: --run'],
     [['evaluate', '--run', RUN], 2, 'Expected <run> after `evaluate`'],
     [['evaluate', RUN, '--confusion', 'none/c.csv'], 2, 'there is no folder'],
-    [['evaluate', plain], 1, 'was not written by `localformer train`'],
-    [['predict', plain, 'images'], 1, 'was not written by `localformer train`'],
+    [['evaluate', plain], 1, 'was not written by a run'],
+    [['predict', plain, 'images'], 1, 'was not written by a run'],
     [['predict', RUN], 2, 'Expected <files..> after `predict`'],
     [['predict', RUN, 'images', '--top', '0'], 2, '`top` but received 0'],
     [['predict', RUN, 'text.png'], 1, 'Cannot read the image text.png'],

@@ -95,9 +95,8 @@ test('after Ctrl-C the command that it names ends the run as if nothing had been
   assert.is(code, 130, stderr)
   const [, folder = ''] = /to go on: npx localformer train --resume (.*)/.exec(stderr) ?? []
   assert.is(folder, at('stopped'))
-  const { progress } = JSON.parse(
-    readFileSync(at('stopped', 'checkpoints/last/state.json'), 'utf8'),
-  )
+  const { state } = JSON.parse(readFileSync(at('stopped', 'checkpoints/last/state.json'), 'utf8'))
+  const { progress } = state
   assert.ok(progress.step >= 4 && progress.step < 16, `stopped at ${progress.step}`)
 
   const refused = run([...TRAIN, '--run-dir', folder])
@@ -133,10 +132,24 @@ test('a run that is over says so and leaves everything as it is', () => {
   const before = readFileSync(at('whole', 'summary.json'), 'utf8')
   const { stderr, stdout } = succeeds(['train', '--resume', 'whole'])
   assert.match(stderr, `The run of ${at('whole')} is over`)
-  assert.match(stderr, `--init ${at('whole', 'weights.safetensors')}`)
+  assert.match(
+    stderr,
+    `To train it further: npx localformer train --resume ${at('whole')} --epochs N`,
+  )
   assert.match(stdout, `Run folder ${at('whole')}`)
   assert.is(readFileSync(at('whole', 'summary.json'), 'utf8'), before)
   assert.is(succeeds(['train', '--resume', 'whole', '--json', '--quiet']).stdout, before)
+})
+
+test('with more epochs it is trained further, and told what the learning rate does', () => {
+  cpSync(at('whole'), at('further'), { recursive: true })
+  const { stdout, stderr } = succeeds(['train', '--resume', 'further', '--epochs', '5'])
+  assert.match(stderr, 'at step 16 and is trained further, to step 20; the learning rate')
+  assert.match(stdout, 'Epoch 5 of 5')
+  assert.is(JSON.parse(readFileSync(at('further', 'summary.json'), 'utf8')).steps, 20)
+  const fewer = run(['train', '--resume', 'further', '--epochs', '3'])
+  assert.is(fewer.status, 2)
+  assert.match(fewer.stderr, 'Expected at least 5, as the run had, for `epochs` but received 3')
 })
 
 test('one that was killed before its summary goes nowhere', () => {

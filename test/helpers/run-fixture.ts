@@ -37,7 +37,7 @@ export function writeRun(directory: string, fixture: RunFixture = {}): void {
   json('summary.json', { schema: 1, run: spec, steps })
   mkdirSync(path.join(directory, 'checkpoints', 'last'), { recursive: true })
   const surroundings = { libtorch: `2.11.0${text}`, threads: '2' }
-  json(path.join('checkpoints', 'last', 'state.json'), { surroundings })
+  json(path.join('checkpoints', 'last', 'state.json'), { state: { surroundings } })
   if (isMeasured) {
     json('timeline.json', {
       schema: 1,

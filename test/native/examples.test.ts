@@ -34,6 +34,11 @@ const EXAMPLES: Readonly<Record<string, (lines: readonly string[]) => void>> = {
       ],
     )
   },
+  'own-loop': (lines) => {
+    assert.is(lines.length, 3)
+    assert.match(lines[1] as string, /^epoch 2: test accuracy \d+\.\d %$/)
+    assert.is(lines[2], '16 steps, kept in a folder with report.html: true')
+  },
   'per-module-rates': (lines) => {
     assert.equal(lines.slice(0, 4), [
       'module 1: SGD, weight decay 0.05',
@@ -50,6 +55,14 @@ const EXAMPLES: Readonly<Record<string, (lines: readonly string[]) => void>> = {
       ...['begins at step 1', 'kept at step 8', 'begins at step 9'],
       ...['kept at step 16', 'kept at step 24', 'ended at step 24'],
     ])
+  },
+  run: (lines) => {
+    const steps = lines.filter((line) => line.startsWith('step '))
+    assert.is(steps.length, 8)
+    assert.match(steps[7] as string, /^step 8: label loss of module 1 \d\.\d{3}$/)
+    assert.ok(lines.includes('epoch 2 of 2'))
+    assert.ok(lines.some((line) => line.startsWith('12 steps, test accuracy ')))
+    assert.match(lines.at(-1) as string, /^\[ [\d.]+, [\d.]+ \]$/)
   },
   sequential: (lines) => {
     assert.is(lines.length, 10)

@@ -1,17 +1,18 @@
 // `localformer evaluate`: accuracy of a trained network and of every module's head, and which
 // classes it mixes up.
+
 import type { Argv } from 'yargs'
-import { LocalformerError } from '../../base/errors.js'
-import { evaluate } from '../../evaluate/evaluate.js'
-import { loadRun } from '../../run-folder/run-folder.js'
+import { loadRun } from '../../run-folder/load-run.js'
+import { evaluateRun } from '../../runs/evaluate-run.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
-import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
+import { type DataArguments, dataModuleOption, dataOptions, openDataOf } from '../data-options.js'
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { dataDirOf, placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
 
 interface EvaluateArguments extends Omit<DataArguments, 'dataset'>, WeightsArguments {
+  dataModule: string | undefined
   dataset: string | undefined
   run: string
   split: 'train' | 'test'
@@ -34,7 +35,7 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         demandOption: true,
         describe: 'A run folder, one of its checkpoints, or weights',
       })
-      .options({ ...dataOptions, dataset: evaluatedDataset })
+      .options({ ...dataOptions, ...dataModuleOption, dataset: evaluatedDataset })
       .options(weightsOption)
       .option('split', {
         choices: ['train', 'test'] as const,
@@ -59,58 +60,31 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         describe: 'CSV file that receives the whole confusion matrix',
       }) as unknown as Argv<GlobalOptions & EvaluateArguments>,
   handler: async (options) => {
-    const { confusion } = options
+    const { confusion, split, batchSize, limit } = options
     if (confusion !== undefined) await checkOutputFile(confusion, '--confusion')
     const place = await placeOfWeights(options.run, options)
-    const { model, trainer, spec, dataset, classes, mean, std } = await loadRun(
-      place,
-      options.device,
-    )
-    await using _ = model
+    const run = await loadRun(place, options.device)
+    await using _ = run.model
     const isOwn = options.dataset === undefined && options.dataDir === undefined
     const data = await openDataOf({
       ...options,
-      dataset: options.dataset ?? dataset,
+      dataset: options.dataset ?? run.dataset,
       dataDir: isOwn ? await dataDirOf(options.run) : options.dataDir,
       // Photos are brought to the size at which the network was trained.
-      imageSize: model.config.imageSize,
+      imageSize: run.model.config.imageSize,
     })
-    if (data.name !== dataset) note(options, `The run was trained on ${dataset}, not ${data.name}`)
-    if (data.classes.length !== classes.length) {
-      throw new LocalformerError(
-        'ERR_CONFIG',
-        `The run was trained on ${classes.length} classes, data set ${data.name} has ${data.classes.length}`,
-      )
-    }
-    const differs = data.classes.findIndex((name, k) => name !== classes[k])
-    if (data.name === dataset && differs !== -1) {
-      throw new LocalformerError(
-        'ERR_CONFIG',
-        `Class ${differs} was ${classes[differs]} when the run was trained and is ${data.classes[differs]}`,
-        { hint: 'Name the classes (the folders of photos) as they were.' },
-      )
-    }
-    // As it was trained: photos that came since would change what a pixel means.
-    const split = { ...data[options.split], mean, std }
+    if (data.name !== run.dataset)
+      note(options, `The run was trained on ${run.dataset}, not ${data.name}`)
     await untilInterrupted(async (signal) => {
-      const result = await evaluate(trainer, split, {
-        batchSize: options.batchSize,
-        ...(options.limit === undefined ? {} : { limit: options.limit }),
-        signal,
-      })
-      const document = {
-        schema: 1,
-        run: spec.text,
-        dataset: data.name,
-        split: options.split,
-        ...result,
-      }
+      const amount = limit === undefined ? {} : { limit }
+      const result = await evaluateRun(run, data, { split, batchSize, ...amount, signal })
       if (confusion !== undefined) {
-        await writeOutputFile(confusion, confusionCsv(result, classes), '--confusion')
+        await writeOutputFile(confusion, confusionCsv(result, run.classes), '--confusion')
       }
-      if (options.json) return printJson(document)
-      printLine(`${spec.text} on ${result.count} ${options.split} images of ${data.name}`)
-      const heads = trainer.modules.map(({ name }) => name)
+      if (options.json) return printJson(result)
+      printLine(`${result.run} on ${result.count} ${split} images of ${data.name}`)
+      const { classes } = run
+      const heads = run.trainer.modules.map(({ name }) => name)
       printLine(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
     })
   },

@@ -1,10 +1,12 @@
 // `localformer predict`: the most probable classes of image files, by a trained network.
+
 import type { Argv } from 'yargs'
 import { expected, LocalformerError } from '../../base/errors.js'
 import { integer } from '../../base/validate.js'
 import { imageFilesOf, readImage } from '../../datasets/read-image.js'
 import { type Guess, type Prediction, predict } from '../../evaluate/predict.js'
-import { type LoadedRun, loadRun } from '../../run-folder/run-folder.js'
+import { type LoadedRun, loadRun } from '../../run-folder/load-run.js'
+
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { untilInterrupted } from '../interrupt.js'
 import { commandProgress } from '../progress.js'

@@ -1,4 +1,5 @@
 // `localformer reproduce accuracy`: the paper's accuracy table, one run folder a cell.
+
 import os from 'node:os'
 import path from 'node:path'
 import type { Argv, Options } from 'yargs'
@@ -26,7 +27,6 @@ import {
   markdownOfAccuracy,
   type PlannedCell,
 } from '../accuracy-text.js'
-import { runCommand } from '../child-command.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -37,6 +37,8 @@ import {
   type TableArguments,
   tableOptions,
 } from '../table-output.js'
+import { createTrainingProgress } from '../training-progress.js'
+import { tellEvent } from '../training-text.js'
 
 interface AccuracyArguments extends TableArguments {
   budget: BudgetName
@@ -203,15 +205,16 @@ async function runPlan(
   options: GlobalOptions & AccuracyArguments,
   signal: AbortSignal,
 ): Promise<AccuracyResult> {
-  const quiet = options.quiet ? ['--quiet'] : []
+  const progress = createTrainingProgress({ quiet: options.quiet })
   const outcomes = await runCells(plan, {
     ...{ directory, device, dataDir: options.dataDir, signal },
-    command: (args) => runCommand([...args, ...quiet], signal),
+    // Beside the result, which is the table.
+    onEvent: (event) => tellEvent({ ...options, json: true }, event, progress),
     onCell: ({ dataset, run, seed }, state, done, total) => {
       const what = { new: 'begins', begun: 'goes on', trained: 'is evaluated', finished: 'is done' }
       note(options, `[${done + 1} of ${total}] ${run} on ${dataset}, seed ${seed} ${what[state]}`)
     },
-  })
+  }).finally(() => progress.finish())
   const rows = rowsOf(plan, outcomes)
   return {
     ...{ schema: 1, what: 'accuracy' },

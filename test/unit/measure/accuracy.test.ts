@@ -1,4 +1,5 @@
 // The accuracy table: what is planned, how cells go on, what outcomes come to, how it reads.
+
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -13,6 +14,7 @@ import {
   markdownOfAccuracy,
   type PlannedCell,
 } from '../../../lib/cli/accuracy-text.js'
+import { resolveConfig } from '../../../lib/config/resolve.js'
 import { parseRunSpec } from '../../../lib/local/methods.js'
 import {
   type AccuracyPlan,
@@ -25,13 +27,9 @@ import {
   QUOTED,
   rowsOf,
 } from '../../../lib/measure/accuracy.js'
-import {
-  type CommandResult,
-  cellDirectory,
-  cellState,
-  runCells,
-  trainArguments,
-} from '../../../lib/measure/cells.js'
+import type { CellRequest, CellResult, CellRunner } from '../../../lib/measure/cell-request.js'
+import { cellDirectory, cellState, configOfCell, runCells } from '../../../lib/measure/cells.js'
+import type { RunEvaluation } from '../../../lib/runs/evaluate-run.js'
 import { makeTempFolder } from '../../helpers/cifar10-fixture.js'
 import { rejects } from '../../helpers/expect.js'
 
@@ -63,26 +61,24 @@ function resultOf(plan: AccuracyPlan, accuracies: readonly (number | null)[]): A
 }
 
 /** `localformer` as the cells see it: writes what the real one leaves, records what it was asked. */
-class FakeCommand {
-  readonly calls: string[][] = []
-  readonly failing: (args: readonly string[]) => CommandResult | undefined
+class FakeRunner {
+  readonly requests: CellRequest[] = []
+  readonly #failing: (request: CellRequest) => CellResult | undefined
 
-  constructor(failing: (args: readonly string[]) => CommandResult | undefined = () => undefined) {
-    this.failing = failing
+  constructor(failing: (request: CellRequest) => CellResult | undefined = () => undefined) {
+    this.#failing = failing
   }
 
-  readonly run = async (args: readonly string[]): Promise<CommandResult> => {
-    this.calls.push([...args])
-    const failure = this.failing(args)
+  readonly run: CellRunner = async (request) => {
+    this.requests.push(request)
+    const failure = this.#failing(request)
     if (failure !== undefined) return failure
-    if (args[0] === 'evaluate') return { status: 'ok', document: { accuracy: 0.75, count: 9 } }
-    const place = args[args.indexOf(args.includes('--resume') ? '--resume' : '--run-dir') + 1]
-    await writeFile(path.join(place as string, 'summary.json'), '{}')
-    return { status: 'ok', document: {} }
+    await writeFile(path.join(request.directory, 'summary.json'), '{}')
+    return { status: 'ok', evaluation: { accuracy: 0.75, count: 9 } as RunEvaluation }
   }
 
-  get verbs(): string[] {
-    return this.calls.map(([verb, option]) => (option === '--resume' ? 'resume' : (verb as string)))
+  get works(): string[] {
+    return this.requests.map(({ work }) => work)
   }
 }
 
@@ -207,86 +203,84 @@ test('a plan says what every run will take, and all of them', () => {
   ])
 })
 
-test('every cell is trained by its own command line and then evaluated', async ({ temp }) => {
+test('every cell is trained and evaluated by its own configuration', async ({ temp }) => {
   const plan = planAccuracy({ ...SMALL, settings: { testLimit: 50 } })
-  const fake = new FakeCommand()
-  const options = { directory: temp, device: 'cpu', dataDir: 'data', command: fake.run }
+  const fake = new FakeRunner()
+  const options = { directory: temp, device: 'cpu', dataDir: 'data', runner: fake.run }
   const outcomes = await runCells(plan, options)
-  assert.equal(fake.verbs, ['train', 'evaluate', 'train', 'evaluate'])
+  assert.equal(fake.works, ['train', 'train'])
   assert.equal(
     outcomes.map(({ status, accuracy, count }) => [status, accuracy, count]),
     new Array(2).fill(['ok', 0.75, 9]),
   )
   const cell = plan.cells[1] as Cell
-  const directory = cellDirectory(temp, cell)
-  const line = trainArguments(plan, cell, directory)
-  assert.equal(fake.calls[2], [...line, '--device', 'cpu', '--data-dir', 'data'])
-  const value = (option: string) => line[line.indexOf(option) + 1]
-  assert.equal(['--run', '--epochs', '--train-limit', '--image-size', '--test-limit'].map(value), [
-    cell.run,
-    '30',
-    '5000',
-    '32',
-    '0',
-  ])
-  assert.equal(fake.calls[3]?.slice(0, 4), ['evaluate', directory, '--limit', '50'])
+  const request = fake.requests[1] as CellRequest
+  assert.is(request.directory, cellDirectory(temp, cell))
+  assert.is(request.testLimit, 50)
+  assert.equal(request.config, configOfCell(plan, cell, options))
+  const { run, dataset, model, training } = resolveConfig(request.config)
+  assert.equal(
+    [run, dataset.trainLimit, dataset.testLimit, dataset.dataDir],
+    [...[cell.run, 5000, 0, 'data']],
+  )
+  assert.equal([training.epochs, model.imageSize, model.dropPath], [30, 32, 0.1])
 })
 
 test('what is finished is not run again, what failed is', async ({ temp }) => {
   const plan = planAccuracy(SMALL)
   const failure = { status: 'failed', code: 'ERR_NON_FINITE', message: 'NaN' } as const
-  const broken = new FakeCommand((args) =>
-    args.includes('backprop,dtype=bfloat16') ? failure : undefined,
+  const broken = new FakeRunner(({ config }) =>
+    config.run === 'backprop,dtype=bfloat16' ? failure : undefined,
   )
   const options = { directory: temp, device: 'cpu' }
-  const [first, second] = await runCells(plan, { ...options, command: broken.run })
+  const [first, second] = await runCells(plan, { ...options, runner: broken.run })
   assert.equal(first?.error, { code: 'ERR_NON_FINITE', message: 'NaN' })
   assert.is(second?.status, 'ok')
-  const whole = new FakeCommand()
-  const outcomes = await runCells(plan, { ...options, command: whole.run })
-  assert.equal(whole.verbs, ['train', 'evaluate'])
+  const whole = new FakeRunner()
+  const outcomes = await runCells(plan, { ...options, runner: whole.run })
+  assert.equal(whole.works, ['train'])
   assert.ok(outcomes.every(({ status }) => status === 'ok'))
 })
 
 test('a run with a checkpoint goes on, one that is trained is evaluated', async ({ temp }) => {
   const plan = planAccuracy(SMALL)
   const [first, second] = plan.cells as [Cell, Cell]
-  const stopped = new FakeCommand(() => ({ status: 'failed', code: null, message: 'killed' }))
+  const stopped = new FakeRunner(() => ({ status: 'failed', code: null, message: 'killed' }))
   const options = { directory: temp, device: 'cpu' }
-  await runCells(plan, { ...options, command: stopped.run })
+  await runCells(plan, { ...options, runner: stopped.run })
   assert.is(await cellState(plan, first, temp), 'new')
   // Between two renames of a save only the one before the last has its name.
   await mkdir(path.join(cellDirectory(temp, first), 'checkpoints/previous'), { recursive: true })
   await writeFile(path.join(cellDirectory(temp, second), 'summary.json'), '{}')
   assert.is(await cellState(plan, first, temp), 'begun')
   assert.is(await cellState(plan, second, temp), 'trained')
-  const fake = new FakeCommand()
-  await runCells(plan, { ...options, command: fake.run })
-  assert.equal(fake.verbs, ['resume', 'evaluate', 'evaluate'])
+  const fake = new FakeRunner()
+  await runCells(plan, { ...options, runner: fake.run })
+  assert.equal(fake.works, ['resume', 'evaluate'])
 })
 
 test('a folder of another budget is refused before anything is run', async ({ temp }) => {
   const options = { directory: temp, device: 'cpu' }
-  await runCells(planAccuracy(SMALL), { ...options, command: new FakeCommand().run })
+  await runCells(planAccuracy(SMALL), { ...options, runner: new FakeRunner().run })
   const other = planAccuracy({ ...SMALL, settings: { epochs: 31 } })
-  const fake = new FakeCommand()
+  const fake = new FakeRunner()
   await rejects(
-    () => runCells(other, { ...options, command: fake.run }),
+    () => runCells(other, { ...options, runner: fake.run }),
     'ERR_CONFIG',
     'another budget or other options',
     '--run-dir',
   )
-  assert.equal(fake.calls, [])
+  assert.equal(fake.requests, [])
 })
 
 test('an interruption is no outcome: it ends all with its reason', async ({ temp }) => {
   const controller = new AbortController()
   const reason = new Error('enough')
-  const command = async (): Promise<CommandResult> => {
+  const runner: CellRunner = async () => {
     controller.abort(reason)
     return { status: 'failed', code: null, message: 'killed' }
   }
-  const options = { directory: temp, device: 'cpu', command, signal: controller.signal }
+  const options = { directory: temp, device: 'cpu', runner, signal: controller.signal }
   const plan = planAccuracy(SMALL)
   const error = await runCells(plan, options).catch((caught: unknown) => caught)
   assert.is(error, reason)

@@ -1,5 +1,6 @@
 // Checkpoints of a run: what is kept comes back bit for bit, a damaged one is told and the one before
 // it used, and whatever moment a writer was stopped at, a whole one is there.
+
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -17,6 +18,7 @@ import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CheckpointStore } from '../../../lib/run-folder/checkpoint-store.js'
+import { stateIndexText } from '../../../lib/run-folder/state-index.js'
 import { checkIdentity, type TrainingState } from '../../../lib/train/training-state.js'
 import { rejects, same } from '../../helpers/expect.js'
 
@@ -27,6 +29,16 @@ let folders = 0
 function newStore() {
   const directory = path.join(root, String(folders++), 'checkpoints')
   return { directory, store: new CheckpointStore(directory) }
+}
+
+/** Another text of the index. */
+function changed(from: string, to: string) {
+  return (folder: string) => {
+    const file = path.join(folder, 'state.json')
+    const text = readFileSync(file, 'utf8')
+    assert.match(text, from)
+    writeFileSync(file, text.replace(from, to))
+  }
 }
 
 const identity = { model: { classes: 10 }, trainer: {}, training: { batchSize: 4 }, data: {} }
@@ -40,7 +52,7 @@ function stateAt(step: number, isAveraged = false): TrainingState {
   return {
     progress: {
       ...{ step, epoch: 1, stepInEpoch: step, stage: 'steps', phase: 0 },
-      ...{ epochSums: { count: 0, sums: [] }, evaluation: null, best: null },
+      ...{ epochSums: { count: 0, sums: [] }, evaluation: null, best: null, epochsSinceBest: 0 },
       ...{ seconds: 1, peakAllocatedBytes: 1, frozen: [false], identity: identity as never },
     },
     weights: { 'a.weight': tensor(step), 'auxiliary.0.head.fc.bias': tensor(step + 1) },
@@ -89,7 +101,7 @@ test('the one before the last stays, kept ones stay for good', async () => {
   await store.save(stateAt(3), { keep: ['best'] })
   assert.equal(readdirSync(directory).sort(), ['best', 'epoch-0001', 'last', 'previous'])
   const stepIn = (name: string) =>
-    JSON.parse(readFileSync(path.join(directory, name, 'state.json'), 'utf8')).progress.step
+    JSON.parse(readFileSync(path.join(directory, name, 'state.json'), 'utf8')).state.progress.step
   assert.equal(['best', 'epoch-0001', 'last', 'previous'].map(stepIn), [3, 1, 3, 2])
 })
 
@@ -102,7 +114,17 @@ const DAMAGE: Readonly<Record<string, (folder: string) => void>> = {
   'the index is something else': (folder) => writeFileSync(path.join(folder, 'state.json'), 'null'),
   'the index is of another schema': (folder) => {
     const file = path.join(folder, 'state.json')
-    writeFileSync(file, readFileSync(file, 'utf8').replace('"schema": 1', '"schema": 2'))
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"schema": 2', '"schema": 3'))
+  },
+  'the step is another': changed('"step": 2', '"step": 98'),
+  'one character of the generator is another': changed('"generator": "A', '"generator": "B'),
+  'a figure was put in': changed('"phase": 0,', '"phase": 0, "stepsPerPhase": 1,'),
+  'a name means something to JavaScript': changed('"phase": 0,', '"phase": 0, "__proto__": {},'),
+  'a figure is none, with a digest of its own': (folder) => {
+    const file = path.join(folder, 'state.json')
+    const { state } = JSON.parse(readFileSync(file, 'utf8'))
+    state.progress.step = 'many'
+    writeFileSync(file, stateIndexText(state))
   },
   'one bit is another': (folder) => {
     const file = path.join(folder, 'state.safetensors')

@@ -1,0 +1,58 @@
+// A run folder, one of its checkpoints or its weights -> network and trainer, for use.
+import path from 'node:path'
+import { LocalformerError } from '../base/errors.js'
+import { isThere } from '../base/files.js'
+import { WEIGHTS_FILE } from '../base/run-files.js'
+import type { DeviceName } from '../device/device.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import { partsOf, type Trainer } from '../local/trainer.js'
+import { createTrainer } from '../local/trainer-of-spec.js'
+import { readCheckpoint } from '../weights/checkpoint.js'
+import { type RunMetadata, readMetadata } from './run-metadata.js'
+
+export interface LoadedRun extends Omit<RunMetadata, 'config'> {
+  readonly model: SwinTransformer
+  readonly trainer: Trainer
+}
+
+/**
+ * Rebuilds the network and its modules' heads from a run folder, one of its checkpoints or a weights
+ * file; a run of the command line or of a script.
+ *
+ * @param device `cpu`, `cuda`, `cuda:N` or `auto`, the default.
+ * @throws {LocalformerError} `ERR_CHECKPOINT`
+ */
+export async function loadRun(place: string, device: string = 'auto'): Promise<LoadedRun> {
+  const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS_FILE)
+  await checkThere(place, file)
+  const { tensors, metadata } = await readCheckpoint(file)
+  const { config, spec, ...rest } = readMetadata(file, metadata)
+  const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
+  try {
+    const trainer = await createTrainer(model, spec)
+    const wanted = [...model.parameters(), ...trainer.auxiliaryParameters()].map(({ name }) => name)
+    const missing = wanted.filter((name) => !(name in tensors))
+    if (missing.length > 0) {
+      const some = missing.slice(0, 5).join(', ')
+      throw new LocalformerError(
+        'ERR_CHECKPOINT',
+        `${file} lacks ${missing.length} tensors: ${some}${missing.length > 5 ? ', ...' : ''}`,
+      )
+    }
+    const [network, auxiliary] = partsOf(tensors)
+    await model.writeParameters(network)
+    await trainer.writeAuxiliary(auxiliary)
+    return { model, trainer, spec, ...rest }
+  } catch (error) {
+    model.dispose()
+    throw error
+  }
+}
+
+async function checkThere(place: string, file: string): Promise<void> {
+  if (await isThere(file)) return
+  const what = (await isThere(place)) ? `${place} holds no ${WEIGHTS_FILE}` : `There is no ${place}`
+  throw new LocalformerError('ERR_CHECKPOINT', what, {
+    hint: 'Name the folder of a run, which has weights from its first checkpoint on, or a file of them.',
+  })
+}

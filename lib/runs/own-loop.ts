@@ -1,0 +1,183 @@
+// A loop of a script's own, as a run sees it: what was recorded -> the events of a run, and how far it is.
+import { expected, LocalformerError } from '../base/errors.js'
+import { median } from '../base/median.js'
+import { checkKeys } from '../base/validate.js'
+import type { Dataset } from '../datasets/dataset.js'
+import type { Evaluation } from '../evaluate/evaluate.js'
+import type { Trainer, TrainStep } from '../local/trainer.js'
+import { frozenIn, identityOfParts } from '../train/course.js'
+import type { DoneEvent, MetricsEvent, TrainEvent } from '../train/events.js'
+import { Means } from '../train/means.js'
+import type { RunIdentity, TrainingProgress } from '../train/training-state.js'
+
+/** What {@link Run.record} takes. */
+export type Recorded =
+  | {
+      /** What `trainer.step` gave. */
+      readonly step: TrainStep
+      /** Images of its batch. */
+      readonly images: number
+      /** From 1; default: the one after the last that was ended. */
+      readonly epoch?: number
+      /** The highest of the modules'; default 1e-3, as a step's. */
+      readonly learningRate?: number
+    }
+  /** The end of an epoch: its means are those of the steps since the last one. */
+  | { readonly epoch: number; readonly epochs?: number }
+  /** What `evaluate(trainer, ...)` gave. */
+  | { readonly evaluation: Evaluation }
+  /** Numbers by names of the script's own, `group/name`; for the loggers. */
+  | { readonly metrics: Readonly<Record<string, number>> }
+
+export interface SaveRunOptions {
+  /** Also as `best`; default false. */
+  readonly best?: boolean
+  /** Counts as the end of an epoch for `checkpointEvery` and the report; default false. */
+  readonly epochEnded?: boolean
+}
+
+export class OwnLoop {
+  readonly #trainer: Trainer
+  readonly #data: Dataset
+  readonly #startedAt = performance.now()
+  readonly #frozenAtFirst: readonly boolean[]
+  readonly #speeds: number[] = []
+  readonly #secondsBefore: number
+  #identity: RunIdentity | undefined
+  #means: Means
+  #epochStartedAt = performance.now()
+  #step: number
+  #epoch: number
+  #stepInEpoch: number
+  #peak: number
+  #evaluation: Evaluation | null
+  #best: TrainingProgress['best']
+
+  /** @param from Where the run goes on. */
+  constructor(trainer: Trainer, data: Dataset, from: TrainingProgress | undefined) {
+    this.#trainer = trainer
+    this.#data = data
+    this.#frozenAtFirst = frozenIn(trainer)
+    this.#means = new Means(from?.epochSums)
+    this.#secondsBefore = from?.seconds ?? 0
+    this.#step = from?.step ?? 0
+    this.#epoch = from?.epoch ?? 0
+    this.#stepInEpoch = from?.stepInEpoch ?? 0
+    this.#peak = from?.peakAllocatedBytes ?? 0
+    this.#evaluation = from?.evaluation ?? null
+    this.#best = from?.best ?? null
+  }
+
+  /** @throws {LocalformerError} `ERR_CONFIG` */
+  record(what: Recorded): TrainEvent | MetricsEvent {
+    checkKeys(what, 'what is recorded', KEYS)
+    if ('step' in what) return this.#recordStep(what)
+    if ('evaluation' in what) return this.#recordEvaluation(what.evaluation)
+    if ('metrics' in what) return this.#recordMetrics(what.metrics)
+    if ('epoch' in what) return this.#endEpoch(what)
+    const message = expected('a step, an epoch, an evaluation or metrics', 'what is recorded', what)
+    throw new LocalformerError('ERR_CONFIG', message)
+  }
+
+  async checkpoint(options: SaveRunOptions): Promise<TrainEvent & { type: 'checkpoint' }> {
+    checkKeys(options, 'options', ['best', 'epochEnded'])
+    const { best: isBest = false, epochEnded = false } = options
+    if (isBest) this.#best = { value: this.#evaluation?.accuracy ?? 0, epoch: this.#epoch }
+    const progress: TrainingProgress = {
+      ...{ step: this.#step, epoch: this.#epoch, stepInEpoch: this.#stepInEpoch },
+      ...{ stage: 'begin', phase: 0, epochSums: this.#means.sums() },
+      ...{ evaluation: this.#evaluation, best: this.#best, epochsSinceBest: 0 },
+      ...{ seconds: this.#seconds(), peakAllocatedBytes: this.#peak },
+      frozen: frozenIn(this.#trainer),
+      identity: await this.identity(),
+    }
+    const { epoch, step } = progress
+    const reason = epochEnded ? 'epoch' : 'steps'
+    return { type: 'checkpoint', epoch, step, reason, isBest, progress }
+  }
+
+  /** What the numbers of the run depend on, as far as the package knows. */
+  async identity(): Promise<RunIdentity> {
+    this.#identity ??= await identityOfParts({
+      ...{ trainer: this.#trainer, data: this.#data, split: this.#data.train },
+      ...{ frozenAtFirst: this.#frozenAtFirst, training: {} },
+    })
+    return this.#identity
+  }
+
+  done(): DoneEvent {
+    return {
+      ...{ type: 'done', steps: this.#step, seconds: this.#seconds() },
+      imagesPerSecond: this.#speeds.length === 0 ? null : median(this.#speeds),
+      ...{ peakAllocatedBytes: this.#peak, evaluation: this.#evaluation, stoppedEarly: false },
+    }
+  }
+
+  #recordStep(what: Extract<Recorded, { step: TrainStep }>): TrainEvent {
+    const { step: result, images, learningRate = 1e-3 } = what
+    if (!Number.isInteger(images) || images < 1) {
+      throw new LocalformerError('ERR_CONFIG', expected('a number of images', 'images', images))
+    }
+    if (!Array.isArray(result?.modules)) {
+      const message = expected('what a trainer\u2019s step gave', 'step', result)
+      throw new LocalformerError('ERR_CONFIG', message)
+    }
+    const modules = result.modules.map((module) => ({
+      ...module,
+      accuracy: module.correct / images,
+    }))
+    this.#step++
+    this.#stepInEpoch++
+    this.#means.add(modules)
+    this.#peak = Math.max(this.#peak, result.peakAllocatedBytes)
+    const imagesPerSecond = images / result.seconds
+    this.#speeds.push(imagesPerSecond)
+    const { peakAllocatedBytes, peakReservedBytes, seconds, timeline } = result
+    return {
+      ...{ type: 'step', epoch: what.epoch ?? this.#epoch + 1, activeModule: null },
+      ...{ step: this.#step, totalSteps: this.#step, learningRate, modules },
+      ...{ peakAllocatedBytes, peakReservedBytes, seconds, imagesPerSecond },
+      ...(timeline === undefined ? {} : { timeline }),
+    }
+  }
+
+  #endEpoch({ epoch, epochs }: Extract<Recorded, { epochs?: number }>): TrainEvent {
+    if (!Number.isInteger(epoch) || epoch < 1) {
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected('a whole number of at least 1', 'epoch', epoch),
+      )
+    }
+    const modules = this.#means.take()
+    const seconds = (performance.now() - this.#epochStartedAt) / 1000
+    this.#epoch = epoch
+    this.#stepInEpoch = 0
+    this.#means = new Means()
+    this.#epochStartedAt = performance.now()
+    return { type: 'epoch', epoch, epochs: epochs ?? epoch, activeModule: null, modules, seconds }
+  }
+
+  #recordEvaluation(evaluation: Evaluation): TrainEvent {
+    if (typeof evaluation?.accuracy !== 'number' || !Array.isArray(evaluation.modules)) {
+      const message = expected('what `evaluate` gave', 'evaluation', evaluation)
+      throw new LocalformerError('ERR_CONFIG', message)
+    }
+    const { count, accuracy, top5Accuracy, loss, modules } = evaluation
+    this.#evaluation = { count, accuracy, top5Accuracy, loss, modules }
+    return { type: 'evaluation', epoch: this.#epoch, ...this.#evaluation }
+  }
+
+  #recordMetrics(metrics: Readonly<Record<string, number>>): MetricsEvent {
+    for (const [name, value] of Object.entries(metrics ?? {})) {
+      if (typeof value === 'number') continue
+      throw new LocalformerError('ERR_CONFIG', expected('a number', `metrics.${name}`, value))
+    }
+    return { type: 'metrics', step: this.#step, epoch: this.#epoch, metrics: { ...metrics } }
+  }
+
+  #seconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#startedAt) / 1000
+  }
+}
+
+const KEYS = ['step', 'images', 'epoch', 'learningRate', 'epochs', 'evaluation', 'metrics']

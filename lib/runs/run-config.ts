@@ -1,0 +1,132 @@
+// The configuration that a run folder keeps: it holds in any working directory, a split that was measured
+// is not measured again, and what a script made is written as a configuration would say it.
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { LocalformerError } from '../base/errors.js'
+import { CONFIG_FILE } from '../base/run-files.js'
+import { definedOf } from '../base/validate.js'
+import type { Training } from '../config/create.js'
+import { readConfigFile } from '../config/file.js'
+import { resolveConfig, resolveLayers } from '../config/resolve.js'
+import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
+import type { Dataset } from '../datasets/dataset.js'
+import { OWN_DATASET, sourceOf } from '../datasets/open.js'
+import { pinSplit } from '../local/methods.js'
+import type { ModuleOptimizer } from '../local/module-trainer.js'
+import type { Trainer } from '../local/trainer.js'
+import { resolveTrainOptions, type TrainOptions } from '../train/options.js'
+
+/** Of a run that was made from a configuration. */
+export function recordedConfig({ config, spec, trainer, data }: Training): TrainingConfig {
+  const { init, dataset, ...rest } = config
+  return {
+    ...rest,
+    run: pinSplit(spec, trainer.cuts),
+    dataset: { ...dataset, ...placeOfData(data, dataset) },
+    ...(init === undefined ? {} : { init: path.resolve(init) }),
+  }
+}
+
+/** Of a run that was made from a script's own parts. */
+export function configOfParts(
+  trainer: Trainer,
+  data: Dataset,
+  options: TrainOptions,
+): TrainingConfig {
+  const { signal: _, state: __, ...resolved } = resolveTrainOptions(options)
+  const { seed, trainLimit, testLimit, ...training } = resolved
+  const { classes: ___, seed: ____, ...sizes } = trainer.model.config
+  const optimizers = trainer.modules.map(({ optimizer }) => optimizerConfig(optimizer))
+  const [first = {}] = optimizers
+  const isOne = optimizers.every((own) => isDeepStrictEqual(own, first))
+  const { optimizer: name, ...rest } = first as OptimizerConfig
+  return resolveConfig({
+    run: trainer.spec,
+    device: trainer.model.device,
+    seed,
+    dataset: { ...placeOfData(data), ...definedOf({ trainLimit, testLimit }) },
+    model: { ...sizes, depths: [...sizes.depths], heads: [...sizes.heads] },
+    optimizer: { name, ...rest, labelSmoothing: trainer.labelSmoothing },
+    training: definedOf(training),
+    ...(isOne ? {} : { modules: optimizers }),
+  } as TrainingConfigInput)
+}
+
+type OptimizerConfig = ReturnType<typeof optimizerConfig>
+
+function optimizerConfig({ name, weightDecay, betas, eps, momentum }: ModuleOptimizer) {
+  return {
+    optimizer: name === 'SGD' ? ('sgd' as const) : ('adamw' as const),
+    ...definedOf({ weightDecay, betas, eps, momentum }),
+  }
+}
+
+/** Where the same images are found again: what opened them, else that a script has them. */
+function placeOfData(data: Dataset, asked: { name?: string; dataDir?: string | undefined } = {}) {
+  const source = sourceOf(data)
+  const { name = OWN_DATASET, dataDir = asked.dataDir } = source ?? {}
+  return { name, ...(dataDir === undefined ? {} : { dataDir: path.resolve(dataDir) }) }
+}
+
+/** What may differ when a run goes on. */
+export interface ResumeChanges {
+  /** `cpu`, `cuda`, `cuda:N` or `auto`; the last digits may differ then. */
+  readonly device?: string | undefined
+  /** Threads of one operation; as `device`. */
+  readonly threads?: number | undefined
+  /** Epochs after which a checkpoint stays for good. */
+  readonly checkpointEvery?: number | undefined
+  /** Steps between checkpoints inside of an epoch. */
+  readonly checkpointSteps?: number | undefined
+  /** More than there were: the run is trained further. */
+  readonly epochs?: number | undefined
+  /** As `epochs`, in steps. */
+  readonly maxSteps?: number | undefined
+  /** Epochs without a better one after which to stop. */
+  readonly patience?: number | undefined
+}
+
+/** The configuration of a run with what differs now. */
+export function changedConfig(config: TrainingConfig, changes: ResumeChanges): TrainingConfig {
+  const { device, threads, checkpointEvery, ...training } = changes
+  return resolveLayers([
+    config as TrainingConfigInput,
+    {
+      ...definedOf({ device, threads, checkpointEvery }),
+      training: definedOf(training),
+    } as TrainingConfigInput,
+  ])
+}
+
+/**
+ * The configuration that a run folder keeps.
+ *
+ * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run.
+ */
+export async function readRunConfig(folder: string): Promise<TrainingConfig> {
+  try {
+    await refuseOwnLoop(folder)
+    const file = await readConfigFile(path.join(folder, CONFIG_FILE))
+    return resolveLayers([file.config], file.placeOf)
+  } catch (cause) {
+    if (!(cause instanceof LocalformerError) || cause.code === 'ERR_USAGE') throw cause
+    throw new LocalformerError('ERR_CHECKPOINT', `${folder} holds no run: ${cause.message}`, {
+      cause,
+      hint: 'Name the folder of a run, e.g. runs/paper-4-20260101-120000.',
+    })
+  }
+}
+
+/** Such a run says in its configuration what it is, and no training loop. */
+async function refuseOwnLoop(folder: string): Promise<void> {
+  const text = await readFile(path.join(folder, CONFIG_FILE), 'utf8').catch(() => '')
+  if (!/"loop":\s*"own"/.test(text)) return
+  throw new LocalformerError(
+    'ERR_USAGE',
+    `The run of ${folder} is of a script with a loop of its own`,
+    {
+      hint: 'Go on with it in the script: resumeRun(directory, { trainer, data }).',
+    },
+  )
+}
