@@ -32,7 +32,7 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
       },
     },
   },
-  // The run of METHOD: methods and decoders against each other, at a price that allows many runs.
+  // Methods and decoders against each other, at a price that allows many runs.
   trial: {
     description: '5,000 images for 30 epochs, which tells methods apart in an hour on a few cores',
     source: 'ours: the trial with which the methods were first compared',

@@ -1,5 +1,5 @@
-// Methods (METHOD is a preset over one definition) and their options, shared by the trainers, the
-// run specs of the command line and the records of a run.
+// Methods, presets over one definition (docs/method.md, section 7), and their options, shared by the
+// trainers, the run specs of the command line and the records of a run.
 import type { z } from 'zod'
 import { LocalformerError } from '../base/errors.js'
 import {

@@ -1,4 +1,4 @@
-// The losses of a local step (METHOD, section 3): labels, and reconstruction.
+// The losses of a local step (docs/method.md, section 4): labels, and reconstruction.
 #pragma once
 
 #include <ATen/core/Tensor.h>

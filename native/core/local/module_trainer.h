@@ -1,6 +1,6 @@
 // A module: a segment of the network with its auxiliary head and decoder and its own optimizer.
 // It owns the whole local step: detach, forward, losses, backward, update, freeing of gradients
-// (METHOD, section 4). Features in -> detached features out.
+// (docs/method.md, section 6). Features in -> detached features out.
 #pragma once
 
 #include <array>
@@ -158,8 +158,8 @@ class ModuleTrainer {
   at::Tensor ClassifierGradient(const at::Tensor& output, const Supervision& supervision,
                                 double share, ModuleStepResult* result) const;
   // Losses on the detached output, one after the other over chunks of the samples; returns their
-  // gradient with respect to the output (METHOD 4.3). `features`: the module's input where that is
-  // the target.
+  // gradient with respect to the output (docs/method.md, section 6, rule 3). `features`: the
+  // module's input where that is the target.
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
                                const Supervision& supervision, double batch_share,
                                const ForwardContext& context, ModuleStepResult* result) const;

@@ -1,4 +1,5 @@
-// Five steps of local learning against an implementation in Python that was written from METHOD.md.
+// Five steps of local learning against an implementation in Python that was written from
+// docs/method.md, sections 4 to 6.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'

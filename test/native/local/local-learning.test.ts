@@ -1,4 +1,4 @@
-// What holds for every local step (METHOD.md, section 4), whatever the numbers.
+// What holds for every local step (docs/method.md, section 6), whatever the numbers.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import * as memory from '../../../lib/device/memory.js'
