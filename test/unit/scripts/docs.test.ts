@@ -8,7 +8,7 @@ import { ROOT } from '../../../scripts/lib/script.js'
 
 const TEXTS = filesOf('.', /\.md$/).filter((file) => file !== 'CHANGELOG.md')
 /** Rooms that the texts name and that are still being built. */
-const COMING = ['metrics', 'runs']
+const COMING = ['metrics']
 
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 
