@@ -189,6 +189,12 @@ export class Run implements AsyncDisposable {
     if (event.type === 'epoch') this.#lastEpoch = event
     if (event.type === 'checkpoint') {
       await folder.saveCheckpoint(event, config.checkpointEvery)
+      if (event.reason === 'failed') {
+        this.#warnings.push(
+          `Step ${event.step + 1} failed; what was learned until then is kept: to go on, ` +
+            `npx localformer train --resume ${this.directory}`,
+        )
+      }
       if (event.reason === 'epoch') await this.#report.epochEnded(event.epoch)
     }
     if (event.type === 'done') await this.#end(event)

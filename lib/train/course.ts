@@ -112,7 +112,7 @@ export async function resumeCourse(course: Course, state: TrainingState): Promis
 
 export async function checkpointEvent(
   course: Course,
-  reason: 'epoch' | 'steps' | 'interrupted',
+  reason: 'epoch' | 'steps' | 'interrupted' | 'failed',
   isBest = false,
 ): Promise<TrainEvent> {
   const { step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes } = course

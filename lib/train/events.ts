@@ -55,8 +55,12 @@ export type TrainEvent =
       readonly type: 'checkpoint'
       readonly epoch: number
       readonly step: number
-      /** After an epoch, after `checkpointSteps`, or before the signal's reason is thrown. */
-      readonly reason: 'epoch' | 'steps' | 'interrupted'
+      /**
+       * After an epoch, after `checkpointSteps`, before the signal's reason is thrown, or before
+       * `ERR_NON_FINITE` and `ERR_OUT_OF_MEMORY` are: then modules before the one that failed have taken
+       * the step that failed, and take it again when the run goes on.
+       */
+      readonly reason: 'epoch' | 'steps' | 'interrupted' | 'failed'
       /** Was the figure that `best` names better in this epoch than in all before it? */
       readonly isBest: boolean
       readonly progress: TrainingProgress

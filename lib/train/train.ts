@@ -79,6 +79,8 @@ async function* eventsOf(
   try {
     yield* runPhases(course)
   } catch (error) {
+    // A module's step happens as a whole or not at all; those before it have taken theirs.
+    if (isFailedStep(error) && course.step > 0) yield await checkpointEvent(course, 'failed')
     // Between two steps: everything is as the last one left it.
     if (signal?.aborted && error === signal.reason)
       yield await checkpointEvent(course, 'interrupted')
@@ -91,6 +93,12 @@ async function* eventsOf(
     ...{ type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation },
     stoppedEarly,
   }
+}
+
+/** A step that the data or the machine did not allow, after which the weights are still good. */
+function isFailedStep(error: unknown): boolean {
+  if (!(error instanceof LocalformerError)) return false
+  return error.code === 'ERR_NON_FINITE' || error.code === 'ERR_OUT_OF_MEMORY'
 }
 
 /**

@@ -352,6 +352,29 @@ test('a folder that is taken away while the run goes on is told', async () => {
   await rejects(end, 'ERR_CHECKPOINT', 'was removed or replaced')
 })
 
+test('a step that fails leaves a checkpoint of those before it', async () => {
+  const trainer = await newTrainer()
+  await using _ = trainer.model
+  const options = { epochs: 4, batchSize: 8, testLimit: 0 }
+  await using run = await createRun({ trainer, data: mine, options }, { directory: at('failed') })
+  const warnings: string[] = []
+  const end = async () => {
+    for await (const event of run.events()) {
+      if (event.type === 'warning') warnings.push(event.message)
+      if (event.type !== 'step' || event.step !== 7) continue
+      // What every loss becomes with such weights.
+      const bias = await trainer.model.readParameters()
+      const { shape, data } = bias['head.fc.bias'] as Tensors[string]
+      const poisoned = { shape, data: data.map(() => Number.NaN) }
+      await trainer.model.writeParameters({ 'head.fc.bias': poisoned })
+    }
+  }
+  await rejects(end, 'ERR_NON_FINITE', 'module 4')
+  assert.match(warnings.join(), 'Step 8 failed')
+  const { state } = JSON.parse(readFileSync(at('failed', 'checkpoints/last/state.json'), 'utf8'))
+  assert.is(state.progress.step, 7)
+})
+
 test('end-to-end training makes runs too', async () => {
   await using model = await SwinTransformer.create(TINY)
   const trainer = await BackpropTrainer.create(model, { recompute: 'block' })
