@@ -164,7 +164,14 @@ async function open(
 
 /** Before the folder is told of it. */
 function checkLength({ training }: TrainingConfig, state: LoadedState | undefined): void {
-  const { epochs = 0 } = state?.progress.identity.training ?? {}
+  if (state === undefined) return
+  const { epochs = 0, maxSteps, schedule } = state.progress.identity.training
+  const isOther = training.epochs !== epochs || training.maxSteps !== maxSteps
+  if (schedule === 'sequential' && isOther) {
+    throw new LocalformerError('ERR_CONFIG', 'A sequential run cannot become longer', {
+      hint: 'Its modules have had their turns: begin a new one with its weights, `init`.',
+    })
+  }
   if (training.epochs >= epochs) return
   throw new LocalformerError(
     'ERR_CONFIG',

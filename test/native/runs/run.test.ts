@@ -229,6 +229,22 @@ test('a finished run is trained further, and says what its learning rate does', 
   )
 })
 
+test('a sequential run becomes no longer, and is as it was when that is refused', async () => {
+  const training = { batchSize: 16, epochs: 1, schedule: 'sequential' } as const
+  const config = { ...SYNTHETIC, training }
+  const directory = at('sequential')
+  {
+    await using run = await createRun(config, { directory, data: synthetic })
+    for await (const event of run.events()) if (event.type === 'checkpoint') break
+  }
+  const before = readFileSync(at('sequential', 'config.json'), 'utf8')
+  const longer = resumeRun(directory, { data: synthetic, epochs: 3 })
+  await rejects(() => longer, 'ERR_CONFIG', 'cannot become longer')
+  assert.is(readFileSync(at('sequential', 'config.json'), 'utf8'), before)
+  await using run = await resumeRun(directory, { data: synthetic })
+  assert.is((await run.finish()).steps, 6)
+})
+
 test('patience ends a run that does not get better; best follows the figure that is named', async () => {
   const training = { batchSize: 16, epochs: 9, learningRate: 0 }
   const stubborn = { ...SYNTHETIC, training: { ...training, best: 'test_loss', patience: 2 } }
