@@ -115,7 +115,7 @@ class History {
     event.modules.forEach(({ labelLoss, reconstructionLoss }, k) => {
       this.#losses[k] ??= []
       const losses = this.#losses[k]
-      losses.push(follow(losses.at(-1), labelLoss + reconstructionLoss))
+      losses.push(follow(losses.at(-1), labelLoss + (reconstructionLoss ?? 0)))
       if (losses.length > HISTORY) losses.shift()
     })
     this.#accuracy = follow(this.#accuracy, event.modules.at(-1)?.accuracy ?? 0)

@@ -135,7 +135,10 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       batch instanceof PreparedBatch
         ? this.#preparedFor(batch)
         : toNativeBatch(labelled(batch), this.model.config)
-    return this.exclusive((trainer) => trainer.step(input, rates, clipNorm, timeline))
+    const { timeline: points, ...result } = await this.exclusive((trainer) =>
+      trainer.step(input, rates, clipNorm, timeline),
+    )
+    return points === null ? result : { ...result, timeline: points }
   }
 
   /**

@@ -71,7 +71,7 @@ function moduleColumns(module: ModuleProgress): Row {
   const { learned, labelLoss, reconstructionLoss } = module
   return {
     label_loss: learned ? labelLoss : null,
-    reconstruction_loss: learned && reconstructionLoss !== 0 ? reconstructionLoss : null,
+    reconstruction_loss: learned ? reconstructionLoss : null,
     accuracy: learned ? module.accuracy : null,
     gradient_norm: module.gradientNorm,
     peak_allocated_bytes: module.peakAllocatedBytes,

@@ -46,7 +46,7 @@ export function scalarsOf(event: RunEvent): Scalar[] {
               { tag: `train_accuracy/${name(k)}`, value: module.accuracy },
             ]
           : []),
-        ...(module.learned && module.reconstructionLoss !== 0
+        ...(module.learned && module.reconstructionLoss !== null
           ? [{ tag: `reconstruction_loss/${name(k)}`, value: module.reconstructionLoss }]
           : []),
         ...(module.gradientNorm === null

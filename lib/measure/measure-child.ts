@@ -52,7 +52,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       reconstructs: module.reconstructs,
       peakAllocatedBytes: highest((step) => step.modules[k]?.peakAllocatedBytes ?? 0),
       labelLoss: last?.modules[k]?.labelLoss ?? 0,
-      reconstructionLoss: last?.modules[k]?.reconstructionLoss ?? 0,
+      reconstructionLoss: last?.modules[k]?.reconstructionLoss ?? null,
     })),
     timeline: last?.timeline,
   }

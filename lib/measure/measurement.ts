@@ -27,7 +27,8 @@ export interface CompareModule {
   readonly peakAllocatedBytes: number
   /** Of the last step. */
   readonly labelLoss: number
-  readonly reconstructionLoss: number
+  /** Null where the module has no decoder. */
+  readonly reconstructionLoss: number | null
 }
 
 export interface Measurement {

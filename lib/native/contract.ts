@@ -125,9 +125,10 @@ export interface NativeModule {
 
 export interface NativeModuleStep {
   readonly labelLoss: number
-  readonly reconstructionLoss: number
-  /** Energy of the residual branches (arXiv 2309.17357); 0 where no penalty was asked for. */
-  readonly penalty: number
+  /** Null where the module has no decoder, or only passed the features on. */
+  readonly reconstructionLoss: number | null
+  /** Energy of the residual branches (arXiv 2309.17357); null where no penalty was asked for. */
+  readonly penalty: number | null
   /** L2 norm of the module's gradients before clipping; null where they were not to be clipped. */
   readonly gradientNorm: number | null
   readonly correct: number
@@ -170,8 +171,8 @@ export interface NativeStep {
   readonly peakAllocatedBytes: number
   readonly peakReservedBytes: number
   readonly seconds: number
-  /** Where it was asked for. */
-  readonly timeline?: readonly NativeMemoryPoint[]
+  /** Null where it was not asked for. */
+  readonly timeline: readonly NativeMemoryPoint[] | null
 }
 
 /** What training needs beside the weights. */

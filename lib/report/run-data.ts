@@ -235,8 +235,8 @@ class ModuleGatherer {
     this.#labelLoss.add(step, number(module.labelLoss))
     this.#accuracy.add(step, number(module.accuracy))
     const loss = number(module.reconstructionLoss)
-    // 0 stands for a module without a decoder.
-    if (loss !== 0) this.#reconstructionLoss.add(step, loss)
+    // A module without a decoder has none.
+    if (!Number.isNaN(loss)) this.#reconstructionLoss.add(step, loss)
     this.#peak = Math.max(this.#peak, number(module.peakAllocatedBytes, 0))
     this.#seconds += number(module.seconds, 0)
     this.#steps++

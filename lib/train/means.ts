@@ -19,7 +19,8 @@ export class Means {
     this.#count++
     this.#sums = modules.map((module, k) => ({
       labelLoss: (this.#sums[k]?.labelLoss ?? 0) + module.labelLoss,
-      reconstructionLoss: (this.#sums[k]?.reconstructionLoss ?? 0) + module.reconstructionLoss,
+      reconstructionLoss:
+        (this.#sums[k]?.reconstructionLoss ?? 0) + (module.reconstructionLoss ?? 0),
       accuracy: (this.#sums[k]?.accuracy ?? 0) + module.accuracy,
     }))
   }

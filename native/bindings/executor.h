@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "errors.h"
+#include "to_js.h"
 
 namespace localformer {
 
@@ -31,7 +32,7 @@ class Executor {
   template <typename Work, typename Build>
   Napi::Promise Run(Napi::Env env, Work work, Build build);
 
-  // The same where the value's own ToJs builds it; work that gives nothing resolves to undefined.
+  // The same where ToJs builds it; work that gives nothing resolves to undefined.
   template <typename Work>
   Napi::Promise Run(Napi::Env env, Work work);
 

@@ -10,6 +10,7 @@
 #include "local/unit_costs.h"
 #include "options.h"
 #include "tensors.h"
+#include "to_js.h"
 
 namespace localformer {
 namespace {
@@ -36,34 +37,6 @@ Gradients ComputeGradients(const ModelState& state, const BatchInput& batch,
     result.gradients.push_back(CopyOut(name, parameter.grad()));
   }
   return result;
-}
-
-Napi::Object DescribeCost(Napi::Env env, const UnitCost& cost) {
-  Napi::Object object = Napi::Object::New(env);
-  const auto set = [&](const char* key, int64_t bytes) {
-    object.Set(key, static_cast<double>(bytes));
-  };
-  set("inputBytes", cost.input);
-  set("outputBytes", cost.output);
-  set("gradientBytes", cost.gradients);
-  set("keptBytes", cost.kept);
-  set("forwardPeakBytes", cost.forward_peak);
-  set("backwardPeakBytes", cost.backward_peak);
-  return object;
-}
-
-Napi::Object DescribeUnit(Napi::Env env, const Unit& unit) {
-  int64_t count = 0;
-  for (const auto& parameter : unit.Parameters()) count += parameter.second.numel();
-  const FeatureShape& shape = unit.output();
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("name", unit.name());
-  object.Set("parameterCount", static_cast<double>(count));
-  object.Set("outputShape",
-             shape.height == 0
-                 ? ToJs(env, std::vector<int64_t>{shape.channels})
-                 : ToJs(env, std::vector<int64_t>{shape.height, shape.width, shape.channels}));
-  return object;
 }
 
 }  // namespace
@@ -116,10 +89,9 @@ std::shared_ptr<ModelState> ModelWrap::state() const {
 
 Napi::Value ModelWrap::Units(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto& units = state()->model->units();
-    Napi::Array array = Napi::Array::New(info.Env(), units.size());
-    for (uint32_t i = 0; i < units.size(); ++i) array.Set(i, DescribeUnit(info.Env(), *units[i]));
-    return array;
+    std::vector<UnitDescription> units;
+    for (const auto& unit : state()->model->units()) units.push_back(Describe(*unit));
+    return ToJs(info.Env(), units);
   });
 }
 
@@ -186,17 +158,11 @@ Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = info[0].As<Napi::Number>().Int64Value(),
-         recompute = ReadRecompute(info[1]), compute_type = ReadComputeType(info[2]),
-         cancelled = data.executor.cancelled()] {
+        info.Env(), [state = state(), batch = info[0].As<Napi::Number>().Int64Value(),
+                     recompute = ReadRecompute(info[1]), compute_type = ReadComputeType(info[2]),
+                     cancelled = data.executor.cancelled()] {
           return localformer::MeasureUnits(*state->model, state->device, batch, recompute,
                                            compute_type, cancelled);
-        },
-        [](Napi::Env env, std::vector<UnitCost>& costs) -> Napi::Value {
-          Napi::Array array = Napi::Array::New(env, costs.size());
-          for (uint32_t i = 0; i < costs.size(); ++i) array.Set(i, DescribeCost(env, costs[i]));
-          return array;
         });
   });
 }

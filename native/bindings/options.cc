@@ -22,7 +22,7 @@ bool Boolean(const Napi::Object& object, const char* key) {
   return object.Get(key).As<Napi::Boolean>().Value();
 }
 
-std::string Word(const Napi::Object& object, const char* key) {
+std::string Text(const Napi::Object& object, const char* key) {
   return object.Get(key).As<Napi::String>().Utf8Value();
 }
 
@@ -68,12 +68,12 @@ SwinOptions ReadSwinOptions(const Napi::Object& object) {
 
 ModuleOptions ReadModuleOptions(const Napi::Object& object) {
   ModuleOptions o;
-  o.target = ParseTarget(Word(object, "target"));
-  o.distance = ParseDistance(Word(object, "distance"));
-  o.decoder.kind = Word(object, "decoder");
+  o.target = ParseTarget(Text(object, "target"));
+  o.distance = ParseDistance(Text(object, "distance"));
+  o.decoder.kind = Text(object, "decoder");
   o.decoder.hidden = Integer(object, "decoderHidden");
   o.decoder.depth = Integer(object, "decoderDepth");
-  o.head.kind = Word(object, "head");
+  o.head.kind = Text(object, "head");
   o.head.hidden = Integer(object, "headHidden");
   o.head.depth = Integer(object, "headDepth");
   o.label_weight = Number(object, "labelWeight");
@@ -85,7 +85,7 @@ ModuleOptions ReadModuleOptions(const Napi::Object& object) {
   o.accumulate = Integer(object, "accumulate");
   o.recompute = ReadRecompute(object.Get("recompute"));
   o.compute_type = ReadComputeType(object.Get("dtype"));
-  o.optimizer.kind = Word(object, "optimizer");
+  o.optimizer.kind = Text(object, "optimizer");
   o.optimizer.weight_decay = Number(object, "weightDecay");
   o.optimizer.beta1 = Number(object, "beta1");
   o.optimizer.beta2 = Number(object, "beta2");
@@ -136,7 +136,7 @@ namespace {
 Augmentation ReadAugmentation(const Napi::Object& object) {
   Augmentation o;
   o.crop_padding = Integer(object, "cropPadding");
-  o.crop_mode = ParseCropMode(Word(object, "cropMode"));
+  o.crop_mode = ParseCropMode(Text(object, "cropMode"));
   o.flip = Boolean(object, "flip");
   o.rand_augment_ops = Integer(object, "randAugmentOps");
   o.rand_augment_magnitude = Number(object, "randAugmentMagnitude");

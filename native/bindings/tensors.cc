@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -53,22 +52,7 @@ void CopyIn(const std::vector<PlainTensor>& values, const ParameterList& paramet
   }
 }
 
-Napi::Array ToJs(Napi::Env env, const std::vector<int64_t>& values) {
-  Napi::Array array = Napi::Array::New(env, values.size());
-  for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, static_cast<double>(values[i]));
-  return array;
-}
-
-Napi::Object ToJs(Napi::Env env, const PlainTensor& tensor) {
-  Napi::Object object = Napi::Object::New(env);
-  Napi::Float32Array data = Napi::Float32Array::New(env, tensor.data.size());
-  std::copy(tensor.data.begin(), tensor.data.end(), data.Data());
-  object.Set("shape", ToJs(env, tensor.shape));
-  object.Set("data", data);
-  return object;
-}
-
-Napi::Object ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors) {
+Napi::Value ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors) {
   Napi::Object object = Napi::Object::New(env);
   for (const PlainTensor& tensor : tensors) object.Set(tensor.name, ToJs(env, tensor));
   return object;

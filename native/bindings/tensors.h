@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "swin/parameters.h"
+#include "to_js.h"
 
 namespace localformer {
 
@@ -15,6 +16,12 @@ struct PlainTensor {
   std::string name;
   std::vector<int64_t> shape;
   std::vector<float> data;  // empty where a gradient is none
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("shape", self.shape);
+    visit("data", self.data);
+  }
 };
 
 PlainTensor CopyOut(const std::string& name, const at::Tensor& tensor);
@@ -23,11 +30,9 @@ std::vector<PlainTensor> CopyOut(const ParameterList& parameters);
 // ERR_CHECKPOINT that lists unknown and misshapen names.
 void CopyIn(const std::vector<PlainTensor>& values, const ParameterList& parameters);
 
-Napi::Object ToJs(Napi::Env env, const PlainTensor& tensor);
-Napi::Object ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors);
+Napi::Value ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors);
 std::vector<PlainTensor> ReadTensors(const Napi::Object& object);
 // [{ name, shape }] without values.
 Napi::Array Describe(Napi::Env env, const ParameterList& parameters);
-Napi::Array ToJs(Napi::Env env, const std::vector<int64_t>& values);
 
 }  // namespace localformer

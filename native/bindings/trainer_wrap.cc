@@ -5,8 +5,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
-
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
@@ -14,6 +12,7 @@
 #include "options.h"
 #include "prepared_wrap.h"
 #include "tensors.h"
+#include "to_js.h"
 #include "training_state.h"
 
 namespace localformer {
@@ -23,6 +22,12 @@ namespace {
 struct EvaluationResult {
   double loss_sum = 0.0;
   int64_t correct = 0;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("lossSum", self.loss_sum);
+    visit("correct", self.correct);
+  }
 };
 
 struct ModuleStepOutcome {
@@ -67,86 +72,6 @@ std::vector<PlainTensor> PredictBatch(const TrainerState& state, const BatchInpu
     results.push_back(CopyOut("logits", logits));
   }
   return results;
-}
-
-Napi::Object ModuleResult(Napi::Env env, const ModuleStepResult& result) {
-  Napi::Object object = Napi::Object::New(env);
-  const auto set = [&](const char* key, double value) { object.Set(key, value); };
-  set("labelLoss", result.label_loss);
-  set("reconstructionLoss", result.reconstruction_loss);
-  set("penalty", result.penalty);
-  object.Set("gradientNorm",
-             result.gradient_norm ? Napi::Number::New(env, *result.gradient_norm) : env.Null());
-  set("correct", static_cast<double>(result.correct));
-  object.Set("learned", result.learned);
-  set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
-  set("allocatedBytesAfter", static_cast<double>(result.allocated_bytes_after));
-  set("featureBytes", static_cast<double>(result.feature_bytes));
-  set("seconds", result.seconds);
-  object.Set("modulesWithGradients", ToJs(env, result.modules_with_gradients));
-  return object;
-}
-
-Napi::Array TimelineResult(Napi::Env env, const std::vector<MemoryPoint>& points) {
-  Napi::Array array = Napi::Array::New(env, points.size());
-  for (uint32_t i = 0; i < points.size(); ++i) {
-    Napi::Object point = Napi::Object::New(env);
-    point.Set("seconds", points[i].seconds);
-    point.Set("allocatedBytes", static_cast<double>(points[i].allocated_bytes));
-    point.Set("module", static_cast<double>(points[i].module));
-    point.Set("phase", points[i].phase);
-    array.Set(i, point);
-  }
-  return array;
-}
-
-Napi::Object ReconstructionResult(Napi::Env env, const Reconstruction& shown) {
-  const auto bytes = [&](const std::vector<uint8_t>& values) {
-    Napi::Uint8Array array = Napi::Uint8Array::New(env, values.size());
-    std::copy(values.begin(), values.end(), array.Data());
-    return array;
-  };
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("module", static_cast<double>(shown.module));
-  object.Set("kind", shown.pixels ? "pixels" : "components");
-  object.Set("count", static_cast<double>(shown.count));
-  object.Set("height", static_cast<double>(shown.height));
-  object.Set("width", static_cast<double>(shown.width));
-  object.Set("target", bytes(shown.target));
-  object.Set("prediction", bytes(shown.prediction));
-  object.Set("loss", shown.loss);
-  object.Set("relativeError", shown.relative_error);
-  return object;
-}
-
-Napi::Object WholeResult(Napi::Env env, const StepResult& result) {
-  Napi::Array modules = Napi::Array::New(env, result.modules.size());
-  for (uint32_t i = 0; i < result.modules.size(); ++i)
-    modules.Set(i, ModuleResult(env, result.modules[i]));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("modules", modules);
-  object.Set("peakAllocatedBytes", static_cast<double>(result.peak_allocated_bytes));
-  object.Set("peakReservedBytes", static_cast<double>(result.peak_reserved_bytes));
-  object.Set("seconds", result.seconds);
-  if (!result.timeline.empty()) object.Set("timeline", TimelineResult(env, result.timeline));
-  return object;
-}
-
-Napi::Object DescribeModule(Napi::Env env, const ModuleTrainer& module) {
-  Napi::Array units = Napi::Array::New(env);
-  for (const Unit* unit : module.segment()) units.Set(units.Length(), unit->name());
-  const auto count = [](const ParameterList& list) {
-    int64_t sum = 0;
-    for (const auto& parameter : list) sum += parameter.second.numel();
-    return static_cast<double>(sum);
-  };
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("name", module.name());
-  object.Set("units", units);
-  object.Set("parameterCount", count(module.segment_parameters()));
-  object.Set("auxiliaryParameterCount", count(module.auxiliary_parameters()));
-  object.Set("reconstructs", module.reconstructs());
-  return object;
 }
 
 std::vector<size_t> ReadEnds(const Napi::Value& value) {
@@ -275,11 +200,9 @@ std::shared_ptr<TrainerState> TrainerWrap::state() const {
 
 Napi::Value TrainerWrap::Modules(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    Napi::Array array = Napi::Array::New(info.Env());
-    for (const auto& module : state()->strategy->modules()) {
-      array.Set(array.Length(), DescribeModule(info.Env(), *module));
-    }
-    return array;
+    std::vector<ModuleDescription> modules;
+    for (const auto& module : state()->strategy->modules()) modules.push_back(module->Describe());
+    return ToJs(info.Env(), modules);
   });
 }
 
@@ -323,28 +246,18 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
           batch.reset();
           return state->strategy->Step(std::move(images), std::move(supervision), learning_rates,
                                        clip_norm, cancelled, record_memory);
-        },
-        [](Napi::Env env, StepResult& result) -> Napi::Value { return WholeResult(env, result); });
+        });
   });
 }
 
 Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         cancelled = data.executor.cancelled()] { return EvaluateBatch(*state, batch, cancelled); },
-        [](Napi::Env env, std::vector<EvaluationResult>& results) -> Napi::Value {
-          Napi::Array array = Napi::Array::New(env);
-          for (const EvaluationResult& result : results) {
-            Napi::Object object = Napi::Object::New(env);
-            object.Set("lossSum", result.loss_sum);
-            object.Set("correct", static_cast<double>(result.correct));
-            array.Set(array.Length(), object);
-          }
-          return array;
-        });
+    return data.executor.Run(info.Env(),
+                             [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+                              cancelled = data.executor.cancelled()] {
+                               return EvaluateBatch(*state, batch, cancelled);
+                             });
   });
 }
 
@@ -367,19 +280,11 @@ Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         cancelled = data.executor.cancelled()] {
+        info.Env(), [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
+                     cancelled = data.executor.cancelled()] {
           const c10::Device device = state->model->device;
           return localformer::Reconstruct(*state->strategy, batch.Images(device),
                                           batch.Targets(device), cancelled);
-        },
-        [](Napi::Env env, std::vector<Reconstruction>& all) -> Napi::Value {
-          Napi::Array array = Napi::Array::New(env);
-          for (const Reconstruction& shown : all) {
-            array.Set(array.Length(), ReconstructionResult(env, shown));
-          }
-          return array;
         });
   });
 }
@@ -426,7 +331,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
           return outcome;
         },
         [](Napi::Env env, ModuleStepOutcome& outcome) -> Napi::Value {
-          Napi::Object object = ModuleResult(env, outcome.result);
+          Napi::Object object = ToJs(env, outcome.result).As<Napi::Object>();
           object.Set("features", FeaturesWrap::New(env, {std::move(outcome.output), {}, {}}));
           return object;
         });

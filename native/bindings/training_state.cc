@@ -69,15 +69,6 @@ void WriteState(const TrainingState& state, Strategy* strategy) {
   generator.set_state(bytes);
 }
 
-Napi::Object ToJs(Napi::Env env, const TrainingState& state) {
-  Napi::Uint8Array generator = Napi::Uint8Array::New(env, state.generator.size());
-  std::copy(state.generator.begin(), state.generator.end(), generator.Data());
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("tensors", ToJs(env, state.tensors));
-  object.Set("generator", generator);
-  return object;
-}
-
 TrainingState ReadTrainingState(const Napi::Object& object) {
   TrainingState state;
   state.tensors = ReadTensors(object.Get("tensors").As<Napi::Object>());

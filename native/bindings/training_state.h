@@ -15,6 +15,12 @@ namespace localformer {
 struct TrainingState {
   std::vector<PlainTensor> tensors;  // `optimizer.{k}.*` and `average.*`.
   std::vector<uint8_t> generator;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("tensors", self.tensors);
+    visit("generator", self.generator);
+  }
 };
 
 TrainingState ReadState(Strategy& strategy);
@@ -23,7 +29,6 @@ TrainingState ReadState(Strategy& strategy);
 // then.
 void WriteState(const TrainingState& state, Strategy* strategy);
 
-Napi::Object ToJs(Napi::Env env, const TrainingState& state);
 // { tensors, generator }
 TrainingState ReadTrainingState(const Napi::Object& object);
 

@@ -105,7 +105,7 @@ export function eventsOf(steps: number, epochs: number, modules: number): object
 function moduleOf(share: number, k: number, modules: number, step: number) {
   return {
     labelLoss: 2.3 * Math.exp(-share) - 0.08 * k + 0.15 * noise(step * 7 + k),
-    reconstructionLoss: k === modules - 1 ? 0 : 0.9 * Math.exp(-2 * share) + 0.1 * k,
+    reconstructionLoss: k === modules - 1 ? null : 0.9 * Math.exp(-2 * share) + 0.1 * k,
     accuracy: Math.min(1, Math.max(0, 0.1 + 0.5 * share + 0.04 * k + 0.05 * noise(step + k))),
     learned: true,
     peakAllocatedBytes: (420 - 60 * k) * MIB,

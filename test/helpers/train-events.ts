@@ -5,8 +5,8 @@ export type StepEvent = TrainEvent & { type: 'step' }
 
 function moduleProgress(k: number) {
   return {
-    ...{ labelLoss: 2.25 - k, reconstructionLoss: k === 0 ? 0.5 : 0, penalty: 0, correct: 4 },
-    ...{ gradientNorm: null, learned: true, accuracy: 0.125, seconds: 0.5 },
+    ...{ labelLoss: 2.25 - k, reconstructionLoss: k === 0 ? 0.5 : null, correct: 4 },
+    ...{ gradientNorm: null, penalty: null, learned: true, accuracy: 0.125, seconds: 0.5 },
     ...{ peakAllocatedBytes: 1024 * (k + 1), allocatedBytesAfter: 512, featureBytes: 64 },
     modulesWithGradients: [k],
   }

@@ -133,7 +133,7 @@ function dtypesOf({ rows }: CompareResult): string {
 function tableRow(row: CompareRow): string[] {
   if (row.status === 'out_of_memory') return [row.spec, 'out of memory']
   const losses = row.perModule.map(({ labelLoss, reconstructionLoss }) =>
-    reconstructionLoss === 0
+    reconstructionLoss === null
       ? labelLoss.toFixed(2)
       : `${labelLoss.toFixed(2)}+${reconstructionLoss.toFixed(2)}`,
   )

@@ -48,25 +48,16 @@ void Finish(c10::Device device, const PeakWindow& window, const at::Tensor& outp
   result->seconds = SecondsSince(start);
 }
 
+// What there is of a loss only where it is taken.
+void AddTo(std::optional<double>* sum, double value) { *sum = sum->value_or(0.0) + value; }
+
+bool IsFinite(const std::optional<double>& value) { return !value || std::isfinite(*value); }
+
 at::Tensor SelectTokens(const at::Tensor& map, const at::Tensor& rows) {
   return map.reshape({-1, map.size(-1)}).index_select(0, rows);
 }
 
 }  // namespace
-
-const char* PhaseName(Phase phase) {
-  switch (phase) {
-    case Phase::kForward:
-      return "forward";
-    case Phase::kLosses:
-      return "losses";
-    case Phase::kBackward:
-      return "backward";
-    case Phase::kUpdate:
-      return "update";
-  }
-  return "unknown";
-}
 
 Supervision Supervision::Slice(int64_t begin, int64_t end) const {
   Supervision part = *this;
@@ -115,6 +106,16 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
   optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
 }
 
+ModuleDescription ModuleTrainer::Describe() const {
+  ModuleDescription description;
+  description.name = name_;
+  for (const Unit* unit : segment_) description.units.push_back(unit->name());
+  description.parameter_count = CountValues(segment_parameters_);
+  description.auxiliary_parameter_count = CountValues(auxiliary_parameters_);
+  description.reconstructs = reconstructs();
+  return description;
+}
+
 ParameterList ModuleTrainer::AllParameters() const {
   ParameterList all = segment_parameters_;
   all.insert(all.end(), auxiliary_parameters_.begin(), auxiliary_parameters_.end());
@@ -149,7 +150,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     if (average_) average_->Update();
   } catch (const c10::OutOfMemoryError&) {
     ClearGradients();
-    throw OutOfMemory(device, name_, PhaseName(phase_));
+    throw OutOfMemory(device, name_, WordOf(phase_));
   } catch (...) {
     ClearGradients();
     throw;
@@ -173,7 +174,7 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& sup
     result.label_loss = LabelLoss(logits, supervision, options_.label_smoothing).item<double>();
     result.correct = CountCorrect(logits, supervision.labels);
   } catch (const c10::OutOfMemoryError&) {
-    throw OutOfMemory(device, name_, PhaseName(phase_));
+    throw OutOfMemory(device, name_, WordOf(phase_));
   }
   Finish(device, window, *output, start, &result);
   return result;
@@ -223,7 +224,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   if (!reconstructs() || options_.target != Target::kFeatures) features.reset();
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
-  result->penalty += share * pass->energy();
+  if (pass_options.measure_energy) AddTo(&result->penalty, share * pass->energy());
   Enter(Phase::kLosses);
   at::Tensor gradient =
       last() ? ClassifierGradient(pass->output(), supervision, share, result)
@@ -282,7 +283,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       }
       const at::Tensor loss =
           ReconstructionLoss(prediction, target, options_.target, options_.distance);
-      result->reconstruction_loss += share * loss.item<double>();
+      AddTo(&result->reconstruction_loss, share * loss.item<double>());
       (loss * (share * options_.reconstruction_weight)).backward();
     }
     gradient.slice(0, begin, end).copy_(x.grad());
@@ -327,12 +328,11 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) 
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   const bool labels_ok = std::isfinite(result.label_loss);
-  if (labels_ok && std::isfinite(result.reconstruction_loss) && std::isfinite(result.penalty)) {
-    return;
-  }
-  const std::string which = !labels_ok                                   ? "label"
-                            : !std::isfinite(result.reconstruction_loss) ? "reconstruction"
-                                                                         : "penalty";
+  const bool reconstruction_ok = IsFinite(result.reconstruction_loss);
+  if (labels_ok && reconstruction_ok && IsFinite(result.penalty)) return;
+  const std::string which = !labels_ok           ? "label"
+                            : !reconstruction_ok ? "reconstruction"
+                                                 : "penalty";
   CodedError error = NonFinite(which + " loss");
   error.text["loss"] = which;
   throw error;
@@ -383,7 +383,7 @@ std::pair<at::Tensor, at::Tensor> ModuleTrainer::Reconstruct(const at::Tensor& f
 void ModuleTrainer::Enter(Phase phase) {
   phase_ = phase;
   MemoryTimeline* timeline = MemoryTimeline::Current();
-  if (timeline != nullptr) timeline->Enter(index_, PhaseName(phase));
+  if (timeline != nullptr) timeline->Enter(index_, WordOf(phase));
 }
 
 bool ModuleTrainer::HasGradient() const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "coded_error.h"
+#include "fields.h"
 #include "local/auxiliary_site.h"
 #include "local/decoder.h"
 #include "local/head.h"
@@ -46,9 +47,16 @@ struct UpdateOptions {
   std::optional<double> clip_norm;  // Largest norm of the module's gradients.
 };
 
-// Where in a step something happened; names for people and for errors.
+// Where in a step something happened.
 enum class Phase { kForward, kLosses, kBackward, kUpdate };
-const char* PhaseName(Phase phase);
+
+template <>
+struct Words<Phase> {
+  static constexpr Word<Phase> kTable[] = {{"forward", Phase::kForward},
+                                           {"losses", Phase::kLosses},
+                                           {"backward", Phase::kBackward},
+                                           {"update", Phase::kUpdate}};
+};
 
 // What the losses compare with.
 struct Supervision {
@@ -70,8 +78,8 @@ struct Supervision {
 
 struct ModuleStepResult {
   double label_loss = 0.0;
-  double reconstruction_loss = 0.0;     // 0 where the module has no decoder.
-  double penalty = 0.0;                 // Energy of the residual branches; 0 where not asked for.
+  std::optional<double> reconstruction_loss;  // None where the module has no decoder.
+  std::optional<double> penalty;  // Energy of the residual branches, where a penalty was asked for.
   std::optional<double> gradient_norm;  // Before clipping, where that was asked for.
   int64_t correct = 0;                  // Samples whose largest logit is the label's.
   bool learned = true;                  // False where the module was frozen.
@@ -81,6 +89,39 @@ struct ModuleStepResult {
   double seconds = 0.0;
   // Modules that held any gradient when this one's backward pass was done; filled by the strategy.
   std::vector<int64_t> modules_with_gradients;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("labelLoss", self.label_loss);
+    visit("reconstructionLoss", self.reconstruction_loss);
+    visit("penalty", self.penalty);
+    visit("gradientNorm", self.gradient_norm);
+    visit("correct", self.correct);
+    visit("learned", self.learned);
+    visit("peakAllocatedBytes", self.peak_allocated_bytes);
+    visit("allocatedBytesAfter", self.allocated_bytes_after);
+    visit("featureBytes", self.feature_bytes);
+    visit("seconds", self.seconds);
+    visit("modulesWithGradients", self.modules_with_gradients);
+  }
+};
+
+// What a module is made of.
+struct ModuleDescription {
+  std::string name;
+  std::vector<std::string> units;
+  int64_t parameter_count = 0;            // Of the segment.
+  int64_t auxiliary_parameter_count = 0;  // Of head and decoder.
+  bool reconstructs = false;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("name", self.name);
+    visit("units", self.units);
+    visit("parameterCount", self.parameter_count);
+    visit("auxiliaryParameterCount", self.auxiliary_parameter_count);
+    visit("reconstructs", self.reconstructs);
+  }
 };
 
 class ModuleTrainer {
@@ -120,6 +161,7 @@ class ModuleTrainer {
                                                 const ForwardContext& context) const;
 
   const std::string& name() const { return name_; }
+  ModuleDescription Describe() const;
   // Does the first module's target hold pixels rather than features?
   bool is_first() const { return first_; }
   const Segment& segment() const { return segment_; }

@@ -58,7 +58,8 @@ Reconstruction Show(int64_t index, const ModuleTrainer& module, int64_t patch,
   const bool is_image = module.options().target == Target::kImage;
   Reconstruction shown;
   shown.module = index;
-  shown.pixels = is_image || module.is_first();
+  shown.kind =
+      is_image || module.is_first() ? ReconstructionKind::kPixels : ReconstructionKind::kComponents;
   auto [left, right] = is_image            ? std::make_pair(target, prediction)
                        : module.is_first() ? std::make_pair(supervision.Pixels(target, patch),
                                                             supervision.Pixels(prediction, patch))

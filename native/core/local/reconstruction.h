@@ -10,10 +10,20 @@
 
 namespace localformer {
 
+enum class ReconstructionKind {
+  kPixels,      // The images' own.
+  kComponents,  // Features in false colours.
+};
+
+template <>
+struct Words<ReconstructionKind> {
+  static constexpr Word<ReconstructionKind> kTable[] = {
+      {"pixels", ReconstructionKind::kPixels}, {"components", ReconstructionKind::kComponents}};
+};
+
 struct Reconstruction {
   int64_t module = 0;  // Index.
-  // True: the images' own pixels. False: features in false colours.
-  bool pixels = false;
+  ReconstructionKind kind = ReconstructionKind::kPixels;
   int64_t count = 0;
   int64_t height = 0;
   int64_t width = 0;
@@ -23,6 +33,19 @@ struct Reconstruction {
   // Squared error over the target's squared distance from its channels' means: 0 is perfect, 1 no
   // better than these means.
   double relative_error = 0.0;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("module", self.module);
+    visit("kind", self.kind);
+    visit("count", self.count);
+    visit("height", self.height);
+    visit("width", self.width);
+    visit("target", self.target);
+    visit("prediction", self.prediction);
+    visit("loss", self.loss);
+    visit("relativeError", self.relative_error);
+  }
 };
 
 // `images`: normalised, [B, 3, H, W]; `supervision`: the normalisation. Features in false colours

@@ -19,7 +19,16 @@ struct StepResult {
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
   double seconds = 0.0;
-  std::vector<MemoryPoint> timeline;  // Empty where it was not asked for.
+  std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("modules", self.modules);
+    visit("peakAllocatedBytes", self.peak_allocated_bytes);
+    visit("peakReservedBytes", self.peak_reserved_bytes);
+    visit("seconds", self.seconds);
+    visit("timeline", self.timeline);
+  }
 };
 
 class Strategy {

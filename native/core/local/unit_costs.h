@@ -19,6 +19,16 @@ struct UnitCost {
   // Highest while the unit runs, its input included.
   int64_t forward_peak = 0;
   int64_t backward_peak = 0;  // Gradients of its parameters, output and input included.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("inputBytes", self.input);
+    visit("outputBytes", self.output);
+    visit("gradientBytes", self.gradients);
+    visit("keptBytes", self.kept);
+    visit("forwardPeakBytes", self.forward_peak);
+    visit("backwardPeakBytes", self.backward_peak);
+  }
 };
 
 // `batch`: samples to measure with. Leaves no gradients behind.

@@ -21,6 +21,14 @@ struct MemoryPoint {
   int64_t allocated_bytes = 0;
   int64_t module = 0;  // Index.
   const char* phase = "";
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("seconds", self.seconds);
+    visit("allocatedBytes", self.allocated_bytes);
+    visit("module", self.module);
+    visit("phase", self.phase);
+  }
 };
 
 // Records from any thread that carries it: the one that holds the scope and those of autograd. Its

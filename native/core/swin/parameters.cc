@@ -11,6 +11,12 @@ void AppendWithPrefix(const std::string& prefix, const ParameterList& list, Para
   for (const auto& [name, tensor] : list) out->emplace_back(prefix + "." + name, tensor);
 }
 
+int64_t CountValues(const ParameterList& parameters) {
+  int64_t count = 0;
+  for (const auto& parameter : parameters) count += parameter.second.numel();
+  return count;
+}
+
 void MoveTo(c10::Device device, const ParameterList& parameters) {
   for (const auto& named : parameters) named.second.set_data(named.second.to(device));
 }

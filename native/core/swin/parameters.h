@@ -19,6 +19,9 @@ using ParameterList = std::vector<NamedTensor>;
 // Appends `list` to `out`, each name behind `prefix` and a dot.
 void AppendWithPrefix(const std::string& prefix, const ParameterList& list, ParameterList* out);
 
+// Learned values of all of them together.
+int64_t CountValues(const ParameterList& parameters);
+
 // Moves the values of every parameter to a device; the handles stay the same.
 void MoveTo(c10::Device device, const ParameterList& parameters);
 

@@ -9,6 +9,17 @@ void ForwardContext::ThrowIfCancelled() const {
   if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) throw Cancelled();
 }
 
+UnitDescription Describe(const Unit& unit) {
+  const FeatureShape& shape = unit.output();
+  UnitDescription description;
+  description.name = unit.name();
+  description.parameter_count = CountValues(unit.Parameters());
+  description.output_shape = shape.height == 0
+                                 ? std::vector<int64_t>{shape.channels}
+                                 : std::vector<int64_t>{shape.height, shape.width, shape.channels};
+  return description;
+}
+
 at::Tensor ForwardSegment(const Segment& segment, at::Tensor x, const ForwardContext& context) {
   for (const Unit* unit : segment) {
     context.ThrowIfCancelled();

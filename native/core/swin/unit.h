@@ -82,6 +82,22 @@ class Unit {
   FeatureShape output_;
 };
 
+// What a unit is.
+struct UnitDescription {
+  std::string name;
+  int64_t parameter_count = 0;
+  std::vector<int64_t> output_shape;  // Without the batch: height, width, channels; or classes.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("name", self.name);
+    visit("parameterCount", self.parameter_count);
+    visit("outputShape", self.output_shape);
+  }
+};
+
+UnitDescription Describe(const Unit& unit);
+
 using Segment = std::vector<const Unit*>;
 
 // Runs the units of a segment one after the other. Where gradients are recorded, cancellation is

@@ -104,9 +104,9 @@ async function comparesWithGolden(driver: Driver, model: SwinTransformer, config
       const at = `step ${step}, module ${k + 1}`
       const label = want.labelLoss[k] as number
       atMost(Math.abs(got.labelLoss - label) / label, tolerance, `label loss, ${at}`)
-      // A module without a decoder has no reconstruction loss; it reads 0.
       const reconstruction = want.reconstructionLoss[k] ?? 0
-      const difference = Math.abs(got.reconstructionLoss - reconstruction)
+      assert.is(got.reconstructionLoss === null, reconstruction === 0, `decoder, ${at}`)
+      const difference = Math.abs((got.reconstructionLoss ?? 0) - reconstruction)
       atMost(difference, tolerance * reconstruction, `reconstruction loss, ${at}`)
     }
   }

@@ -10,7 +10,7 @@ type StepEvent = TrainEvent & { type: 'step' }
 function stepEvent(step: number, changes: Partial<StepEvent> = {}): StepEvent {
   const modules = [0, 1, 2, 3].map((k) => ({
     labelLoss: 2 - step / 100 + k / 10,
-    reconstructionLoss: k === 3 ? 0 : 0.5,
+    reconstructionLoss: k === 3 ? null : 0.5,
     accuracy: 0.25,
   }))
   return {
