@@ -37,32 +37,20 @@ export { type Image, type Prediction, type PredictOptions, predict } from './eva
 export type { ClassScore } from './evaluate/scores.js'
 export { BackpropTrainer } from './local/backprop-trainer.js'
 export type { UnitCost } from './local/balance.js'
+export type { BatchEvaluation, Logits } from './local/evaluation.js'
 export { LocalTrainer } from './local/local-trainer.js'
-export {
-  DECODERS,
-  type DecoderKind,
-  DISTANCES,
-  type Distance,
-  DTYPES,
-  type Dtype,
-  HEADS,
-  type HeadKind,
-  type LocalOptions,
-  METHODS,
-  type Method,
-  type OptimizationOptions,
-  type OptimizerOptions,
-  type Recompute,
-  TARGETS,
-  type Target,
-  type Weight,
-} from './local/methods.js'
 export type {
   ModuleOptimizer,
   ModuleStep,
   ModuleStepOptions,
   ModuleTrainer,
 } from './local/module-trainer.js'
+export type {
+  LocalOptions,
+  OptimizationOptions,
+  OptimizerOptions,
+  Weight,
+} from './local/options.js'
 export type { Split } from './local/splits.js'
 export {
   type Parameter,
@@ -75,8 +63,6 @@ export {
   type Variant,
 } from './local/swin-transformer.js'
 export type {
-  BatchEvaluation,
-  Logits,
   MemoryPoint,
   Reconstruction,
   StepOptions,
@@ -84,6 +70,21 @@ export type {
   TrainerState,
   TrainStep,
 } from './local/trainer.js'
+export {
+  DECODERS,
+  type DecoderKind,
+  DISTANCES,
+  type Distance,
+  DTYPES,
+  type Dtype,
+  HEADS,
+  type HeadKind,
+  METHODS,
+  type Method,
+  type Recompute,
+  TARGETS,
+  type Target,
+} from './local/words.js'
 export type { LogEntry, LoggedRun, Logger } from './loggers/logger.js'
 export type { LogPlaces } from './loggers/loggers.js'
 export { type MeasureTimelinesOptions, measureTimelines } from './measure/measure-timelines.js'

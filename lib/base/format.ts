@@ -18,3 +18,8 @@ export function formatBytes(bytes: number): string {
 export function formatPercent(share: number): string {
   return `${(share * 100).toFixed(1)} %`
 }
+
+/** `weightDecay` -> `weight-decay` */
+export function kebabCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

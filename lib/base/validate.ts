@@ -62,6 +62,33 @@ export function boolean(): z.ZodBoolean {
   return zod().boolean({ error: 'true or false' })
 }
 
+interface Wrapper {
+  readonly def: { readonly type: string; readonly innerType?: z.core.$ZodType }
+  readonly description?: string | undefined
+}
+
+/** A field without what makes it optional. */
+export function unwrap(field: z.core.$ZodType): z.core.$ZodType {
+  const { def } = field as unknown as Wrapper
+  return def.innerType === undefined ? field : unwrap(def.innerType)
+}
+
+/** zod's name of what a field holds: number, boolean, enum, ... */
+export function kindOf(field: z.core.$ZodType): string {
+  return (unwrap(field) as unknown as Wrapper).def.type
+}
+
+/** What is said about a field, or about what it wraps. */
+export function helpOf(field: z.core.$ZodType): string {
+  const { description, def } = field as unknown as Wrapper
+  return description ?? (def.innerType === undefined ? '' : helpOf(def.innerType))
+}
+
+/** The words that a field may hold; undefined where it is no list of words. */
+export function wordsOf(field: z.core.$ZodType): readonly string[] | undefined {
+  return kindOf(field) === 'enum' ? (unwrap(field) as z.ZodEnum).options.map(String) : undefined
+}
+
 /**
  * The keys of an options object that is read at every step, where a schema would take too long.
  *
@@ -78,21 +105,28 @@ export function checkKeys(options: unknown, name: string, allowed: readonly stri
   })
 }
 
+/** Strict forms of schemas: making one takes a hundred times as long as using it. */
+const STRICT = new WeakMap<z.ZodObject, z.ZodObject>()
+
 /**
  * The options with defaults filled in.
  *
+ * @param name What they are called in an error, where they stand in other options.
  * @throws {LocalformerError} `ERR_CONFIG` with the first problem; an unknown key is told with the
  *   keys that are allowed.
  */
 export function parseOptions<S extends z.ZodRawShape>(
   schema: z.ZodObject<S>,
   options: unknown,
+  name?: string,
 ): z.output<z.ZodObject<S>> {
-  const result = schema.strict().safeParse(options)
+  const strict = STRICT.get(schema) ?? schema.strict()
+  STRICT.set(schema, strict)
+  const result = strict.safeParse(options)
   if (result.success) return result.data as z.output<z.ZodObject<S>>
   const issue = result.error.issues[0]
   if (!issue || options === null || typeof options !== 'object') {
-    throw new LocalformerError('ERR_CONFIG', expected('an object', 'options', options))
+    throw new LocalformerError('ERR_CONFIG', expected('an object', name ?? 'options', options))
   }
   if (issue.code === 'unrecognized_keys') {
     throw new LocalformerError(
@@ -107,5 +141,6 @@ export function parseOptions<S extends z.ZodRawShape>(
     (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
     options,
   )
-  throw new LocalformerError('ERR_CONFIG', expected(issue.message, issue.path.join('.'), value))
+  const path = [...(name === undefined ? [] : [name]), ...issue.path].join('.')
+  throw new LocalformerError('ERR_CONFIG', expected(issue.message, path, value))
 }

@@ -1,13 +1,10 @@
-// What may be done to the images of a training batch: options checked, defaults filled in. The work
-// itself is native/core/data.
+// What may be done to the images of a training batch: the one place that says its options, their
+// ranges and defaults. The work itself is native/core/data.
+import type { z } from 'zod'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
-import type { NativeBatch } from '../native/contract.js'
+import { boolean, integer, lazy, number, oneOf, parseOptions, zod } from '../base/validate.js'
 
 export const CROP_MODES = ['reflect', 'zero'] as const
-
-/** Most operations of RandAugment on one image. */
-export const MOST_OPS = 16
 
 /**
  * Augmentation of byte images, in the order in which it is done: crop, flip, RandAugment, erasing,
@@ -43,52 +40,44 @@ export interface Augmentation {
   readonly seed?: number
 }
 
-type NativeAugmentation = Pick<NativeBatch, Exclude<keyof Augmentation, 'seed'> | 'augmentSeed'>
+/** @internal Each option by its name: range, default, words of help. */
+export const augmentationShape = lazy(() => ({
+  cropPadding: integer(0).default(0).describe('Pixels around a random crop; 0: no crop'),
+  cropMode: oneOf(CROP_MODES).default('reflect').describe('Padding of the crop'),
+  flip: boolean().default(false).describe('Mirror half of the images'),
+  randAugmentOps: integer(0, 16).default(0).describe('Operations of RandAugment'),
+  randAugmentMagnitude: number(0, { max: 10 }).default(9).describe('RandAugment, 0 to 10'),
+  erasing: number(0, { max: 1 }).default(0).describe('Share of images with an erased box'),
+  mixup: number(0).default(0).describe('Alpha of mixup, 0: off'),
+  cutmix: number(0).default(0).describe('Alpha of cutmix, 0: off'),
+  mixProbability: number(0, { max: 1 }).default(1).describe('Share of images that are mixed'),
+  seed: integer(0).default(0).describe('Of all that is drawn'),
+}))
+
+const schema = lazy(() => zod().object(augmentationShape()))
+
+/** With every default filled in, as the core's Augmentation has it. */
+export type ResolvedAugmentation = Readonly<z.output<ReturnType<typeof schema>>>
 
 /**
  * @param side the shorter side of the images in pixels
  * @throws {LocalformerError} `ERR_CONFIG`
  */
-export function augmentationOf(augment: Augmentation = {}, side: number): NativeAugmentation {
-  checkKeys(augment, 'augment', [
-    ...['cropPadding', 'cropMode', 'flip', 'randAugmentOps', 'randAugmentMagnitude', 'erasing'],
-    ...['mixup', 'cutmix', 'mixProbability', 'seed'],
-  ])
-  const { cropPadding = 0, cropMode = 'reflect', flip = false, seed = 0 } = augment
-  const { randAugmentOps = 0, randAugmentMagnitude = 9, erasing = 0 } = augment
-  const { mixup = 0, cutmix = 0, mixProbability = 1 } = augment
-  const check = (ok: boolean, what: string, name: keyof Augmentation) => {
-    if (ok) return
-    throw new LocalformerError('ERR_CONFIG', expected(what, `augment.${name}`, augment[name]))
-  }
-  const whole = (value: number, max: number) =>
-    Number.isSafeInteger(value) && value >= 0 && value <= max
-  const within = (value: number, max: number) =>
-    typeof value === 'number' && value >= 0 && value <= max && Number.isFinite(value)
-  check(whole(cropPadding, side - 1), `a whole number from 0 to ${side - 1}`, 'cropPadding')
-  check(CROP_MODES.includes(cropMode), `one of ${CROP_MODES.join(', ')}`, 'cropMode')
-  check(typeof flip === 'boolean', 'true or false', 'flip')
-  check(whole(randAugmentOps, MOST_OPS), `a whole number from 0 to ${MOST_OPS}`, 'randAugmentOps')
-  check(within(randAugmentMagnitude, 10), 'a number from 0 to 10', 'randAugmentMagnitude')
-  check(within(erasing, 1), 'a number from 0 to 1', 'erasing')
-  check(within(mixup, Infinity), 'a number of at least 0', 'mixup')
-  check(within(cutmix, Infinity), 'a number of at least 0', 'cutmix')
-  check(within(mixProbability, 1), 'a number from 0 to 1', 'mixProbability')
-  check(whole(seed, Number.MAX_SAFE_INTEGER), 'a whole number of at least 0', 'seed')
-  return {
-    ...{ cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude, erasing },
-    ...{ mixup, cutmix, mixProbability },
-    augmentSeed: seed,
-  }
+export function augmentationOf(augment: Augmentation = {}, side: number): ResolvedAugmentation {
+  const resolved = parseOptions(schema(), augment, 'augment')
+  const { cropPadding } = resolved
+  if (cropPadding < side) return resolved
+  const what = `a whole number from 0 to ${side - 1}`
+  throw new LocalformerError('ERR_CONFIG', expected(what, 'augment.cropPadding', cropPadding))
 }
 
 /** Does it mix images, and so labels? */
-export function mixes({ mixup, cutmix, mixProbability }: NativeAugmentation): boolean {
+export function mixes({ mixup, cutmix, mixProbability }: ResolvedAugmentation): boolean {
   return (mixup > 0 || cutmix > 0) && mixProbability > 0
 }
 
 /** Does it do anything? */
-export function augments(augmentation: NativeAugmentation): boolean {
+export function augments(augmentation: ResolvedAugmentation): boolean {
   const { cropPadding, flip, randAugmentOps, erasing } = augmentation
   return cropPadding > 0 || flip || randAugmentOps > 0 || erasing > 0 || mixes(augmentation)
 }

@@ -5,7 +5,13 @@ import { expected, LocalformerError } from '../base/errors.js'
 import { checkKeys } from '../base/validate.js'
 import type { ImageSplit } from '../datasets/dataset.js'
 import type { NativeBatch } from '../native/contract.js'
-import { type Augmentation, augmentationOf, augments, mixes } from './augmentation.js'
+import {
+  type Augmentation,
+  augmentationOf,
+  augments,
+  mixes,
+  type ResolvedAugmentation,
+} from './augmentation.js'
 
 /** Images with their labels, as a step or an evaluation takes them. */
 export interface ImageBatch {
@@ -57,11 +63,16 @@ export interface InputShape {
   readonly classes: number
 }
 
+/** As the addon takes it. */
+export interface PlainBatch extends NativeBatch {
+  readonly augment: ResolvedAugmentation
+}
+
 /**
  * @throws {LocalformerError} `ERR_SHAPE` for sizes that do not fit, `ERR_DATASET` for a label that
  *   is no class.
  */
-export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch {
+export function toNativeBatch(batch: ImageBatch, input: InputShape): PlainBatch {
   if (typeof batch !== 'object' || batch === null) throw shapeError('images', 'batch', batch)
   checkKeys(batch, 'batch', BATCH_KEYS)
   const { images, height = input.imageSize, width = input.imageSize } = batch
@@ -85,8 +96,8 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
       `${height} x ${width}`,
     )
   }
-  const augmentation = augmentationOf(batch.augment, Math.min(height, width))
-  if (isFloat && augments(augmentation)) {
+  const augment = augmentationOf(batch.augment, Math.min(height, width))
+  if (isFloat && augments(augment)) {
     throw new LocalformerError('ERR_CONFIG', 'Float images are not augmented', {
       hint: 'Pass bytes with mean and std, or leave out augment.',
     })
@@ -98,10 +109,10 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
     imageSize: input.imageSize,
     images,
     ...(batch.labels === undefined ? {} : { labels: toLabels(batch.labels, count, input.classes) }),
-    ...mixedLabels(batch, count, input.classes, mixes(augmentation)),
+    ...mixedLabels(batch, count, input.classes, mixes(augment)),
     mean: channels(batch.mean, 'mean', 0),
     std: channels(batch.std, 'std', 1),
-    ...augmentation,
+    augment,
   }
 }
 
@@ -111,7 +122,7 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): NativeBatch
  * @throws {LocalformerError} `ERR_SHAPE` for a place that the split has not, and what
  *   {@link toNativeBatch} throws.
  */
-export function splitToNativeBatch(batch: SplitBatch, input: InputShape): NativeBatch {
+export function splitToNativeBatch(batch: SplitBatch, input: InputShape): PlainBatch {
   checkKeys(batch, 'batch', ['split', 'indices', 'augment'])
   const { split, indices } = batch
   if (typeof split !== 'object' || split === null || !(split.images instanceof Uint8Array)) {
@@ -140,7 +151,7 @@ export function splitToNativeBatch(batch: SplitBatch, input: InputShape): Native
     labels: toLabels(classes, count, input.classes),
     mean: channels(split.mean, 'mean', 0),
     std: channels(split.std, 'std', 1),
-    ...augmentationOf(batch.augment, Math.min(height, width)),
+    augment: augmentationOf(batch.augment, Math.min(height, width)),
   }
 }
 
@@ -149,8 +160,8 @@ export function splitToNativeBatch(batch: SplitBatch, input: InputShape): Native
  *
  * @throws {LocalformerError} `ERR_CONFIG`
  */
-export function unmixed(batch: NativeBatch): NativeBatch {
-  if (batch.otherLabels === undefined && !mixes(batch)) return batch
+export function unmixed(batch: PlainBatch): PlainBatch {
+  if (batch.otherLabels === undefined && !mixes(batch.augment)) return batch
   throw new LocalformerError('ERR_CONFIG', 'Images and labels are mixed in a training step alone', {
     hint: 'Leave out otherLabels, and mixup and cutmix of augment.',
   })

@@ -3,20 +3,16 @@
 import type { Options } from 'yargs'
 import type { z } from 'zod'
 import { LocalformerError } from '../base/errors.js'
+import { kebabCase } from '../base/format.js'
+import { helpOf, kindOf, unwrap, wordsOf } from '../base/validate.js'
 import { type ConfigFile, readConfigFile } from '../config/file.js'
 import { PRESET_NAMES, type PresetName } from '../config/preset-names.js'
 import type { Path, Place } from '../config/problems.js'
 import { type Fields, resolveConfig, resolveLayers } from '../config/resolve.js'
 import { changeRun, type RunParts, runPartsOf } from '../config/run-parts.js'
-import {
-  configSchema,
-  helpOf,
-  kindOf,
-  type TrainingConfig,
-  type TrainingConfigInput,
-  unwrap,
-} from '../config/schema.js'
-import { METHODS, SPEC_KEYS } from '../local/methods.js'
+import { configSchema, type TrainingConfig, type TrainingConfigInput } from '../config/schema.js'
+import { SPEC_KEYS } from '../local/run-spec.js'
+import { METHODS } from '../local/words.js'
 
 /** What a handler finds of {@link configOptions}: only what was given has a value. */
 export interface ConfigArguments {
@@ -94,7 +90,7 @@ function optionOf({ path, field }: Flag, defaults: TrainingConfig): Options {
     ...(value === undefined ? {} : { defaultDescription: `${value}` }),
   }
   if (kind === 'boolean') return { ...facts, type: 'boolean' }
-  const choices = kind === 'enum' ? (unwrap(field) as z.ZodEnum).options.map(String) : undefined
+  const choices = wordsOf(field)
   return {
     ...facts,
     requiresArg: true,
@@ -102,9 +98,8 @@ function optionOf({ path, field }: Flag, defaults: TrainingConfig): Options {
   }
 }
 
-/** A part's flag is called as its key; one letter is too little for a command line. */
-const flagOfPart = (key: string) =>
-  key.length === 1 ? kebabCase(SPEC_KEYS[key]?.option ?? key) : key
+/** Number of modules and method have no key. */
+const flagOfPart = (key: string) => SPEC_KEYS[key]?.flag ?? key
 
 /** What --run says, part by part. */
 function runOptions(): Record<string, Options> {
@@ -114,14 +109,11 @@ function runOptions(): Record<string, Options> {
     method: { ...facts, choices: METHODS, describe: 'How it is trained' },
     modules: { ...facts, type: 'string', describe: 'Number of modules K' },
     ...Object.fromEntries(
-      Object.entries(SPEC_KEYS).map(([key, { help, words }]) => [
-        flagOfPart(key),
-        {
-          ...facts,
-          describe: help,
-          ...(words === undefined ? { type: 'string' } : { choices: words }),
-        },
-      ]),
+      Object.values(SPEC_KEYS).map(({ flag, help, schema }) => {
+        const choices = wordsOf(schema())
+        const values = choices === undefined ? { type: 'string' as const } : { choices }
+        return [flag, { ...facts, describe: help, ...values }]
+      }),
     ),
   }
 }
@@ -216,5 +208,4 @@ export function valueAt(config: object, path: readonly string[]): unknown {
   return path.reduce<unknown>((at, key) => (at as Fields | undefined)?.[key], config)
 }
 
-const kebabCase = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 const camelCase = (name: string) => name.replace(/-(\w)/g, (_, letter) => letter.toUpperCase())

@@ -2,8 +2,8 @@
 // expected, what was received, and for an unknown name the nearest that there is.
 import type { z } from 'zod'
 import { expected, LocalformerError } from '../base/errors.js'
-import { SPEC_KEYS } from '../local/methods.js'
-import { unwrap } from './schema.js'
+import { unwrap } from '../base/validate.js'
+import { SPEC_KEYS } from '../local/run-spec.js'
 
 /** Names and places in lists that lead to a value. */
 export type Path = readonly (string | number)[]

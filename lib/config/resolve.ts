@@ -4,7 +4,7 @@
 import { LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
 import type { DeviceName } from '../device/device.js'
-import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/methods.js'
+import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { PresetName } from './preset-names.js'

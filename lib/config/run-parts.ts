@@ -1,23 +1,9 @@
 // A run spec taken apart, changed by parts and put together again: `paper:4,dtype=bfloat16` and
 // { method: 'greedy', modules: '2' } -> `greedy:2,dtype=bfloat16`.
+import { SPEC_KEYS } from '../local/run-spec.js'
 
 /** `method`, `modules`, and the keys of a run spec, as they are written there. */
 export type RunParts = Readonly<Record<string, string>>
-
-/** Parts that a method decides, and that do not outlive a change of it. */
-const OF_METHOD = [
-  'target',
-  'decoder',
-  'hidden',
-  'decoder-depth',
-  'distance',
-  'a',
-  'b',
-  'c',
-  'sample',
-]
-/** What is left for `backprop`, which has one module and no auxiliary parts. */
-const OF_BACKPROP = ['recompute', 'accumulate', 'dtype']
 
 /** The parts that a spec names. */
 export function runPartsOf(text: string): RunParts {
@@ -44,7 +30,9 @@ export function changeRun(text: string, parts: RunParts): string {
   const method = parts.method ?? base.method ?? ''
   const stays = ([key]: [string, string]) => {
     if (method === base.method) return true
-    return method === 'backprop' ? OF_BACKPROP.includes(key) : !OF_METHOD.includes(key)
+    const known = SPEC_KEYS[key]
+    // What is left for `backprop`, which has one module and no auxiliary parts.
+    return method === 'backprop' ? known?.isShared === true : known?.isOfMethod !== true
   }
   const kept = Object.fromEntries(Object.entries(base).filter(stays))
   if (parts.split !== undefined && !['stages', 'balanced'].includes(parts.split))

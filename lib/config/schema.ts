@@ -4,17 +4,13 @@
 
 import type { z } from 'zod'
 import { LocalformerError } from '../base/errors.js'
-import { integer, lazy, number, oneOf, zod } from '../base/validate.js'
+import { helpOf, integer, lazy, number, oneOf, zod } from '../base/validate.js'
 import { DATASETS, OWN_DATASET } from '../datasets/open.js'
-import {
-  METHODS,
-  optimizationShape,
-  optimizerShape,
-  parseRunSpec,
-  RUN_SPEC_HELP,
-  SPEC_KEYS,
-} from '../local/methods.js'
+import { bareFieldsOf, type Field, fieldsOf, type OptionRow } from '../local/option-rows.js'
+import { OPTIMIZER, SHARED } from '../local/options.js'
+import { parseRunSpec, RUN_SPEC_HELP, SPEC_KEYS } from '../local/run-spec.js'
 import { swinShape } from '../local/swin-transformer.js'
+import { METHODS } from '../local/words.js'
 import { trainShape } from '../train/options.js'
 
 import { PRESET_NAMES } from './preset-names.js'
@@ -45,11 +41,25 @@ function modelShape() {
   }
 }
 
+/** The options with a name in this section, by it. */
+type OptimizerSection = {
+  [Option in keyof typeof SHARED as (typeof SHARED)[Option] extends {
+    readonly config: infer Name extends string
+  }
+    ? Name
+    : never]: Field<(typeof SHARED)[Option]>
+}
+
 function optimizerSection() {
-  const { optimizer, weightDecay, betas, eps, momentum, labelSmoothing } = optimizationShape()
+  const rows: Readonly<Record<string, OptionRow>> = SHARED
+  const fields = Object.entries(fieldsOf(SHARED)).flatMap(([option, field]) => {
+    const name = rows[option]?.config
+    return name === undefined ? [] : [[name, field]]
+  })
+  const section = Object.fromEntries(fields) as OptimizerSection
+  const { labelSmoothing } = section
   return {
-    name: optimizer,
-    ...{ weightDecay, betas, eps, momentum },
+    ...section,
     labelSmoothing: labelSmoothing
       .removeDefault()
       .default(DEFAULTS.labelSmoothing)
@@ -59,7 +69,7 @@ function optimizerSection() {
 
 /** Of one module, over what holds for all. */
 function moduleShape() {
-  const fields = { learningRate: number(0).describe('Highest one'), ...optimizerShape() }
+  const fields = { learningRate: number(0).describe('Highest one'), ...bareFieldsOf(OPTIMIZER) }
   return zod().strictObject(fields, { error: FIELDS }).partial()
 }
 
@@ -171,25 +181,3 @@ export const fileSchema = lazy(() =>
     { error: FIELDS },
   ),
 )
-
-interface Wrapper {
-  readonly def: { readonly type: string; readonly innerType?: z.core.$ZodType }
-  readonly description?: string | undefined
-}
-
-/** A field without what makes it optional. */
-export function unwrap(field: z.core.$ZodType): z.core.$ZodType {
-  const { def } = field as unknown as Wrapper
-  return def.innerType === undefined ? field : unwrap(def.innerType)
-}
-
-/** zod's name of what a field holds: number, boolean, enum, ... */
-export function kindOf(field: z.core.$ZodType): string {
-  return (unwrap(field) as unknown as Wrapper).def.type
-}
-
-/** What is said about a field, or about what it wraps. */
-export function helpOf(field: z.core.$ZodType): string {
-  const { description, def } = field as unknown as Wrapper
-  return description ?? (def.innerType === undefined ? '' : helpOf(def.innerType))
-}

@@ -1,7 +1,7 @@
 // A configuration -> YAML with a comment at each name; the schema -> JSON Schema for editors.
 import type { z } from 'zod'
-import { zod } from '../base/validate.js'
-import { configSchema, fileSchema, helpOf, type TrainingConfig, unwrap } from './schema.js'
+import { helpOf, unwrap, zod } from '../base/validate.js'
+import { configSchema, fileSchema, type TrainingConfig } from './schema.js'
 
 /**
  * YAML that `readConfig` and `--config` read again, with a comment at each name; what has no value

@@ -5,15 +5,10 @@ import { expected, LocalformerError } from '../base/errors.js'
 import { integer, lazy, parseOptions, zod } from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
 import { batches, type ImageSplit } from '../datasets/dataset.js'
+import type { BatchEvaluation } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
-import { type Logits, Trainer } from '../local/trainer.js'
-import {
-  type ClassScore,
-  classScores,
-  confusionMatrix,
-  type LogitScore,
-  scoreLogits,
-} from './scores.js'
+import { Trainer } from '../local/trainer.js'
+import { type ClassScore, classScores, confusionMatrix } from './scores.js'
 
 export interface EvaluateOptions {
   /** Images at a time; default 128. */
@@ -111,15 +106,14 @@ async function lookAt(
   let done = 0
   for (const batch of batches(part, { batchSize })) {
     signal?.throwIfAborted()
-    const { labels } = batch
-    const results = (await logitsOf(subject, batch)).map((logits) => scoreLogits(logits, labels))
+    const results = await scoresOf(subject, batch)
     sums = results.map((result, k) => ({
       lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
       correct: (sums[k]?.correct ?? 0) + result.correct,
       correctTop5: (sums[k]?.correctTop5 ?? 0) + result.correctTop5,
     }))
-    predicted.set((results[results.length - 1] as LogitScore).predicted, done)
-    done += labels.length
+    predicted.set((results[results.length - 1] as BatchEvaluation).predicted, done)
+    done += batch.labels.length
   }
   const scores = sums.map(({ lossSum, correct, correctTop5 }) => ({
     accuracy: correct / part.count,
@@ -132,12 +126,12 @@ async function lookAt(
   return { evaluation, predicted, labels: part.labels, classes }
 }
 
-/** Logits of every head, the classifier's last: of a plain network that one alone. */
-export async function logitsOf(
+/** Of every head, the classifier last: of a plain network that one alone. */
+async function scoresOf(
   subject: SwinTransformer | Trainer,
   batch: ImageBatch,
-): Promise<readonly Logits[]> {
-  return subject instanceof Trainer ? subject.predict(batch) : [await subject.predict(batch)]
+): Promise<readonly BatchEvaluation[]> {
+  return subject instanceof Trainer ? subject.evaluate(batch) : [await subject.evaluate(batch)]
 }
 
 /**

@@ -2,10 +2,11 @@
 // in: a model or a trainer, images -> out: for each the classifier's answer, and every module's.
 import { expected, LocalformerError } from '../base/errors.js'
 import { boolean, integer, lazy, number, parseOptions, zod } from '../base/validate.js'
+import type { ImageBatch } from '../batch/batch.js'
 import type { Image } from '../datasets/read-image.js'
+import type { Logits } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
-import { type Logits, Trainer } from '../local/trainer.js'
-import { logitsOf } from './evaluate.js'
+import { Trainer } from '../local/trainer.js'
 import { largest, softmax } from './scores.js'
 
 export type { Image } from '../datasets/read-image.js'
@@ -96,7 +97,7 @@ export async function predict(
     })
     const { mean, std } = o
     const batch = { images: pixels, height: side, width: side, mean, std }
-    const heads = await logitsOf(subject, batch)
+    const heads = await headLogits(subject, batch)
     indices.forEach((index, row) => {
       const guesses = heads.map((logits) => guessesOf(logits, row, o.top, o.classes))
       predictions[index] = {
@@ -106,6 +107,14 @@ export async function predict(
     })
   }
   return predictions
+}
+
+/** Of every head, the classifier's last: of a plain network that one alone. */
+async function headLogits(
+  subject: SwinTransformer | Trainer,
+  batch: ImageBatch,
+): Promise<readonly Logits[]> {
+  return subject instanceof Trainer ? subject.predict(batch) : [await subject.predict(batch)]
 }
 
 function guessesOf(logits: Logits, row: number, top: number, classes?: readonly string[]): Guess[] {

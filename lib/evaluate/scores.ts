@@ -1,7 +1,5 @@
-// What logits and predicted classes come to: cross-entropy, top-k, confusion matrix, precision,
-// recall and F1 of each class, as scikit-learn defines them. Plain arithmetic, no device.
-import { expected, LocalformerError } from '../base/errors.js'
-import type { Logits } from '../local/trainer.js'
+// What predicted classes come to: confusion matrix, precision, recall and F1 of each class, as
+// scikit-learn defines them; and one image's probabilities. Plain arithmetic, no device.
 
 /** Precision, recall and F1 of one class; 0 where its denominator is 0. */
 export interface ClassScore {
@@ -13,57 +11,6 @@ export interface ClassScore {
   readonly f1: number
   /** Images of this class. */
   readonly count: number
-}
-
-/** Sums over the images of a batch. */
-export interface LogitScore {
-  readonly lossSum: number
-  readonly correct: number
-  /** Images whose label is among the five largest logits. */
-  readonly correctTop5: number
-  /** Class of the largest logit of each image, the first one of several. */
-  readonly predicted: Int32Array
-}
-
-/**
- * Cross-entropy summed over the rows, and how many have the label's logit as the largest one or
- * among the five largest; of equal logits the lower class counts as the larger.
- *
- * @throws {LocalformerError} `ERR_DATASET` for a label that is no class.
- */
-export function scoreLogits(logits: Logits, labels: ArrayLike<number>): LogitScore {
-  const classes = logits.shape[1] ?? 0
-  const predicted = new Int32Array(labels.length)
-  let lossSum = 0
-  let correct = 0
-  let correctTop5 = 0
-  for (let row = 0; row < labels.length; row++) {
-    const values = logits.data.subarray(row * classes, (row + 1) * classes)
-    const label = labels[row] as number
-    const own = values[label]
-    if (own === undefined) {
-      throw new LocalformerError(
-        'ERR_DATASET',
-        expected(`a class from 0 to ${classes - 1}`, 'labels', label),
-      )
-    }
-    const max = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)
-    lossSum += max + Math.log(values.reduce((sum, v) => sum + Math.exp(v - max), 0)) - own
-    predicted[row] = values.indexOf(max)
-    if (predicted[row] === label) correct++
-    // Not by comparing numbers that are none.
-    if (!Number.isNaN(own) && rankOf(values, label) < 5) correctTop5++
-  }
-  return { lossSum, correct, correctTop5, predicted }
-}
-
-/** Classes whose logit counts as larger than that of `label`. */
-function rankOf(values: Float32Array, label: number): number {
-  const own = values[label] as number
-  return values.reduce(
-    (rank, value, k) => rank + (value > own || (value === own && k < label) ? 1 : 0),
-    0,
-  )
 }
 
 /** Probabilities of one image's logits. */

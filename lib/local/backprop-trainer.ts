@@ -1,7 +1,7 @@
 // The end-to-end baseline over the same units.
-
-import { type OptimizationOptions, resolveBackpropOptions, resolveLocalOptions } from './methods.js'
-import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { resolveBackpropOptions, resolveLocalOptions } from './methods.js'
+import { checkModel, createNative, recipeOf } from './native-trainer.js'
+import type { OptimizationOptions } from './options.js'
 import { specTextOf } from './spec-text.js'
 import { resolveSplit } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
@@ -19,9 +19,8 @@ export class BackpropTrainer extends Trainer {
     checkModel(model)
     const o = resolveBackpropOptions(options)
     // The case of one module, which has only its classifier's loss.
-    const modules = optionsOfModules(resolveLocalOptions({ ...o, method: 'greedy', modules: 1 }))
-    const ends = resolveSplit('stages', 1, model.config.depths)
-    const recipe = { ends, seed: o.seed, modules }
+    const one = resolveLocalOptions({ ...o, method: 'greedy', modules: 1 })
+    const recipe = recipeOf(one, resolveSplit('stages', 1, model.config.depths))
     const spec = specTextOf('backprop', o)
     return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe, spec)
   }

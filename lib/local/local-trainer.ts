@@ -2,8 +2,9 @@
 
 import { expected, LocalformerError } from '../base/errors.js'
 import { balance } from './balance.js'
-import { type LocalOptions, type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
-import { checkModel, createNative, optionsOfModules } from './native-trainer.js'
+import { type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
+import { checkModel, createNative, recipeOf } from './native-trainer.js'
+import type { LocalOptions } from './options.js'
 import { specTextOf } from './spec-text.js'
 import { modulesOf, resolveSplit } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
@@ -40,7 +41,7 @@ export class LocalTrainer extends Trainer {
       }),
     )
     checkPerModule(o)
-    const recipe = { ends, seed: o.seed, modules: optionsOfModules(o) }
+    const recipe = recipeOf(o, ends)
     const spec = specTextOf(o.method, o)
     return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe, spec)
   }

@@ -6,7 +6,6 @@ import { toLabels } from '../batch/batch.js'
 import type {
   NativeFeatures,
   NativeModule,
-  NativeModuleOptions,
   NativeModuleStep,
   NativeTrainer,
 } from '../native/contract.js'
@@ -66,7 +65,7 @@ export class ModuleTrainer {
   #frozen = false
 
   /** @internal */
-  constructor(trainer: Owner, index: number, info: NativeModule, options: NativeModuleOptions) {
+  constructor(trainer: Owner, index: number, info: NativeModule) {
     this.#trainer = trainer
     this.index = index
     this.name = info.name
@@ -74,14 +73,8 @@ export class ModuleTrainer {
     this.parameterCount = info.parameterCount
     this.auxiliaryParameterCount = info.auxiliaryParameterCount
     this.reconstructs = info.reconstructs
-    // Only a module with auxiliary parts weighs its losses.
-    const isWeighted = info.auxiliaryParameterCount > 0
-    this.lossWeights = {
-      label: isWeighted ? options.labelWeight : 1,
-      reconstruction: info.reconstructs ? options.reconstructionWeight : 0,
-      penalty: options.penaltyWeight,
-    }
-    this.optimizer = describeOptimizer(options)
+    this.lossWeights = info.lossWeights
+    this.optimizer = describeOptimizer(info.optimizer)
   }
 
   /** Does it keep its weights in a trainer's steps? */
@@ -123,12 +116,15 @@ export class ModuleTrainer {
     const { learningRate = 1e-3, clipNorm, image } = options
     checkRate(learningRate)
     checkClipNorm(clipNorm)
-    const input = nativeOf(features)
-    const pixels = image === undefined ? undefined : nativeOf(image, 'image')
-    const classes = this.#trainer.model.config.classes
-    const targets = toLabels(labels, features.shape[0] ?? 0, classes)
+    const { classes } = this.#trainer.model.config
+    const input = {
+      features: nativeOf(features),
+      image: image === undefined ? undefined : nativeOf(image, 'image'),
+      labels: toLabels(labels, features.shape[0] ?? 0, classes),
+      ...{ learningRate, clipNorm },
+    }
     const { features: output, ...result } = await this.#trainer.runExclusive((native) =>
-      native.stepModule(this.index, input, targets, learningRate, pixels, clipNorm),
+      native.stepModule(this.index, input),
     )
     return { ...result, features: new Features(output) }
   }
@@ -142,11 +138,11 @@ export class ModuleTrainer {
   }
 }
 
-function describeOptimizer(o: NativeModuleOptions): ModuleOptimizer {
-  const { weightDecay, beta1, beta2, eps, momentum } = o
-  return o.optimizer === 'sgd'
+function describeOptimizer(o: NativeModule['optimizer']): ModuleOptimizer {
+  const { weightDecay, betas, eps, momentum } = o
+  return o.kind === 'sgd'
     ? { name: 'SGD', weightDecay, momentum }
-    : { name: 'AdamW', weightDecay, betas: [beta1, beta2], eps }
+    : { name: 'AdamW', weightDecay, betas, eps }
 }
 
 // The addon trusts what it is handed, so another kind of handle must not get there.

@@ -2,54 +2,66 @@
 
 import { expected, LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
-import type {
-  NativeModuleOptions,
-  NativeTrainer,
-  NativeTrainerOptions,
-} from '../native/contract.js'
+import type { NativeOptions, NativeTrainer, NativeTrainerOptions } from '../native/contract.js'
 import { awaitNative, loadTorch } from '../native/load.js'
-import {
-  normalisesBatch,
-  type ResolvedLocalOptions,
-  type ResolvedOptimization,
-  weightsOf,
-} from './methods.js'
+import { type ResolvedLocalOptions, weightsOf } from './methods.js'
+import { OPTION_ROWS } from './options.js'
 import { SwinTransformer } from './swin-transformer.js'
 
-export async function createNative(
-  model: SwinTransformer,
-  options: NativeTrainerOptions,
-): Promise<NativeTrainer> {
-  return awaitNative(async () => loadTorch().createTrainer(model.native, options))
+/** Options of one module by their names, every one there is. */
+export type ModuleSettings = Readonly<Record<string, unknown>>
+
+/** Everything that a trainer is made with. */
+export interface Recipe {
+  /** Index behind the last unit of each module. */
+  readonly ends: readonly number[]
+  readonly seed: number
+  readonly modules: readonly ModuleSettings[]
 }
 
-export function optionsOfModules(o: ResolvedLocalOptions): NativeModuleOptions[] {
-  const labelWeights = weightsOf(o.labelWeight, o.modules)
-  const reconstructionWeights = weightsOf(o.reconstructionWeight, o.modules)
-  const { target, distance, decoder, decoderHidden, decoderDepth, head, headDepth } = o
-  return labelWeights.map((labelWeight, k) => ({
-    ...optimizationOf({ ...o, ...definedOf(o.perModule?.[k] ?? {}) }),
-    ...{ target, distance, decoder, decoderHidden, decoderDepth, head, headDepth },
-    headHidden: o.headHidden ?? 0,
-    labelWeight,
-    reconstructionWeight: reconstructionWeights[k] as number,
-    penaltyWeight: o.penaltyWeight,
-    sample: o.sample,
-    // A chunk that no batch exceeds: a norm over the batch sees all of it.
-    chunkSize: o.chunkSize ?? (normalisesBatch(o) ? 2 ** 20 : 0),
-  }))
+export function recipeOf(o: ResolvedLocalOptions, ends: readonly number[]): Recipe {
+  const labelWeights = weightsOf(o.labelWeight, ends.length)
+  const reconstructionWeights = weightsOf(o.reconstructionWeight, ends.length)
+  const modules = ends.map((_, k) =>
+    settingsIn({
+      ...o,
+      ...definedOf(o.perModule?.[k] ?? {}),
+      labelWeight: labelWeights[k],
+      reconstructionWeight: reconstructionWeights[k],
+    }),
+  )
+  return { ends, seed: o.seed, modules }
+}
+
+function settingsIn(options: ModuleSettings): ModuleSettings {
+  const own = Object.entries(OPTION_ROWS).filter(([, { native }]) => native !== null)
+  return Object.fromEntries(own.map(([option]) => [option, options[option]]))
+}
+
+export async function createNative(model: SwinTransformer, recipe: Recipe): Promise<NativeTrainer> {
+  return awaitNative(async () => loadTorch().createTrainer(model.native, nativeRecipe(recipe)))
+}
+
+/** @internal The recipe as the core's structs nest it. */
+export function nativeRecipe({ ends, seed, modules }: Recipe): NativeTrainerOptions {
+  return { ends, seed, modules: modules.map(nested) }
+}
+
+function nested(settings: ModuleSettings): NativeOptions {
+  const root: Record<string, unknown> = {}
+  for (const [option, value] of Object.entries(settings)) {
+    const [last = '', ...outer] = (OPTION_ROWS[option]?.native ?? option).split('.').reverse()
+    let place = root
+    for (const name of outer.reverse()) {
+      place[name] ??= {}
+      place = place[name] as Record<string, unknown>
+    }
+    place[last] = value
+  }
+  return root as NativeOptions
 }
 
 export function checkModel(model: unknown): asserts model is SwinTransformer {
   if (model instanceof SwinTransformer) return
   throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
-}
-
-function optimizationOf(o: ResolvedOptimization) {
-  const { eps, weightDecay, labelSmoothing, accumulate, recompute, dtype, optimizer, momentum } = o
-  const [beta1, beta2] = o.betas
-  return {
-    ...{ optimizer, beta1, beta2, eps, weightDecay, momentum },
-    ...{ labelSmoothing, accumulate, recompute, dtype },
-  }
 }

@@ -1,13 +1,13 @@
 // A trainer's options -> the run spec that makes the same network's modules again.
 import { isDeepStrictEqual } from 'node:util'
 import {
-  type Method,
   type ResolvedLocalOptions,
   type ResolvedOptimization,
   resolveBackpropOptions,
   resolveLocalOptions,
-  SPEC_KEYS,
 } from './methods.js'
+import { SPEC_KEYS } from './run-spec.js'
+import type { Method } from './words.js'
 
 /** What is not default for the method; the cuts follow by {@link pinSplit}. */
 export function specTextOf(

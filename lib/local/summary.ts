@@ -1,8 +1,8 @@
 // What `localformer summary` shows: a network's units, and how run specs cut it into modules.
 // Random weights are built to measure what stays resident; nothing is trained.
 import * as memory from '../device/memory.js'
-import { type Method, modulesOfSpec, type RunSpec } from './methods.js'
 import type { ModuleTrainer } from './module-trainer.js'
+import { modulesOfSpec, type RunSpec } from './run-spec.js'
 import { describeSplit, resolveSplit } from './splits.js'
 import {
   resolveSwinConfig,
@@ -11,6 +11,7 @@ import {
   SwinTransformer,
 } from './swin-transformer.js'
 import { createTrainer } from './trainer-of-spec.js'
+import type { Method } from './words.js'
 
 export interface UnitSummary {
   readonly name: string

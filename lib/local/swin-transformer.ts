@@ -15,7 +15,8 @@ import { Handle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { checkTensors } from '../native/tensors.js'
 import type { UnitCost } from './balance.js'
-import type { Dtype, Recompute } from './methods.js'
+import type { BatchEvaluation, Logits } from './evaluation.js'
+import type { Dtype, Recompute } from './words.js'
 
 /**
  * Published sizes (Liu et al., arXiv 2103.14030, section 3.3); `micro` is ours, for trying things
@@ -246,9 +247,15 @@ export class SwinTransformer extends Handle<NativeModel> {
   }
 
   /** Class logits `[count, classes]`, in evaluation mode. */
-  async predict(batch: ImageBatch): Promise<{ shape: readonly number[]; data: Float32Array }> {
+  async predict(batch: ImageBatch): Promise<Logits> {
     const input = unmixed(toNativeBatch(batch, this.config))
     return this.exclusive((model) => model.predict(input))
+  }
+
+  /** What the classifier says of a batch, in evaluation mode. */
+  async evaluate(batch: ImageBatch): Promise<BatchEvaluation> {
+    const input = unmixed(toNativeBatch(labelled(batch), this.config))
+    return this.exclusive((model) => model.evaluate(input))
   }
 
   /**
@@ -272,7 +279,7 @@ export class SwinTransformer extends Handle<NativeModel> {
     batchSize = 8,
     { recompute = 'none', dtype = 'float32' }: { recompute?: Recompute; dtype?: Dtype } = {},
   ): Promise<readonly UnitCost[]> {
-    return this.exclusive((model) => model.measureUnits(batchSize, recompute, dtype))
+    return this.exclusive((model) => model.measureUnits({ batchSize, recompute, dtype }))
   }
 
   /** Frees the network and every trainer made of it. */

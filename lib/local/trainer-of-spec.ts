@@ -3,12 +3,8 @@
 import { definedOf } from '../base/validate.js'
 import { BackpropTrainer } from './backprop-trainer.js'
 import { LocalTrainer } from './local-trainer.js'
-import {
-  type LocalOptions,
-  modulesOfSpec,
-  type OptimizationOptions,
-  type RunSpec,
-} from './methods.js'
+import type { LocalOptions, OptimizationOptions } from './options.js'
+import { modulesOfSpec, type RunSpec } from './run-spec.js'
 import type { SwinTransformer } from './swin-transformer.js'
 import type { Trainer } from './trainer.js'
 

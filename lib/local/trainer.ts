@@ -11,32 +11,23 @@ import {
 } from '../batch/batch.js'
 import { PreparedBatch } from '../batch/prepared-batch.js'
 import type {
-  NativeEvaluation,
   NativeMemoryPoint,
-  NativeModuleOptions,
   NativePrepared,
   NativeReconstruction,
   NativeTrainer,
-  NativeTrainerOptions,
   NativeTrainingState,
 } from '../native/contract.js'
 import { Features } from '../native/features.js'
 import { Handle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { checkTensors } from '../native/tensors.js'
-import { type Method, parseRunSpec, pinSplit } from './methods.js'
+import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
+import type { Recipe } from './native-trainer.js'
+import { parseRunSpec, pinSplit } from './run-spec.js'
 import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
 import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
-
-/** What a module's head says of a batch: summed cross-entropy, and how many answers are right. */
-export type BatchEvaluation = Readonly<NativeEvaluation>
-
-/** `shape` is [count, classes], `data` row by row. */
-export interface Logits {
-  readonly shape: readonly number[]
-  readonly data: Float32Array
-}
+import type { Method } from './words.js'
 
 export interface StepOptions {
   /**
@@ -95,7 +86,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   readonly method: Method
   readonly modules: readonly ModuleTrainer[]
   /** @internal Everything that it was made with. */
-  readonly recipe: NativeTrainerOptions
+  readonly recipe: Recipe
   /** Run spec that makes such modules, its cuts written out: `paper:4,decoder=conv`. */
   readonly spec: string
   #averageDecay: number | undefined
@@ -104,7 +95,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     native: NativeTrainer,
     model: SwinTransformer,
     method: Method,
-    recipe: NativeTrainerOptions,
+    recipe: Recipe,
     spec: string,
   ) {
     super('trainer', native)
@@ -112,8 +103,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     this.method = method
     this.recipe = recipe
     this.modules = this.look((trainer) => trainer.modules()).map(
-      (info, index) =>
-        new ModuleTrainer(this, index, info, recipe.modules[index] as NativeModuleOptions),
+      (info, index) => new ModuleTrainer(this, index, info),
     )
     this.spec = pinSplit(parseRunSpec(spec), this.cuts)
     model.adopt(this)
@@ -127,7 +117,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
    */
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
-    const rates = this.#ratesOf(options)
+    const learningRates = this.#ratesOf(options)
     checkClipNorm(options.clipNorm)
     const { clipNorm } = options
     const timeline = checkFlag(options.timeline ?? false, 'timeline')
@@ -136,7 +126,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
         ? this.#preparedFor(batch)
         : toNativeBatch(labelled(batch), this.model.config)
     const { timeline: points, ...result } = await this.exclusive((trainer) =>
-      trainer.step(input, rates, clipNorm, timeline),
+      trainer.step(input, { learningRates, clipNorm, timeline }),
     )
     return points === null ? result : { ...result, timeline: points }
   }
@@ -179,9 +169,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   /**
-   * Sum of the cross-entropy and number of correct answers of every module's head on a batch, in
-   * evaluation mode; the last entry is the network's own classifier. With the averaged weights, where
-   * an average is kept.
+   * What every module's head says of a batch, in evaluation mode; the last entry is the network's own
+   * classifier. With the averaged weights, where an average is kept.
    */
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
@@ -292,11 +281,6 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       throw new LocalformerError('ERR_CHECKPOINT', message)
     }
     return this.exclusive((trainer) => trainer.writeState(state))
-  }
-
-  /** Of the cross-entropy of every module. */
-  get labelSmoothing(): number {
-    return this.recipe.modules[0]?.labelSmoothing ?? 0
   }
 
   /** Names of the units behind which the network is cut. */

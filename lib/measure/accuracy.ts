@@ -1,7 +1,7 @@
 // The paper's accuracy table (arXiv 2212.14215), measured again: what is trained, by which budget,
 // and what the outcomes come to beside the quoted figures. Plain data; cells.ts runs it.
 import { expected, LocalformerError } from '../base/errors.js'
-import { DECODERS, type DecoderKind, type Dtype, METHODS, type Method } from '../local/methods.js'
+import { DECODERS, type DecoderKind, type Dtype, METHODS, type Method } from '../local/words.js'
 
 /** How much of the full recipe is trained. */
 export interface Budget {

@@ -6,17 +6,12 @@ import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
 import { batches, type Dataset } from '../datasets/dataset.js'
 import { resolveDevice } from '../device/device.js'
-import {
-  type Dtype,
-  modulesOfSpec,
-  parseRunSpec,
-  type Recompute,
-  type RunSpec,
-} from '../local/methods.js'
+import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
+import type { Dtype, Recompute } from '../local/words.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 export interface CompareOptions {

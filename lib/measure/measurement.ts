@@ -1,6 +1,6 @@
 // What the fresh process of a measurement is asked and answers.
 import type { ImageBatch } from '../batch/batch.js'
-import type { RunSpec } from '../local/methods.js'
+import type { RunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'

@@ -15,43 +15,28 @@ export interface NativeModelOptions {
   readonly seed: number
 }
 
-/** How one module learns; every field is read by the core. */
-export interface NativeModuleOptions {
-  readonly target: 'none' | 'features' | 'image'
-  readonly distance: 'mse' | 'l1' | 'bce'
-  readonly decoder: string
-  readonly decoderHidden: number
-  readonly decoderDepth: number
-  readonly head: string
-  /** 0: the width of the features. */
-  readonly headHidden: number
-  readonly headDepth: number
-  readonly labelWeight: number
-  readonly reconstructionWeight: number
-  readonly penaltyWeight: number
-  /** Share of the output's tokens that are reconstructed. */
-  readonly sample: number
-  readonly labelSmoothing: number
-  /** Samples a chunk of the auxiliary losses; 0: as the core decides. */
-  readonly chunkSize: number
-  /** Micro-batches of a step. */
-  readonly accumulate: number
-  readonly recompute: 'none' | 'selective' | 'block'
-  readonly dtype: 'float32' | 'bfloat16'
-  readonly optimizer: 'adamw' | 'sgd'
-  readonly beta1: number
-  readonly beta2: number
-  readonly eps: number
-  readonly weightDecay: number
-  readonly momentum: number
+/**
+ * Options as the core's structs have them, by the names in their `Fields`; which there are is said
+ * by the tables of options in this package, and read by type in native/bindings/from_js.h.
+ */
+export interface NativeOptions {
+  readonly [name: string]: NativeValue
 }
+export type NativeValue =
+  | string
+  | number
+  | boolean
+  | null
+  | undefined
+  | readonly NativeValue[]
+  | NativeOptions
 
 export interface NativeTrainerOptions {
   /** Index behind the last unit of each module; the last one is the number of units. */
   readonly ends: readonly number[]
   readonly seed: number
-  /** One a module. */
-  readonly modules: readonly NativeModuleOptions[]
+  /** One a module: ModuleOptions of native/core/local/module_options.h. */
+  readonly modules: readonly NativeOptions[]
 }
 
 /** What a unit takes of the device's memory in a training step; bytes for the measured batch. */
@@ -84,16 +69,8 @@ export interface NativeBatch {
   readonly labelShares?: Float32Array
   readonly mean: readonly number[]
   readonly std: readonly number[]
-  readonly cropPadding: number
-  readonly cropMode: 'reflect' | 'zero'
-  readonly flip: boolean
-  readonly randAugmentOps: number
-  readonly randAugmentMagnitude: number
-  readonly erasing: number
-  readonly mixup: number
-  readonly cutmix: number
-  readonly mixProbability: number
-  readonly augmentSeed: number
+  /** Augmentation of native/core/data/augmentation.h. */
+  readonly augment: NativeOptions
 }
 
 export interface NativeTensor {
@@ -121,6 +98,19 @@ export interface NativeModule {
   readonly parameterCount: number
   readonly auxiliaryParameterCount: number
   readonly reconstructs: boolean
+  /** As they count: the last module has its classifier's loss alone. */
+  readonly lossWeights: {
+    readonly label: number
+    readonly reconstruction: number
+    readonly penalty: number
+  }
+  readonly optimizer: {
+    readonly kind: string
+    readonly weightDecay: number
+    readonly betas: readonly [number, number]
+    readonly eps: number
+    readonly momentum: number
+  }
 }
 
 export interface NativeModuleStep {
@@ -183,9 +173,16 @@ export interface NativeTrainingState {
   readonly generator: Uint8Array
 }
 
+/** Sums over the images of a batch. */
 export interface NativeEvaluation {
+  /** Cross-entropy without label smoothing. */
   readonly lossSum: number
+  /** Images whose largest logit is the label's. */
   readonly correct: number
+  /** Images whose label is among the five largest logits. */
+  readonly correctTop5: number
+  /** Class of the largest logit of each image, of equal ones the lower class; -1 where one is NaN. */
+  readonly predicted: Int32Array
 }
 
 export interface NativeFeatures {
@@ -213,14 +210,15 @@ export interface NativeModel {
   readParameters(): Promise<NativeTensors>
   writeParameters(values: NativeTensors): Promise<void>
   predict(batch: NativeBatch): Promise<NativeTensor>
+  evaluate(batch: NativeBatch): Promise<NativeEvaluation>
   gradients(
     batch: NativeBatch,
   ): Promise<{ logits: NativeTensor; loss: number; gradients: NativeTensors }>
-  measureUnits(
-    batch: number,
-    recompute: NativeModuleOptions['recompute'],
-    dtype: NativeModuleOptions['dtype'],
-  ): Promise<NativeUnitCost[]>
+  measureUnits(options: {
+    readonly batchSize: number
+    readonly recompute: string
+    readonly dtype: string
+  }): Promise<NativeUnitCost[]>
   dispose(): void
 }
 
@@ -229,12 +227,14 @@ export interface NativeTrainer {
   auxiliaryParameters(): NativeParameter[]
   readAuxiliary(): Promise<NativeTensors>
   writeAuxiliary(values: NativeTensors): Promise<void>
-  /** `learningRates`: of the modules that run, from the first; null only passes features on. */
   step(
     batch: NativeBatch | NativePrepared,
-    learningRates: readonly (number | null)[],
-    clipNorm: number | undefined,
-    timeline: boolean,
+    options: {
+      /** Of the modules that run, from the first; null only passes features on. */
+      readonly learningRates: readonly (number | null)[]
+      readonly clipNorm: number | undefined
+      readonly timeline: boolean
+    },
   ): Promise<NativeStep>
   /** With the averaged weights, where an average is kept. */
   evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
@@ -245,11 +245,14 @@ export interface NativeTrainer {
   features(batch: NativeBatch): Promise<NativeFeatures>
   stepModule(
     index: number,
-    features: NativeFeatures,
-    labels: Int32Array,
-    learningRate: number,
-    image: NativeFeatures | undefined,
-    clipNorm: number | undefined,
+    options: {
+      readonly features: NativeFeatures
+      readonly labels: Int32Array
+      readonly learningRate: number
+      readonly clipNorm: number | undefined
+      /** For a module that reconstructs it. */
+      readonly image: NativeFeatures | undefined
+    },
   ): Promise<NativeModuleStep & { features: NativeFeatures }>
   forwardModule(index: number, features: NativeFeatures): Promise<NativeFeatures>
   /** Frees the optimizer's state; the module's next step begins with a new one. */

@@ -4,7 +4,7 @@
 import { LocalformerError } from '../base/errors.js'
 import { RUN_SCHEMA } from '../base/run-files.js'
 import type { Dataset, Rgb } from '../datasets/dataset.js'
-import { parseRunSpec, type RunSpec } from '../local/methods.js'
+import { parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import type { SwinConfig } from '../local/swin-transformer.js'
 import type { Trainer } from '../local/trainer.js'
 import { otherSchema } from './refusals.js'

@@ -12,8 +12,9 @@ import { resolveConfig, resolveLayers } from '../config/resolve.js'
 import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { OWN_DATASET, sourceOf } from '../datasets/open.js'
-import { pinSplit } from '../local/methods.js'
-import type { ModuleOptimizer } from '../local/module-trainer.js'
+import type { ModuleSettings } from '../local/native-trainer.js'
+import { OPTIMIZER, OPTION_ROWS } from '../local/options.js'
+import { pinSplit } from '../local/run-spec.js'
 import type { Trainer } from '../local/trainer.js'
 import { resolveTrainOptions, type TrainOptions } from '../train/options.js'
 
@@ -37,29 +38,32 @@ export function configOfParts(
   const { signal: _, state: __, ...resolved } = resolveTrainOptions(options)
   const { seed, trainLimit, testLimit, ...training } = resolved
   const { classes: ___, seed: ____, ...sizes } = trainer.model.config
-  const optimizers = trainer.modules.map(({ optimizer }) => optimizerConfig(optimizer))
-  const [first = {}] = optimizers
-  const isOne = optimizers.every((own) => isDeepStrictEqual(own, first))
-  const { optimizer: name, ...rest } = first as OptimizerConfig
+  const optimizers = trainer.recipe.modules.map(optimizerOf)
+  const isOne = optimizers.every((own) => isDeepStrictEqual(own, optimizers[0]))
   return resolveConfig({
     run: trainer.spec,
     device: trainer.model.device,
     seed,
     dataset: { ...placeOfData(data), ...definedOf({ trainLimit, testLimit }) },
     model: { ...sizes, depths: [...sizes.depths], heads: [...sizes.heads] },
-    optimizer: { name, ...rest, labelSmoothing: trainer.labelSmoothing },
+    optimizer: sectionOf(trainer.recipe.modules[0] ?? {}),
     training: definedOf(training),
     ...(isOne ? {} : { modules: optimizers }),
   } as TrainingConfigInput)
 }
 
-type OptimizerConfig = ReturnType<typeof optimizerConfig>
+/** What a configuration says of one module's optimizer. */
+function optimizerOf(options: ModuleSettings): ModuleSettings {
+  return Object.fromEntries(Object.keys(OPTIMIZER).map((option) => [option, options[option]]))
+}
 
-function optimizerConfig({ name, weightDecay, betas, eps, momentum }: ModuleOptimizer) {
-  return {
-    optimizer: name === 'SGD' ? ('sgd' as const) : ('adamw' as const),
-    ...definedOf({ weightDecay, betas, eps, momentum }),
-  }
+/** The same of all modules, in its section. */
+function sectionOf(options: ModuleSettings): object {
+  return Object.fromEntries(
+    Object.entries(OPTION_ROWS).flatMap(([option, { config }]) =>
+      config === undefined ? [] : [[config, options[option]]],
+    ),
+  )
 }
 
 /** Where the same images are found again: what opened them, else that a script has them. */

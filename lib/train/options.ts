@@ -1,7 +1,7 @@
 // Options of the training loop: types, ranges, defaults.
 import type { z } from 'zod'
 import {
-  boolean,
+  helpOf,
   integer,
   lazy,
   number,
@@ -10,7 +10,7 @@ import {
   positive,
   zod,
 } from '../base/validate.js'
-import { type Augmentation, CROP_MODES, MOST_OPS } from '../batch/augmentation.js'
+import { type Augmentation, augmentationShape } from '../batch/augmentation.js'
 import type { TrainingState } from './training-state.js'
 
 export const SCHEDULES = ['together', 'sequential'] as const
@@ -81,6 +81,16 @@ export interface TrainOptions extends Omit<Augmentation, 'seed'> {
   readonly signal?: AbortSignal
 }
 
+/** The augmentation of a training run has other defaults than that of a single batch. */
+const trainAugmentation = lazy(() => {
+  const { seed: _, cropPadding, flip, ...shape } = augmentationShape()
+  return {
+    cropPadding: cropPadding.removeDefault().default(4).describe(helpOf(cropPadding)),
+    flip: flip.removeDefault().default(true).describe(helpOf(flip)),
+    ...shape,
+  }
+})
+
 const schema = lazy(() =>
   zod().object({
     schedule: oneOf(SCHEDULES)
@@ -101,15 +111,7 @@ const schema = lazy(() =>
     ema: number(0, { below: 1 }).optional().describe('Decay of an average of the weights'),
     evaluateEvery: integer(1).default(1).describe('Epochs from one evaluation to the next'),
     seed: integer(0).default(0).describe('Of the order of the images, crops and flips'),
-    cropPadding: integer(0).default(4).describe('Pixels around a random crop; 0: no crop'),
-    cropMode: oneOf(CROP_MODES).default('reflect').describe('Padding of the crop'),
-    flip: boolean().default(true).describe('Mirror half of the images'),
-    randAugmentOps: integer(0, MOST_OPS).default(0).describe('Operations of RandAugment'),
-    randAugmentMagnitude: number(0, { max: 10 }).default(9).describe('RandAugment, 0 to 10'),
-    erasing: number(0, { max: 1 }).default(0).describe('Share of images with an erased box'),
-    mixup: number(0).default(0).describe('Alpha of mixup, 0: off'),
-    cutmix: number(0).default(0).describe('Alpha of cutmix, 0: off'),
-    mixProbability: number(0, { max: 1 }).default(1).describe('Share of images that are mixed'),
+    ...trainAugmentation(),
     maxSteps: integer(1).optional().describe('Steps after which to stop'),
     trainLimit: integer(1).optional().describe('Only the first so many training images'),
     testLimit: integer(0).optional().describe('Only the first so many test images; 0: none'),
@@ -141,12 +143,8 @@ export function resolveTrainOptions(options: TrainOptions = {}): ResolvedTrainOp
   return parseOptions(schema(), options)
 }
 
-/** @internal What is done to the images of a batch. */
+/** @internal What is done to the images of a batch, but for its seed. */
 export function augmentationIn(o: ResolvedTrainOptions): Augmentation {
-  const { cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude } = o
-  const { erasing, mixup, cutmix, mixProbability } = o
-  return {
-    ...{ cropPadding, cropMode, flip, randAugmentOps, randAugmentMagnitude },
-    ...{ erasing, mixup, cutmix, mixProbability },
-  }
+  const own = Object.keys(trainAugmentation())
+  return Object.fromEntries(Object.entries(o).filter(([name]) => own.includes(name)))
 }

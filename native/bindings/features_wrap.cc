@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "coded_error.h"
+#include "from_js.h"
 #include "tensors.h"
 
 namespace localformer {
@@ -28,7 +29,7 @@ Napi::Object FeaturesWrap::New(Napi::Env env, FeaturesState state) {
 }
 
 FeaturesWrap* FeaturesWrap::From(const Napi::Value& value) {
-  return Unwrap(value.As<Napi::Object>());
+  return HandleFromJs<FeaturesWrap>(value, "features", DataOf(value.Env()).features);
 }
 
 const FeaturesState& FeaturesWrap::state() const {

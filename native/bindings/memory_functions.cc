@@ -8,9 +8,10 @@
 
 #include "addon_data.h"
 #include "errors.h"
+#include "from_js.h"
 #include "memory/caching_cpu_allocator.h"
 #include "memory/memory_stats.h"
-#include "options.h"
+#include "read_device.h"
 #include "segments.h"
 
 namespace localformer {
@@ -47,7 +48,7 @@ Napi::Value MemoryInfo(const Napi::CallbackInfo& info) {
 
 Napi::Value SetCpuLimit(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    InstallCachingCpuAllocator()->SetLimit(info[0].As<Napi::Number>().Int64Value());
+    InstallCachingCpuAllocator()->SetLimit(FromJs<int64_t>(info[0], "bytes"));
     return info.Env().Undefined();
   });
 }
@@ -75,7 +76,7 @@ Napi::Value GetThreads(const Napi::CallbackInfo& info) {
 
 Napi::Value SetThreads(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const int count = info[0].As<Napi::Number>().Int32Value();
+    const auto count = static_cast<int>(FromJs<int64_t>(info[0], "threads"));
     at::set_num_threads(count);
     // OpenMP keeps the number for each thread that calls, so the one that works is told too.
     DataOf(info.Env()).executor.Run(info.Env(), [count] { at::set_num_threads(count); });

@@ -2,42 +2,32 @@
 // thread.
 #include "model_wrap.h"
 
-#include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
-
 #include "addon_data.h"
 #include "coded_error.h"
+#include "from_js.h"
+#include "local/evaluation.h"
+#include "local/supervision.h"
 #include "local/unit_costs.h"
-#include "options.h"
+#include "read_batch.h"
+#include "read_device.h"
 #include "tensors.h"
 #include "to_js.h"
 
 namespace localformer {
 namespace {
 
-struct Gradients {
+struct PlainGradients {
   PlainTensor logits;
   double loss = 0.0;
   std::vector<PlainTensor> gradients;
-};
 
-// Cross-entropy's gradients of the whole network, without stochastic depth and without an update.
-Gradients ComputeGradients(const ModelState& state, const BatchInput& batch,
-                           const std::atomic<bool>* cancelled) {
-  const GradientsCleared cleared(state.model->parameters());
-  ForwardContext context;
-  context.cancelled = cancelled;
-  const at::Tensor logits = state.model->Forward(batch.Images(state.device), context);
-  const at::Tensor loss = at::cross_entropy_loss(logits, batch.Labels(state.device));
-  Gradients result;
-  result.logits = CopyOut("logits", logits);
-  result.loss = loss.item<double>();
-  loss.backward();
-  for (const auto& [name, parameter] : state.model->parameters()) {
-    result.gradients.push_back(CopyOut(name, parameter.grad()));
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("logits", self.logits);
+    visit("loss", self.loss);
+    visit("gradients", self.gradients);
   }
-  return result;
-}
+};
 
 }  // namespace
 
@@ -54,6 +44,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          InstanceMethod<&ModelWrap::ReadParameters>("readParameters"),
                          InstanceMethod<&ModelWrap::WriteParameters>("writeParameters"),
                          InstanceMethod<&ModelWrap::Predict>("predict"),
+                         InstanceMethod<&ModelWrap::Evaluate>("evaluate"),
                          InstanceMethod<&ModelWrap::Gradients>("gradients"),
                          InstanceMethod<&ModelWrap::MeasureUnits>("measureUnits"),
                          InstanceMethod<&ModelWrap::Dispose>("dispose"),
@@ -69,7 +60,7 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWra
 Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    const SwinOptions options = ReadSwinOptions(info[0].As<Napi::Object>());
+    const SwinOptions options = FromJs<SwinOptions>(info[0], "model");
     const c10::Device device = ReadDevice(info[1]);
     return data.executor.Run(
         info.Env(), [options, device] { return std::make_shared<ModelState>(options, device); },
@@ -80,7 +71,9 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
   });
 }
 
-ModelWrap* ModelWrap::From(const Napi::Value& value) { return Unwrap(value.As<Napi::Object>()); }
+ModelWrap* ModelWrap::From(const Napi::Value& value) {
+  return HandleFromJs<ModelWrap>(value, "model", DataOf(value.Env()).model);
+}
 
 std::shared_ptr<ModelState> ModelWrap::state() const {
   if (!state_) throw CodedError("ERR_DISPOSED", "The model was disposed");
@@ -122,35 +115,35 @@ Napi::Value ModelWrap::WriteParameters(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::Predict(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         cancelled = data.executor.cancelled()] {
-          c10::NoGradGuard no_grad;
-          ForwardContext context;
-          context.cancelled = cancelled;
-          return CopyOut("logits", state->model->Forward(batch.Images(state->device), context));
-        },
-        [](Napi::Env env, PlainTensor& logits) -> Napi::Value { return ToJs(env, logits); });
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+                                          cancelled = data.executor.cancelled()] {
+      return CopyOut("logits", ClassLogits(*state->model, batch.Images(state->device), cancelled));
+    });
+  });
+}
+
+Napi::Value ModelWrap::Evaluate(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+                                          cancelled = data.executor.cancelled()] {
+      return ScoreLogits(ClassLogits(*state->model, batch.Images(state->device), cancelled),
+                         batch.labels);
+    });
   });
 }
 
 Napi::Value ModelWrap::Gradients(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         cancelled = data.executor.cancelled()] {
-          return ComputeGradients(*state, batch, cancelled);
-        },
-        [](Napi::Env env, struct Gradients& result) -> Napi::Value {
-          Napi::Object object = Napi::Object::New(env);
-          object.Set("logits", ToJs(env, result.logits));
-          object.Set("loss", result.loss);
-          object.Set("gradients", ToJs(env, result.gradients));
-          return object;
-        });
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+                                          cancelled = data.executor.cancelled()] {
+      const NetworkGradients result =
+          GradientsOf(*state->model, batch.Images(state->device),
+                      LabelTensor(batch.labels, state->device), cancelled);
+      return PlainGradients{CopyOut("logits", result.logits), result.loss,
+                            CopyOut(result.gradients)};
+    });
   });
 }
 
@@ -158,11 +151,9 @@ Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
-        info.Env(), [state = state(), batch = info[0].As<Napi::Number>().Int64Value(),
-                     recompute = ReadRecompute(info[1]), compute_type = ReadComputeType(info[2]),
+        info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
                      cancelled = data.executor.cancelled()] {
-          return localformer::MeasureUnits(*state->model, state->device, batch, recompute,
-                                           compute_type, cancelled);
+          return localformer::MeasureUnits(*state->model, state->device, options, cancelled);
         });
   });
 }

@@ -34,6 +34,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value ReadParameters(const Napi::CallbackInfo& info);
   Napi::Value WriteParameters(const Napi::CallbackInfo& info);
   Napi::Value Predict(const Napi::CallbackInfo& info);
+  Napi::Value Evaluate(const Napi::CallbackInfo& info);
   Napi::Value Gradients(const Napi::CallbackInfo& info);
   Napi::Value MeasureUnits(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);

@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "coded_error.h"
+#include "read_batch.h"
 #include "tensors.h"
 
 namespace localformer {
@@ -75,7 +76,7 @@ PreparedWrap::PreparedWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Pr
 Napi::Value PreparedWrap::Create(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     Executor& executor = DataOf(info.Env()).data_executor;
-    auto batch = std::make_shared<BatchInput>(ReadBatch(info[0].As<Napi::Object>()));
+    auto batch = std::make_shared<BatchInput>(ReadBatch(info[0]));
     return executor.Run(
         info.Env(),
         [batch, cancelled = executor.cancelled()]() -> std::shared_ptr<const BatchInput> {
@@ -89,9 +90,11 @@ Napi::Value PreparedWrap::Create(const Napi::CallbackInfo& info) {
   });
 }
 
-std::shared_ptr<const BatchInput> PreparedWrap::ReadStepBatch(const Napi::Object& object) {
-  if (object.InstanceOf(DataOf(object.Env()).prepared.Value())) return Unwrap(object)->batch();
-  return std::make_shared<const BatchInput>(ReadBatch(object));
+std::shared_ptr<const BatchInput> PreparedWrap::ReadStepBatch(const Napi::Value& value) {
+  const bool is_prepared =
+      value.IsObject() && value.As<Napi::Object>().InstanceOf(DataOf(value.Env()).prepared.Value());
+  if (is_prepared) return Unwrap(value.As<Napi::Object>())->batch();
+  return std::make_shared<const BatchInput>(ReadBatch(value));
 }
 
 const std::shared_ptr<const BatchInput>& PreparedWrap::batch() const {

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "options.h"
+#include "data/batch_input.h"
 
 namespace localformer {
 
@@ -16,7 +16,7 @@ class PreparedWrap : public Napi::ObjectWrap<PreparedWrap> {
   static Napi::Value Create(const Napi::CallbackInfo& info);
   // What a step takes: a NativeBatch, which is copied, or a NativePrepared. Throws CodedError
   // ERR_DISPOSED.
-  static std::shared_ptr<const BatchInput> ReadStepBatch(const Napi::Object& object);
+  static std::shared_ptr<const BatchInput> ReadStepBatch(const Napi::Value& value);
 
   explicit PreparedWrap(const Napi::CallbackInfo& info);
 

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -18,6 +19,8 @@ template <typename T>
 Napi::Value ToJs(Napi::Env env, const T& value);
 template <typename T>
 Napi::Value ToJs(Napi::Env env, const std::vector<T>& values);
+template <typename T, size_t N>
+Napi::Value ToJs(Napi::Env env, const std::array<T, N>& values);
 
 template <typename T>
 Napi::Value ToJs(Napi::Env env, const std::optional<T>& value) {
@@ -46,6 +49,11 @@ Napi::Value ToJs(Napi::Env env, const std::vector<T>& values) {
     for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, ToJs(env, values[i]));
     return array;
   }
+}
+
+template <typename T, size_t N>
+Napi::Value ToJs(Napi::Env env, const std::array<T, N>& values) {
+  return ToJs(env, std::vector<T>(values.begin(), values.end()));
 }
 
 template <typename T>

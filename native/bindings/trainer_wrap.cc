@@ -3,14 +3,16 @@
 #include "trainer_wrap.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
+#include "from_js.h"
+#include "local/evaluation.h"
 #include "local/reconstruction.h"
-#include "options.h"
+#include "local/supervision.h"
 #include "prepared_wrap.h"
+#include "read_batch.h"
 #include "tensors.h"
 #include "to_js.h"
 #include "training_state.h"
@@ -18,82 +20,13 @@
 namespace localformer {
 namespace {
 
-// Counts over one batch of what one module's classifier says.
-struct EvaluationResult {
-  double loss_sum = 0.0;
-  int64_t correct = 0;
-
-  template <typename Self, typename Visit>
-  static void Fields(Self& self, Visit&& visit) {
-    visit("lossSum", self.loss_sum);
-    visit("correct", self.correct);
-  }
-};
-
 struct ModuleStepOutcome {
   ModuleStepResult result;
   at::Tensor output;
 };
 
-// Class logits of every module's head, the classifier's last, with the averaged weights where
-// averages are kept.
-std::vector<at::Tensor> HeadLogits(const TrainerState& state, const BatchInput& batch,
-                                   const std::atomic<bool>* cancelled) {
-  c10::NoGradGuard no_grad;
-  const AverageInUse average(*state.strategy);
-  ForwardContext context;
-  context.cancelled = cancelled;
-  at::Tensor x = state.strategy->Patches(batch.Images(state.model->device));
-  std::vector<at::Tensor> logits;
-  for (const auto& module : state.strategy->modules()) {
-    x = module->Forward(std::move(x), context);
-    logits.push_back(module->Classify(x, context));
-  }
-  return logits;
-}
-
-std::vector<EvaluationResult> EvaluateBatch(const TrainerState& state, const BatchInput& batch,
-                                            const std::atomic<bool>* cancelled) {
-  const at::Tensor labels = batch.Labels(state.model->device);
-  std::vector<EvaluationResult> results;
-  for (const at::Tensor& logits : HeadLogits(state, batch, cancelled)) {
-    EvaluationResult result;
-    result.loss_sum = at::cross_entropy_loss(logits, labels, {}, at::Reduction::Sum).item<double>();
-    result.correct = logits.argmax(1).eq(labels).sum().item<int64_t>();
-    results.push_back(result);
-  }
-  return results;
-}
-
-std::vector<PlainTensor> PredictBatch(const TrainerState& state, const BatchInput& batch,
-                                      const std::atomic<bool>* cancelled) {
-  std::vector<PlainTensor> results;
-  for (const at::Tensor& logits : HeadLogits(state, batch, cancelled)) {
-    results.push_back(CopyOut("logits", logits));
-  }
-  return results;
-}
-
-std::vector<size_t> ReadEnds(const Napi::Value& value) {
-  const Napi::Array array = value.As<Napi::Array>();
-  std::vector<size_t> ends;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    ends.push_back(array.Get(i).As<Napi::Number>().Uint32Value());
-  }
-  return ends;
-}
-
-std::vector<ModuleOptions> ReadModules(const Napi::Value& value) {
-  const Napi::Array array = value.As<Napi::Array>();
-  std::vector<ModuleOptions> modules;
-  for (uint32_t i = 0; i < array.Length(); ++i) {
-    modules.push_back(ReadModuleOptions(array.Get(i).As<Napi::Object>()));
-  }
-  return modules;
-}
-
 size_t ModuleIndex(const Napi::Value& value, const TrainerState& state) {
-  const int64_t index = value.As<Napi::Number>().Int64Value();
+  const auto index = FromJs<int64_t>(value, "index");
   const int64_t count = static_cast<int64_t>(state.strategy->modules().size());
   if (index >= 0 && index < count) return static_cast<size_t>(index);
   throw CodedError("ERR_CONFIG", "Expected a module index below " + std::to_string(count) +
@@ -109,13 +42,6 @@ void CheckFeatures(const at::Tensor& features, const ModuleTrainer& module) {
                                     " for " + module.name() + " but received " +
                                     c10::str(features.sizes()));
 }
-
-// What a call on one module is about: (index, features, ...).
-struct ModuleCall {
-  std::shared_ptr<TrainerState> trainer;
-  size_t index;
-  at::Tensor features;
-};
 
 // The image that a module reconstructs, as trainer.features() gave it; else nothing.
 FeaturesState ReadImage(const Napi::Value& value, const TrainerState& trainer, size_t index) {
@@ -133,11 +59,18 @@ FeaturesState ReadImage(const Napi::Value& value, const TrainerState& trainer, s
   return image;
 }
 
-ModuleCall ReadModuleCall(const Napi::CallbackInfo& info, std::shared_ptr<TrainerState> trainer) {
-  const size_t index = ModuleIndex(info[0], *trainer);
-  const at::Tensor features = FeaturesWrap::From(info[1])->tensor();
-  CheckFeatures(features, *trainer->strategy->modules()[index]);
-  return {std::move(trainer), index, features};
+// Features that fit a module.
+at::Tensor ReadFeatures(const Napi::Value& value, const TrainerState& trainer, size_t index) {
+  const at::Tensor features = FeaturesWrap::From(value)->tensor();
+  CheckFeatures(features, *trainer.strategy->modules()[index]);
+  return features;
+}
+
+std::vector<int64_t> ReadLabelsOf(const Napi::Value& value, const at::Tensor& features) {
+  std::vector<int64_t> labels = ReadLabels(value, "labels");
+  if (static_cast<int64_t>(labels.size()) == features.size(0)) return labels;
+  throw CodedError("ERR_SHAPE", "Expected one label a sample, " + std::to_string(features.size(0)) +
+                                    ", for `labels` but received " + std::to_string(labels.size()));
 }
 
 }  // namespace
@@ -173,17 +106,14 @@ TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Trai
 
 Napi::Value TrainerWrap::Create(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
-    const Napi::Object object = info[1].As<Napi::Object>();
     return DataOf(info.Env())
         .executor.Run(
             info.Env(),
-            [model = ModelWrap::From(info[0])->state(), ends = ReadEnds(object.Get("ends")),
-             options = ReadModules(object.Get("modules")),
-             seed = object.Get("seed").As<Napi::Number>().Int64Value()] {
+            [model = ModelWrap::From(info[0])->state(),
+             options = FromJs<TrainerOptions>(info[1], "options")] {
               auto state = std::make_shared<TrainerState>();
               state->model = model;
-              state->strategy = std::make_unique<Strategy>(model->model, ends, options,
-                                                           static_cast<uint64_t>(seed));
+              state->strategy = std::make_unique<Strategy>(model->model, options);
               return state;
             },
             [](Napi::Env env, std::shared_ptr<TrainerState>& state) -> Napi::Value {
@@ -233,31 +163,32 @@ Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(),
-        [state = state(), batch = PreparedWrap::ReadStepBatch(info[0].As<Napi::Object>()),
-         learning_rates = ReadLearningRates(info[1]), clip_norm = ReadOptional(info[2]),
-         record_memory = info[3].ToBoolean().Value(),
-         cancelled = data.executor.cancelled()]() mutable {
-          const c10::Device device = state->model->device;
-          at::Tensor images = batch->Images(device);
-          Supervision supervision = batch->Targets(device);
-          // The step works on floats of its own; a prepared batch that was disposed is free now.
-          batch.reset();
-          return state->strategy->Step(std::move(images), std::move(supervision), learning_rates,
-                                       clip_norm, cancelled, record_memory);
-        });
+    return data.executor.Run(info.Env(), [state = state(),
+                                          batch = PreparedWrap::ReadStepBatch(info[0]),
+                                          options = FromJs<StepOptions>(info[1], "options"),
+                                          cancelled = data.executor.cancelled()]() mutable {
+      const c10::Device device = state->model->device;
+      at::Tensor images = batch->Images(device);
+      Supervision supervision = SupervisionOf(*batch, device);
+      // The step works on floats of its own; a prepared batch that was disposed is free now.
+      batch.reset();
+      return state->strategy->Step(std::move(images), std::move(supervision), options, cancelled);
+    });
   });
 }
 
 Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(info.Env(),
-                             [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-                              cancelled = data.executor.cancelled()] {
-                               return EvaluateBatch(*state, batch, cancelled);
-                             });
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+                                          cancelled = data.executor.cancelled()] {
+      std::vector<LogitScore> scores;
+      for (const at::Tensor& logits :
+           HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
+        scores.push_back(ScoreLogits(logits, batch.labels));
+      }
+      return scores;
+    });
   });
 }
 
@@ -266,8 +197,14 @@ Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
         info.Env(),
-        [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-         cancelled = data.executor.cancelled()] { return PredictBatch(*state, batch, cancelled); },
+        [state = state(), batch = ReadBatch(info[0]), cancelled = data.executor.cancelled()] {
+          std::vector<PlainTensor> all;
+          for (const at::Tensor& logits :
+               HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
+            all.push_back(CopyOut("logits", logits));
+          }
+          return all;
+        },
         [](Napi::Env env, std::vector<PlainTensor>& logits) -> Napi::Value {
           Napi::Array array = Napi::Array::New(env);
           for (const PlainTensor& one : logits) array.Set(array.Length(), ToJs(env, one));
@@ -279,13 +216,12 @@ Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(), [state = state(), batch = ReadBatch(info[0].As<Napi::Object>()),
-                     cancelled = data.executor.cancelled()] {
-          const c10::Device device = state->model->device;
-          return localformer::Reconstruct(*state->strategy, batch.Images(device),
-                                          batch.Targets(device), cancelled);
-        });
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+                                          cancelled = data.executor.cancelled()] {
+      const c10::Device device = state->model->device;
+      return localformer::Reconstruct(*state->strategy, batch.Images(device),
+                                      SupervisionOf(batch, device), cancelled);
+    });
   });
 }
 
@@ -294,7 +230,7 @@ Napi::Value TrainerWrap::Features(const Napi::CallbackInfo& info) {
     return DataOf(info.Env())
         .executor.Run(
             info.Env(),
-            [state = state(), batch = ReadBatch(info[0].As<Napi::Object>())] {
+            [state = state(), batch = ReadBatch(info[0])] {
               return FeaturesState{state->strategy->Patches(batch.Images(state->model->device)),
                                    batch.options.mean, batch.options.std};
             },
@@ -307,18 +243,15 @@ Napi::Value TrainerWrap::Features(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    const auto [trainer, index, features] = ReadModuleCall(info, state());
-    std::vector<int64_t> labels = ReadLabels(info[2]);
-    if (static_cast<int64_t>(labels.size()) != features.size(0)) {
-      throw CodedError("ERR_SHAPE",
-                       "Expected one label a sample, " + std::to_string(features.size(0)) +
-                           ", for `labels` but received " + std::to_string(labels.size()));
-    }
+    std::shared_ptr<TrainerState> trainer = state();
+    const size_t index = ModuleIndex(info[0], *trainer);
+    const auto update = FromJs<UpdateOptions>(info[1], "options");
+    const Napi::Object options = info[1].As<Napi::Object>();
+    const at::Tensor features = ReadFeatures(options.Get("features"), *trainer, index);
     return data.executor.Run(
         info.Env(),
-        [trainer = trainer, index = index, features = features, labels = std::move(labels),
-         image = ReadImage(info[4], *trainer, index),
-         update = UpdateOptions{info[3].As<Napi::Number>().DoubleValue(), ReadOptional(info[5])},
+        [trainer, index, features, update, labels = ReadLabelsOf(options.Get("labels"), features),
+         image = ReadImage(options.Get("image"), *trainer, index),
          cancelled = data.executor.cancelled()] {
           Supervision supervision;
           supervision.labels = LabelTensor(labels, features.device());
@@ -341,10 +274,11 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    const auto [trainer, index, features] = ReadModuleCall(info, state());
+    std::shared_ptr<TrainerState> trainer = state();
+    const size_t index = ModuleIndex(info[0], *trainer);
     return data.executor.Run(
         info.Env(),
-        [trainer = trainer, index = index, features = features,
+        [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
           ForwardContext context;
           context.cancelled = cancelled;
@@ -368,9 +302,10 @@ Napi::Value TrainerWrap::ReleaseOptimizer(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::KeepAverage(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(info.Env(), [state = state(), decay = ReadOptional(info[0])] {
-          state->strategy->KeepAverage(decay);
-        });
+        .executor.Run(info.Env(),
+                      [state = state(), decay = FromJs<std::optional<double>>(info[0], "decay")] {
+                        state->strategy->KeepAverage(decay);
+                      });
   });
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "coded_error.h"
@@ -39,6 +40,13 @@ const Row& RowOf(const Row (&table)[N], const std::string& option, const std::st
   }
   throw CodedError("ERR_CONFIG", "Expected one of " + words + " for `" + option +
                                      "` but received \"" + word + "\"");
+}
+
+// The value itself. Throws CodedError ERR_CONFIG where it is less than `least`.
+inline int64_t AtLeast(int64_t least, int64_t value, const std::string& option) {
+  if (value >= least) return value;
+  throw CodedError("ERR_CONFIG", "Expected " + std::to_string(least) + " or more for `" + option +
+                                     "` but received " + std::to_string(value));
 }
 
 template <typename E>

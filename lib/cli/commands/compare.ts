@@ -1,7 +1,7 @@
 // `localformer compare`: run specs against each other, each in a fresh process.
 import type { Argv } from 'yargs'
 import { formatBytes, formatPercent } from '../../base/format.js'
-import { parseRunSpec, RUN_SPEC_HELP } from '../../local/methods.js'
+import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'

@@ -1,7 +1,7 @@
 // `localformer summary`: prints a network's units and, for every run spec, its modules.
 import type { Argv } from 'yargs'
 import { formatBytes } from '../../base/format.js'
-import { parseRunSpec, RUN_SPEC_HELP } from '../../local/methods.js'
+import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import {
   type ModuleSummary,
   type RunSummary,

@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "fields.h"
 
 namespace localformer {
 
@@ -13,8 +14,11 @@ enum class CropMode {
   kZero,  // Black pixels, byte 0 before normalising: timm's and torchvision's RandomCrop.
 };
 
-// "reflect" or "zero"; throws CodedError ERR_CONFIG for another word.
-CropMode ParseCropMode(const std::string& word);
+template <>
+struct Words<CropMode> {
+  static constexpr Word<CropMode> kTable[] = {{"reflect", CropMode::kReflect},
+                                              {"zero", CropMode::kZero}};
+};
 
 struct Augmentation {
   // Random crop from the image padded by this many pixels; 0: none.
@@ -33,6 +37,20 @@ struct Augmentation {
 
   bool changes_pixels() const { return crop_padding > 0 || flip || rand_augment_ops > 0; }
   bool mixes() const { return (mixup > 0.0 || cutmix > 0.0) && mix_probability > 0.0; }
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("cropPadding", self.crop_padding);
+    visit("cropMode", self.crop_mode);
+    visit("flip", self.flip);
+    visit("randAugmentOps", self.rand_augment_ops);
+    visit("randAugmentMagnitude", self.rand_augment_magnitude);
+    visit("erasing", self.erasing);
+    visit("mixup", self.mixup);
+    visit("cutmix", self.cutmix);
+    visit("mixProbability", self.mix_probability);
+    visit("seed", self.seed);
+  }
 };
 
 }  // namespace localformer

@@ -18,6 +18,14 @@ struct BatchOptions {
   std::array<double, 3> mean = {0.0, 0.0, 0.0};  // Per channel, of values in [0, 1].
   std::array<double, 3> std = {1.0, 1.0, 1.0};
   Augmentation augment;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("imageSize", self.image_size);
+    visit("mean", self.mean);
+    visit("std", self.std);
+    visit("augment", self.augment);
+  }
 };
 
 // `pixels`: count * 3 * height * width bytes, planar RGB. Returns them cropped, flipped and

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 
-#include "coded_error.h"
-
 namespace localformer {
 namespace {
 
@@ -19,13 +17,6 @@ int64_t Source(int64_t position, int64_t size, CropMode mode) {
 }
 
 }  // namespace
-
-CropMode ParseCropMode(const std::string& word) {
-  if (word == "reflect") return CropMode::kReflect;
-  if (word == "zero") return CropMode::kZero;
-  throw CodedError("ERR_CONFIG",
-                   "Expected one of reflect, zero for `cropMode` but received \"" + word + "\"");
-}
 
 std::vector<CropFlip> DrawCropFlips(const Augmentation& options, int64_t count) {
   at::Generator generator = at::detail::createCPUGenerator(options.seed);

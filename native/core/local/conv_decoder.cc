@@ -3,8 +3,17 @@
 
 #include <ATen/ATen.h>
 
+#include "coded_error.h"
+
 namespace localformer {
 namespace {
+
+int64_t HiddenOf(const DecoderOptions& options) {
+  if (options.hidden > 0 && options.hidden % ConvDecoder::kGroups == 0) return options.hidden;
+  throw CodedError("ERR_CONFIG",
+                   "Expected a positive multiple of " + std::to_string(ConvDecoder::kGroups) +
+                       " for `decoderHidden` but received " + std::to_string(options.hidden));
+}
 
 at::Tensor GroupNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return at::group_norm(x, ConvDecoder::kGroups, weight, bias, 1e-5);
@@ -12,11 +21,12 @@ at::Tensor GroupNorm(const at::Tensor& x, const at::Tensor& weight, const at::Te
 
 }  // namespace
 
-ConvDecoder::ConvDecoder(const FeatureShape& output, const FeatureShape& target, int64_t hidden,
+ConvDecoder::ConvDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                          at::Generator& generator)
-    : height_(target.height),
-      width_(target.width),
-      convolutions_(output.channels, hidden, target.channels, GroupNorm, generator) {}
+    : height_(site.target.height),
+      width_(site.target.width),
+      convolutions_(site.output.channels, HiddenOf(options), site.target.channels, GroupNorm,
+                    generator) {}
 
 at::Tensor ConvDecoder::Forward(const at::Tensor& features, const ForwardContext& context) const {
   // [B, C, H, W] in name; the bytes stay channels-last, which convolutions take as they are.

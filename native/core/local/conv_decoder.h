@@ -13,8 +13,8 @@ class ConvDecoder : public Decoder {
   // in chunks gives what the whole batch gives.
   static constexpr int64_t kGroups = 8;
 
-  ConvDecoder(const FeatureShape& output, const FeatureShape& target, int64_t hidden,
-              at::Generator& generator);
+  // Throws CodedError ERR_CONFIG for a `hidden` that the norm cannot divide.
+  ConvDecoder(const DecoderOptions& options, const AuxiliarySite& site, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override { return convolutions_.Parameters(); }
 

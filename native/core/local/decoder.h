@@ -21,15 +21,25 @@ class Decoder {
   // Does it keep about as much for its backward pass as a Swin block? Finer chunks are then worth
   // their time.
   virtual bool is_heavy() const { return false; }
+  // Is what it gives for a sample decided by the other samples too? The batch is then neither taken
+  // in chunks nor in micro-batches.
+  virtual bool needs_whole_batch() const { return false; }
 };
 
 struct DecoderOptions {
-  std::string kind = "linear";  // linear | conv | transformer | infopro
+  std::string kind = "linear";  // The words of the table in decoder.cc.
   int64_t hidden = 48;          // Channels between the two convolutions of `conv`.
   int64_t depth = 1;            // Swin blocks of `transformer`.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("kind", self.kind);
+    visit("hidden", self.hidden);
+    visit("depth", self.depth);
+  }
 };
 
-// Throws CodedError ERR_CONFIG for an unknown kind or a `hidden` that the norm cannot divide.
+// Throws CodedError ERR_CONFIG for an unknown kind, and for options that this kind cannot have.
 std::unique_ptr<Decoder> CreateDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                                        at::Generator& generator);
 

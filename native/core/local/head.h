@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "local/auxiliary_site.h"
@@ -22,12 +23,19 @@ class Head {
 };
 
 struct HeadOptions {
-  std::string kind = "linear";  // linear | mlp | transformer | later-stages
-  int64_t hidden = 0;           // Width of `mlp`'s hidden layer; 0: that of the features.
-  int64_t depth = 1;            // Swin blocks of `transformer`.
+  std::string kind = "linear";    // The words of the table in head.cc.
+  std::optional<int64_t> hidden;  // Width of `mlp`'s hidden layer; else that of the features.
+  int64_t depth = 1;              // Swin blocks of `transformer`.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("kind", self.kind);
+    visit("hidden", self.hidden);
+    visit("depth", self.depth);
+  }
 };
 
-// Throws CodedError ERR_CONFIG for an unknown kind.
+// Throws CodedError ERR_CONFIG for an unknown kind, and for options that this kind cannot have.
 std::unique_ptr<Head> CreateHead(const HeadOptions& options, const AuxiliarySite& site,
                                  at::Generator& generator);
 

@@ -3,8 +3,16 @@
 
 #include <ATen/ATen.h>
 
+#include "coded_error.h"
+
 namespace localformer {
 namespace {
+
+const FeatureShape& ImageOf(const DecoderOptions& options, const AuxiliarySite& site) {
+  if (site.target.channels == 3 && site.target.height >= site.output.height) return site.target;
+  throw CodedError("ERR_CONFIG", "Decoder `" + options.kind + "` gives an image, not features",
+                   "Set `target` to \"image\", or use decoder linear, conv or transformer.");
+}
 
 at::Tensor BatchNorm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   return at::batch_norm(x, weight, bias, /*running_mean=*/{}, /*running_var=*/{}, /*training=*/true,
@@ -13,11 +21,11 @@ at::Tensor BatchNorm(const at::Tensor& x, const at::Tensor& weight, const at::Te
 
 }  // namespace
 
-InfoProDecoder::InfoProDecoder(const FeatureShape& output, const FeatureShape& image,
+InfoProDecoder::InfoProDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                                at::Generator& generator)
-    : height_(image.height),
-      width_(image.width),
-      convolutions_(output.channels, kHidden, image.channels, BatchNorm, generator) {}
+    : height_(ImageOf(options, site).height),
+      width_(site.target.width),
+      convolutions_(site.output.channels, kHidden, site.target.channels, BatchNorm, generator) {}
 
 at::Tensor InfoProDecoder::Forward(const at::Tensor& features,
                                    const ForwardContext& context) const {

@@ -12,9 +12,11 @@ class InfoProDecoder : public Decoder {
  public:
   static constexpr int64_t kHidden = 12;
 
-  InfoProDecoder(const FeatureShape& output, const FeatureShape& image, at::Generator& generator);
-  // The norm takes the statistics of the samples that it is given and keeps none: a batch taken in
-  // chunks is normalised chunk by chunk.
+  // Throws CodedError ERR_CONFIG where the target is no image.
+  InfoProDecoder(const DecoderOptions& options, const AuxiliarySite& site,
+                 at::Generator& generator);
+  // The norm takes the statistics of the samples that it is given and keeps none.
+  bool needs_whole_batch() const override { return true; }
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override { return convolutions_.Parameters(); }
 

@@ -16,7 +16,8 @@ AuxiliaryUnits LaterStages(const AuxiliarySite& site, at::Generator& generator) 
 
 }  // namespace
 
-LaterStagesHead::LaterStagesHead(const AuxiliarySite& site, at::Generator& generator)
+LaterStagesHead::LaterStagesHead(const HeadOptions&, const AuxiliarySite& site,
+                                 at::Generator& generator)
     : UnitsHead(LaterStages(site, generator), site.classes, generator) {}
 
 }  // namespace localformer

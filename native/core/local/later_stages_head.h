@@ -10,7 +10,7 @@ namespace localformer {
 
 class LaterStagesHead : public UnitsHead {
  public:
-  LaterStagesHead(const AuxiliarySite& site, at::Generator& generator);
+  LaterStagesHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator);
 };
 
 }  // namespace localformer

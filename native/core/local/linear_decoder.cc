@@ -3,13 +3,30 @@
 
 #include <ATen/ATen.h>
 
-namespace localformer {
+#include "coded_error.h"
 
-LinearDecoder::LinearDecoder(const FeatureShape& output, const FeatureShape& target,
+namespace localformer {
+namespace {
+
+// A pixel shuffle enlarges by a whole number.
+int64_t ScaleOf(const DecoderOptions& options, const AuxiliarySite& site) {
+  const int64_t output = site.output.height, target = site.target.height;
+  if (target >= output && target % output == 0) return target / output;
+  throw CodedError("ERR_CONFIG", "The decoder " + options.kind +
+                                     " needs a target whose side is a multiple of the module's "
+                                     "output's " +
+                                     std::to_string(output) + ", but it is " +
+                                     std::to_string(target));
+}
+
+}  // namespace
+
+LinearDecoder::LinearDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                              at::Generator& generator)
-    : scale_(target.height / output.height),
-      channels_(target.channels),
-      proj_(Linear::Create(output.channels, scale_ * scale_ * target.channels, true, generator)) {}
+    : scale_(ScaleOf(options, site)),
+      channels_(site.target.channels),
+      proj_(Linear::Create(site.output.channels, scale_ * scale_ * site.target.channels, true,
+                           generator)) {}
 
 at::Tensor LinearDecoder::Forward(const at::Tensor& features, const ForwardContext& context) const {
   const int64_t b = features.size(0), h = features.size(1), w = features.size(2), r = scale_;

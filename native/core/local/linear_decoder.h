@@ -9,8 +9,8 @@ namespace localformer {
 
 class LinearDecoder : public Decoder {
  public:
-  // The target's side is a multiple of the output's.
-  LinearDecoder(const FeatureShape& output, const FeatureShape& target, at::Generator& generator);
+  // Throws CodedError ERR_CONFIG where the target's side is no multiple of the output's.
+  LinearDecoder(const DecoderOptions& options, const AuxiliarySite& site, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
 

@@ -5,6 +5,9 @@
 
 namespace localformer {
 
+LinearHead::LinearHead(const HeadOptions&, const AuxiliarySite& site, at::Generator& generator)
+    : LinearHead(site.output.channels, site.classes, generator) {}
+
 LinearHead::LinearHead(int64_t channels, int64_t classes, at::Generator& generator)
     : norm_(LayerNorm::Create(channels)), fc_(Linear::Create(channels, classes, true, generator)) {}
 

@@ -8,6 +8,7 @@ namespace localformer {
 
 class LinearHead : public Head {
  public:
+  LinearHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator);
   LinearHead(int64_t channels, int64_t classes, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;

@@ -3,26 +3,7 @@
 
 #include <ATen/ATen.h>
 
-#include "coded_error.h"
-
 namespace localformer {
-
-Target ParseTarget(const std::string& word) {
-  if (word == "none") return Target::kNone;
-  if (word == "features") return Target::kFeatures;
-  if (word == "image") return Target::kImage;
-  throw CodedError(
-      "ERR_CONFIG",
-      "Expected one of none, features, image for `target` but received \"" + word + "\"");
-}
-
-Distance ParseDistance(const std::string& word) {
-  if (word == "mse") return Distance::kMse;
-  if (word == "l1") return Distance::kL1;
-  if (word == "bce") return Distance::kBce;
-  throw CodedError("ERR_CONFIG",
-                   "Expected one of mse, l1, bce for `distance` but received \"" + word + "\"");
-}
 
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing) {
   return at::cross_entropy_loss(logits, labels, /*weight=*/{}, at::Reduction::Mean,

@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string>
+#include "fields.h"
 
 namespace localformer {
 
@@ -17,9 +17,17 @@ enum class Target {
 // How a reconstruction is compared with its target, averaged over elements.
 enum class Distance { kMse, kL1, kBce };
 
-// Throws CodedError ERR_CONFIG for another word.
-Target ParseTarget(const std::string& word);
-Distance ParseDistance(const std::string& word);
+template <>
+struct Words<Target> {
+  static constexpr Word<Target> kTable[] = {
+      {"none", Target::kNone}, {"features", Target::kFeatures}, {"image", Target::kImage}};
+};
+
+template <>
+struct Words<Distance> {
+  static constexpr Word<Distance> kTable[] = {
+      {"mse", Distance::kMse}, {"l1", Distance::kL1}, {"bce", Distance::kBce}};
+};
 
 // Mean cross-entropy of logits [B, classes], labels int64 [B].
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& labels, double smoothing);

@@ -3,7 +3,14 @@
 
 #include <ATen/ATen.h>
 
+#include "fields.h"
+
 namespace localformer {
+
+MlpHead::MlpHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator)
+    : MlpHead(site.output.channels,
+              AtLeast(1, options.hidden.value_or(site.output.channels), "headHidden"), site.classes,
+              generator) {}
 
 MlpHead::MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generator& generator)
     : norm_(LayerNorm::Create(channels)),

@@ -8,11 +8,14 @@ namespace localformer {
 
 class MlpHead : public Head {
  public:
-  MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generator& generator);
+  // Throws CodedError ERR_CONFIG for a hidden layer without width.
+  MlpHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
 
  private:
+  MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generator& generator);
+
   LayerNorm norm_;
   Linear hidden_;
   Linear fc_;

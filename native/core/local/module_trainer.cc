@@ -53,29 +53,30 @@ void AddTo(std::optional<double>* sum, double value) { *sum = sum->value_or(0.0)
 
 bool IsFinite(const std::optional<double>& value) { return !value || std::isfinite(*value); }
 
+const ModuleOptions& Checked(const ModuleOptions& options) {
+  AtLeast(1, options.accumulate, "accumulate");
+  if (options.chunk_size) AtLeast(1, *options.chunk_size, "chunkSize");
+  return options;
+}
+
+// A decoder that needs the whole batch gets it, or is refused.
+void CheckChunks(const Decoder& decoder, const ModuleOptions& options) {
+  if (!decoder.needs_whole_batch() || (!options.chunk_size && options.accumulate == 1)) return;
+  const std::string what = options.accumulate > 1
+                               ? std::to_string(options.accumulate) + " micro-batches"
+                               : "chunks of " + std::to_string(*options.chunk_size);
+  throw CodedError(
+      "ERR_CONFIG",
+      "Decoder `" + options.decoder.kind +
+          "` normalises over the whole batch (BatchNorm) and cannot take it in " + what,
+      "Leave chunks and accumulation out, or use decoder linear, conv or transformer.");
+}
+
 at::Tensor SelectTokens(const at::Tensor& map, const at::Tensor& rows) {
   return map.reshape({-1, map.size(-1)}).index_select(0, rows);
 }
 
 }  // namespace
-
-Supervision Supervision::Slice(int64_t begin, int64_t end) const {
-  Supervision part = *this;
-  part.labels = labels.slice(0, begin, end);
-  if (other_labels.defined()) {
-    part.other_labels = other_labels.slice(0, begin, end);
-    part.label_shares = label_shares.slice(0, begin, end);
-  }
-  if (patches.defined()) part.patches = patches.slice(0, begin, end);
-  return part;
-}
-
-at::Tensor Supervision::Pixels(const at::Tensor& normalised, int64_t patch) const {
-  const auto channels = [&](const std::array<double, 3>& values) {
-    return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(normalised.device());
-  };
-  return JoinPatches(normalised, patch).mul(channels(std)).add_(channels(mean));
-}
 
 ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                              const FeatureShape& largest_map, const ModuleOptions& options,
@@ -83,7 +84,7 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
     : index_(index),
       name_("module " + std::to_string(index + 1)),
       segment_(std::move(segment)),
-      options_(options),
+      options_(Checked(options)),
       site_(site),
       largest_map_(largest_map),
       first_(dynamic_cast<const PatchEmbedding*>(segment_.front()) != nullptr) {
@@ -97,6 +98,7 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
     AppendWithPrefix("head", head_->Parameters(), &auxiliary_parameters_);
     if (options_.target != Target::kNone) {
       decoder_ = CreateDecoder(options_.decoder, site_, generator);
+      CheckChunks(*decoder_, options_);
       decoder_->MoveBuffers(device);
       AppendWithPrefix("decoder", decoder_->Parameters(), &auxiliary_parameters_);
     }
@@ -113,6 +115,10 @@ ModuleDescription ModuleTrainer::Describe() const {
   description.parameter_count = CountValues(segment_parameters_);
   description.auxiliary_parameter_count = CountValues(auxiliary_parameters_);
   description.reconstructs = reconstructs();
+  description.loss_weights = {last() ? 1.0 : options_.label_weight,
+                              reconstructs() ? options_.reconstruction_weight : 0.0,
+                              options_.penalty_weight};
+  description.optimizer = options_.optimizer;
   return description;
 }
 
@@ -323,7 +329,8 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
 }
 
 int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const {
-  return options_.chunk > 0 ? options_.chunk : DefaultChunk(batch, tokens, chunks);
+  if (decoder_ != nullptr && decoder_->needs_whole_batch()) return batch;
+  return options_.chunk_size.value_or(DefaultChunk(batch, tokens, chunks));
 }
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {

@@ -3,7 +3,6 @@
 // (docs/method.md, section 6). Features in -> detached features out.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,36 +15,13 @@
 #include "local/auxiliary_site.h"
 #include "local/decoder.h"
 #include "local/head.h"
-#include "local/losses.h"
-#include "local/segment_pass.h"
+#include "local/module_options.h"
+#include "local/supervision.h"
 #include "swin/unit.h"
 #include "train/optimizer.h"
 #include "train/weight_average.h"
 
 namespace localformer {
-
-struct ModuleOptions {
-  Target target = Target::kFeatures;
-  Distance distance = Distance::kMse;
-  DecoderOptions decoder;
-  HeadOptions head;
-  double label_weight = 1.0;           // a
-  double reconstruction_weight = 1.0;  // b
-  double penalty_weight = 0.0;         // c, of the residual branches' energy; TRGL's 1 / (2 tau).
-  double sample = 1.0;                 // Share of the output's tokens that are reconstructed.
-  double label_smoothing = 0.0;        // In [0, 1).
-  int64_t chunk = 0;                   // Samples a chunk of the auxiliary losses; 0: DefaultChunk.
-  int64_t accumulate = 1;              // Micro-batches whose gradients add up to one step.
-  Recompute recompute = Recompute::kNone;
-  c10::ScalarType compute_type = c10::ScalarType::Float;
-  OptimizerOptions optimizer;
-};
-
-// How a step changes the weights.
-struct UpdateOptions {
-  double learning_rate = 0.0;
-  std::optional<double> clip_norm;  // Largest norm of the module's gradients.
-};
 
 // Where in a step something happened.
 enum class Phase { kForward, kLosses, kBackward, kUpdate };
@@ -56,24 +32,6 @@ struct Words<Phase> {
                                            {"losses", Phase::kLosses},
                                            {"backward", Phase::kBackward},
                                            {"update", Phase::kUpdate}};
-};
-
-// What the losses compare with.
-struct Supervision {
-  at::Tensor labels;  // int64 [B]; of a mixed sample what counts as the right answer
-  // What mixed samples are besides, int64 [B], and the share of `labels`, float [B]; else
-  // undefined.
-  at::Tensor other_labels;
-  at::Tensor label_shares;
-  at::Tensor
-      patches;  // The normalised images cut into patches, for target `image`; else undefined.
-  std::array<double, 3> mean{};  // Of the normalisation, by channel; pixels in [0, 1].
-  std::array<double, 3> std{};
-
-  Supervision Slice(int64_t begin, int64_t end) const;
-  // Normalised patches of `patch` pixels a side -> pixels [B, H, W, 3], 0 to 1 where nothing is
-  // off.
-  at::Tensor Pixels(const at::Tensor& normalised, int64_t patch) const;
 };
 
 struct ModuleStepResult {
@@ -106,6 +64,20 @@ struct ModuleStepResult {
   }
 };
 
+// Weights of a module's losses as they count: the last one has its classifier's loss alone.
+struct LossWeights {
+  double label = 1.0;
+  double reconstruction = 0.0;
+  double penalty = 0.0;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("label", self.label);
+    visit("reconstruction", self.reconstruction);
+    visit("penalty", self.penalty);
+  }
+};
+
 // What a module is made of.
 struct ModuleDescription {
   std::string name;
@@ -113,6 +85,8 @@ struct ModuleDescription {
   int64_t parameter_count = 0;            // Of the segment.
   int64_t auxiliary_parameter_count = 0;  // Of head and decoder.
   bool reconstructs = false;
+  LossWeights loss_weights;
+  OptimizerOptions optimizer;
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
@@ -121,6 +95,8 @@ struct ModuleDescription {
     visit("parameterCount", self.parameter_count);
     visit("auxiliaryParameterCount", self.auxiliary_parameter_count);
     visit("reconstructs", self.reconstructs);
+    visit("lossWeights", self.loss_weights);
+    visit("optimizer", self.optimizer);
   }
 };
 
@@ -128,7 +104,8 @@ class ModuleTrainer {
  public:
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
   // `largest_map`: the network's largest feature map; recomputation takes as much at a
-  // time as a chunk of samples has there.
+  // time as a chunk of samples has there. Throws CodedError ERR_CONFIG for options that do not go
+  // together.
   ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                 const FeatureShape& largest_map, const ModuleOptions& options,
                 at::Generator& generator);

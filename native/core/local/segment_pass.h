@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "fields.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -18,6 +19,13 @@ enum class Recompute {
   kNone,
   kSelective,  // Inside a block what is cheap: the outputs of its second norm and of GELU.
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
+};
+
+template <>
+struct Words<Recompute> {
+  static constexpr Word<Recompute> kTable[] = {{"none", Recompute::kNone},
+                                               {"selective", Recompute::kSelective},
+                                               {"block", Recompute::kBlock}};
 };
 
 // Samples that are taken at a time where nothing else is asked for, of a map of so many tokens a

@@ -29,24 +29,33 @@ AuxiliarySite SiteOf(const SwinModel& model, size_t begin, size_t end, Target ta
   return site;
 }
 
-}  // namespace
-
-Strategy::Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& ends,
-                   const std::vector<ModuleOptions>& options, uint64_t seed)
-    : model_(std::move(model)), generator_(at::detail::createCPUGenerator(seed)) {
-  if (ends.size() != options.size()) {
+void CheckEnds(const TrainerOptions& options, int64_t units) {
+  const std::vector<int64_t>& ends = options.ends;
+  if (ends.size() != options.modules.size()) {
     throw CodedError("ERR_CONFIG", "Expected the options of " + std::to_string(ends.size()) +
                                        " modules but received those of " +
-                                       std::to_string(options.size()));
+                                       std::to_string(options.modules.size()));
   }
+  int64_t begin = 0;
+  for (const int64_t end : ends) begin = end > begin ? end : units + 1;
+  if (begin == units) return;
+  throw CodedError("ERR_CONFIG", "Expected rising indices up to " + std::to_string(units) +
+                                     " for `ends` but received others");
+}
+
+}  // namespace
+
+Strategy::Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options)
+    : model_(std::move(model)), generator_(at::detail::createCPUGenerator(options.seed)) {
+  CheckEnds(options, static_cast<int64_t>(model_->units().size()));
   size_t begin = 0;
-  for (size_t k = 0; k < ends.size(); ++k) {
-    const bool last = ends[k] == model_->units().size();
-    modules_.push_back(
-        std::make_unique<ModuleTrainer>(static_cast<int64_t>(k), model_->Slice(begin, ends[k]),
-                                        last, SiteOf(*model_, begin, ends[k], options[k].target),
-                                        model_->units()[0]->output(), options[k], generator_));
-    begin = ends[k];
+  for (size_t k = 0; k < options.ends.size(); ++k) {
+    const auto end = static_cast<size_t>(options.ends[k]);
+    const ModuleOptions& own = options.modules[k];
+    modules_.push_back(std::make_unique<ModuleTrainer>(
+        static_cast<int64_t>(k), model_->Slice(begin, end), end == model_->units().size(),
+        SiteOf(*model_, begin, end, own.target), model_->units()[0]->output(), own, generator_));
+    begin = end;
   }
 }
 
@@ -60,14 +69,12 @@ bool Strategy::needs_image() const {
   });
 }
 
-StepResult Strategy::Step(at::Tensor images, Supervision supervision,
-                          const std::vector<std::optional<double>>& learning_rates,
-                          std::optional<double> clip_norm, const std::atomic<bool>* cancelled,
-                          bool record_memory) {
+StepResult Strategy::Step(at::Tensor images, Supervision supervision, const StepOptions& options,
+                          const std::atomic<bool>* cancelled) {
   const auto start = std::chrono::steady_clock::now();
   const c10::Device device = supervision.labels.device();
   const PeakWindow window = OpenPeakWindow(device);
-  const auto timeline = record_memory
+  const auto timeline = options.timeline
                             ? std::make_shared<MemoryTimeline>(device, AllocatedBytes(device))
                             : std::shared_ptr<MemoryTimeline>();
   const MemoryTimelineScope scope(timeline);
@@ -77,12 +84,13 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision,
   if (needs_image()) supervision.patches = features;
   ForwardContext passing;
   passing.cancelled = cancelled;
-  for (size_t k = 0; k < std::min(modules_.size(), learning_rates.size()); ++k) {
+  for (size_t k = 0; k < std::min(modules_.size(), options.learning_rates.size()); ++k) {
+    const std::optional<double>& rate = options.learning_rates[k];
     at::Tensor output;
     result.modules.push_back(
-        learning_rates[k] ? StepModule(k, std::move(features), supervision,
-                                       {*learning_rates[k], clip_norm}, cancelled, &output)
-                          : modules_[k]->Pass(std::move(features), supervision, passing, &output));
+        rate ? StepModule(k, std::move(features), supervision, {*rate, options.clip_norm},
+                          cancelled, &output)
+             : modules_[k]->Pass(std::move(features), supervision, passing, &output));
     features = std::move(output);
   }
   Synchronize(device);

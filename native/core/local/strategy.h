@@ -31,21 +31,43 @@ struct StepResult {
   }
 };
 
+struct TrainerOptions {
+  // Index behind the last unit of each module, rising, the last one the number of units.
+  std::vector<int64_t> ends;
+  std::vector<ModuleOptions> modules;  // One a module.
+  uint64_t seed = 0;                   // Draws auxiliary weights and stochastic depth.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("ends", self.ends);
+    visit("modules", self.modules);
+    visit("seed", self.seed);
+  }
+};
+
+struct StepOptions {
+  // One for each module that runs, from the first; one without only passes the features on.
+  std::vector<std::optional<double>> learning_rates;
+  std::optional<double> clip_norm;  // Largest norm of each module's gradients.
+  bool timeline = false;            // Record what memory looks like over the step.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("learningRates", self.learning_rates);
+    visit("clipNorm", self.clip_norm);
+    visit("timeline", self.timeline);
+  }
+};
+
 class Strategy {
  public:
-  // `ends`: index behind the last unit of each module, rising, the last one the number of units.
-  // `options`: one a module. `seed` draws the auxiliary parts' weights and stochastic depth.
-  // Everything that the strategy adds lives on the model's device.
-  Strategy(std::shared_ptr<SwinModel> model, const std::vector<size_t>& ends,
-           const std::vector<ModuleOptions>& options, uint64_t seed);
+  // Everything that the strategy adds lives on the model's device. Throws CodedError ERR_CONFIG.
+  Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options);
 
-  // One step on a normalised batch: images [B, 3, H, W]. `learning_rates`: one for each module that
-  // runs, from the first; a module without one only passes the features on. Module k+1 begins when
-  // module k has updated its weights and freed its graph and gradients.
-  StepResult Step(at::Tensor images, Supervision supervision,
-                  const std::vector<std::optional<double>>& learning_rates,
-                  std::optional<double> clip_norm, const std::atomic<bool>* cancelled,
-                  bool record_memory);
+  // One step on a normalised batch: images [B, 3, H, W]. Module k+1 begins when module k has
+  // updated its weights and freed its graph and gradients.
+  StepResult Step(at::Tensor images, Supervision supervision, const StepOptions& options,
+                  const std::atomic<bool>* cancelled);
 
   // One module alone.
   ModuleStepResult StepModule(size_t index, at::Tensor features, const Supervision& supervision,

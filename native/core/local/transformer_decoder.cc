@@ -3,13 +3,16 @@
 
 #include <utility>
 
+#include "fields.h"
+
 namespace localformer {
 
-TransformerDecoder::TransformerDecoder(const AuxiliarySite& site, int64_t depth,
+TransformerDecoder::TransformerDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                                        at::Generator& generator)
-    : blocks_(AuxiliaryUnits::Blocks(site.output, site.stages.front(), depth, generator)),
+    : blocks_(AuxiliaryUnits::Blocks(site.output, site.stages.front(),
+                                     AtLeast(1, options.depth, "decoderDepth"), generator)),
       norm_(LayerNorm::Create(site.output.channels)),
-      expansion_(site.output, site.target, generator) {}
+      expansion_(options, site, generator) {}
 
 at::Tensor TransformerDecoder::Forward(const at::Tensor& features,
                                        const ForwardContext& context) const {

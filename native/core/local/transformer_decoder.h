@@ -9,8 +9,10 @@ namespace localformer {
 
 class TransformerDecoder : public Decoder {
  public:
-  // The target's side is a multiple of the output's.
-  TransformerDecoder(const AuxiliarySite& site, int64_t depth, at::Generator& generator);
+  // Throws CodedError ERR_CONFIG where the target's side is no multiple of the output's, or there
+  // is no block.
+  TransformerDecoder(const DecoderOptions& options, const AuxiliarySite& site,
+                     at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
   void MoveBuffers(c10::Device device) override { blocks_.MoveBuffers(device); }

@@ -1,10 +1,14 @@
 // See transformer_head.h.
 #include "local/transformer_head.h"
 
+#include "fields.h"
+
 namespace localformer {
 
-TransformerHead::TransformerHead(const AuxiliarySite& site, int64_t depth, at::Generator& generator)
-    : UnitsHead(AuxiliaryUnits::Blocks(site.output, site.stages.front(), depth, generator),
+TransformerHead::TransformerHead(const HeadOptions& options, const AuxiliarySite& site,
+                                 at::Generator& generator)
+    : UnitsHead(AuxiliaryUnits::Blocks(site.output, site.stages.front(),
+                                       AtLeast(1, options.depth, "headDepth"), generator),
                 site.classes, generator) {}
 
 }  // namespace localformer

@@ -8,7 +8,8 @@ namespace localformer {
 
 class TransformerHead : public UnitsHead {
  public:
-  TransformerHead(const AuxiliarySite& site, int64_t depth, at::Generator& generator);
+  // Throws CodedError ERR_CONFIG where there is no block.
+  TransformerHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator);
 };
 
 }  // namespace localformer

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "fields.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -44,18 +45,19 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
 
 }  // namespace
 
-std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, int64_t batch,
-                                   Recompute recompute, c10::ScalarType compute_type,
+std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
+                                   const MeasureOptions& measure,
                                    const std::atomic<bool>* cancelled) {
+  const int64_t batch = AtLeast(1, measure.batch_size, "batchSize");
   at::Generator generator = at::detail::createCPUGenerator(0);
   ForwardContext context;
   context.training = true;
   context.generator = &generator;
-  context.compute_type = compute_type;
+  context.compute_type = measure.compute_type;
   context.cancelled = cancelled;
   const FeatureShape& largest = model.units()[0]->output();
   SegmentPassOptions options;
-  options.recompute = recompute;
+  options.recompute = measure.recompute;
   options.chunk_values = DefaultChunk(batch, largest.tokens(), kFineChunks) * largest.values();
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "local/segment_pass.h"
+#include "swin/compute_type.h"
 #include "swin/model.h"
 
 namespace localformer {
@@ -31,9 +32,22 @@ struct UnitCost {
   }
 };
 
-// `batch`: samples to measure with. Leaves no gradients behind.
-std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device, int64_t batch,
-                                   Recompute recompute, c10::ScalarType compute_type,
+struct MeasureOptions {
+  int64_t batch_size = 8;  // Samples to measure with.
+  Recompute recompute = Recompute::kNone;
+  c10::ScalarType compute_type = c10::ScalarType::Float;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("batchSize", self.batch_size);
+    visit("recompute", self.recompute);
+    visit("dtype", self.compute_type);
+  }
+};
+
+// Leaves no gradients behind. Throws CodedError ERR_CONFIG for less than one sample.
+std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
+                                   const MeasureOptions& options,
                                    const std::atomic<bool>* cancelled);
 
 }  // namespace localformer

@@ -17,6 +17,12 @@ namespace {
 // (lib/local/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
 bool SizesDivide(const SwinOptions& o) {
   if (o.depths.empty() || o.depths.size() != o.heads.size()) return false;
+  const auto positive = [](int64_t value) { return value > 0; };
+  for (const int64_t size : {o.image_size, o.patch_size, o.window_size, o.embed_dim, o.classes}) {
+    if (!positive(size)) return false;
+  }
+  if (!std::all_of(o.depths.begin(), o.depths.end(), positive)) return false;
+  if (!std::all_of(o.heads.begin(), o.heads.end(), positive)) return false;
   if (o.image_size % o.patch_size != 0) return false;
   int64_t map = o.image_size / o.patch_size;
   for (size_t stage = 0; stage < o.depths.size(); ++stage) {

@@ -21,6 +21,20 @@ struct SwinOptions {
   double drop_path_rate = 0.0;  // Of the last block; grows linearly from 0 over the blocks.
   int64_t classes = 1000;
   uint64_t seed = 0;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("imageSize", self.image_size);
+    visit("patchSize", self.patch_size);
+    visit("windowSize", self.window_size);
+    visit("embedDim", self.embed_dim);
+    visit("depths", self.depths);
+    visit("heads", self.heads);
+    visit("mlpRatio", self.mlp_ratio);
+    visit("dropPath", self.drop_path_rate);
+    visit("classes", self.classes);
+    visit("seed", self.seed);
+  }
 };
 
 class SwinModel {

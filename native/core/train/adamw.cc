@@ -10,8 +10,8 @@ AdamW::AdamW(const ParameterList& parameters, const OptimizerOptions& options)
 
 void AdamW::Update(const Group& group, double learning_rate) {
   at::_fused_adamw_(group.parameters, group.gradients, group.state[0], group.state[1],
-                    /*max_exp_avg_sqs=*/{}, group.steps, learning_rate, options_.beta1,
-                    options_.beta2, group.weight_decay, options_.eps, /*amsgrad=*/false,
+                    /*max_exp_avg_sqs=*/{}, group.steps, learning_rate, options_.betas[0],
+                    options_.betas[1], group.weight_decay, options_.eps, /*amsgrad=*/false,
                     /*maximize=*/false);
 }
 

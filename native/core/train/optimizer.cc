@@ -6,12 +6,24 @@
 
 #include <utility>
 
-#include "coded_error.h"
+#include "fields.h"
 #include "train/adamw.h"
 #include "train/sgd.h"
 
 namespace localformer {
 namespace {
+
+struct Kind {
+  const char* word;
+  std::unique_ptr<Optimizer> (*create)(const OptimizerOptions&, const ParameterList&);
+};
+
+template <typename O>
+std::unique_ptr<Optimizer> Make(const OptimizerOptions& options, const ParameterList& parameters) {
+  return std::make_unique<O>(parameters, options);
+}
+
+constexpr Kind kKinds[] = {{"adamw", Make<AdamW>}, {"sgd", Make<Sgd>}};
 
 bool TakesDecay(const std::string& name, const at::Tensor& parameter) {
   return parameter.dim() > 1 && name.find("relative_position_bias_table") == std::string::npos;
@@ -69,10 +81,7 @@ ParameterList Optimizer::State() const {
 
 std::unique_ptr<Optimizer> CreateOptimizer(const OptimizerOptions& options,
                                            const ParameterList& parameters) {
-  if (options.kind == "adamw") return std::make_unique<AdamW>(parameters, options);
-  if (options.kind == "sgd") return std::make_unique<Sgd>(parameters, options);
-  throw CodedError("ERR_CONFIG", "Expected one of adamw, sgd for `optimizer` but received \"" +
-                                     options.kind + "\"");
+  return RowOf(kKinds, "optimizer", options.kind).create(options, parameters);
 }
 
 }  // namespace localformer

@@ -2,6 +2,7 @@
 // position bias tables take no weight decay.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,12 +12,20 @@
 namespace localformer {
 
 struct OptimizerOptions {
-  std::string kind = "adamw";  // adamw | sgd
+  std::string kind = "adamw";  // The words of the table in optimizer.cc.
   double weight_decay = 0.05;
-  double beta1 = 0.9;  // AdamW.
-  double beta2 = 0.999;
+  std::array<double, 2> betas = {0.9, 0.999};  // AdamW.
   double eps = 1e-8;
   double momentum = 0.9;  // SGD, Nesterov's where it is not 0.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("kind", self.kind);
+    visit("weightDecay", self.weight_decay);
+    visit("betas", self.betas);
+    visit("eps", self.eps);
+    visit("momentum", self.momentum);
+  }
 };
 
 class Optimizer {

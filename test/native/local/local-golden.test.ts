@@ -7,7 +7,7 @@ import { LocalTrainer } from '../../../lib/local/local-trainer.js'
 import { unitNames } from '../../../lib/local/splits.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../../lib/local/trainer.js'
-import type { NativeModule, NativeStep, NativeTensors } from '../../../lib/native/contract.js'
+import type { NativeStep, NativeTensors } from '../../../lib/native/contract.js'
 import { loadTorch } from '../../../lib/native/load.js'
 import { atMost, same } from '../../helpers/expect.js'
 import {
@@ -28,7 +28,7 @@ loadTorch().setThreads(1)
 
 /** A trainer as this file needs it. */
 interface Driver {
-  readonly modules: readonly NativeModule[]
+  readonly modules: Trainer['modules']
   step(step: number): Promise<Pick<NativeStep, 'modules'>>
   readAuxiliary(): Promise<NativeTensors>
   writeAuxiliary(values: NativeTensors): Promise<void>

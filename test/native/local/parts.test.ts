@@ -3,14 +3,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
-import {
-  DECODERS,
-  HEADS,
-  type LocalOptions,
-  TARGETS,
-  type Target,
-} from '../../../lib/local/methods.js'
+import type { LocalOptions } from '../../../lib/local/options.js'
 import { SwinTransformer, type Tensors } from '../../../lib/local/swin-transformer.js'
+import { DECODERS, HEADS, TARGETS, type Target } from '../../../lib/local/words.js'
 import { atMost } from '../../helpers/expect.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 

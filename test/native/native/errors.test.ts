@@ -5,7 +5,7 @@ import { ERROR_CODES, LocalformerError } from '../../../lib/base/errors.js'
 import type { ImageBatch } from '../../../lib/batch/batch.js'
 import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
-import type { LocalOptions } from '../../../lib/local/methods.js'
+import type { LocalOptions } from '../../../lib/local/options.js'
 import {
   type SwinOptions,
   SwinTransformer,

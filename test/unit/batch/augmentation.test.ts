@@ -42,7 +42,8 @@ test('every operation counts as augmentation, and mixing with a probability alon
 
 test('values that make no sense', async () => {
   const wrong: [name: keyof Augmentation, values: unknown[], allowed: string][] = [
-    ['cropPadding', [-1, 4, 0.5, '1'], '0 to 3'],
+    ['cropPadding', [-1, 0.5, '1'], 'a whole number'],
+    ['cropPadding', [4], '0 to 3'],
     ['cropMode', ['mirror', '', 0], 'one of reflect, zero'],
     ['flip', ['yes', 1], 'true or false'],
     ['randAugmentOps', [-1, 0.5, 17, '2'], '0 to 16'],
@@ -122,7 +123,7 @@ test('places in a split', async () => {
   assert.is(batch.images, split.images, 'the store itself')
   assert.equal(batch.indices, Uint32Array.of(1, 1, 0))
   assert.equal(batch.labels, Int32Array.of(2, 2, 0))
-  assert.is(batch.augmentSeed, 5)
+  assert.is(batch.augment.seed, 5)
   const refused = (wrong: object, part: string) =>
     rejects(
       () => splitToNativeBatch({ split, indices: [0], ...wrong } as SplitBatch, INPUT),

@@ -1,6 +1,5 @@
-// Accuracy, confusion and class scores against scikit-learn's, and what happens at their edges.
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+// Confusion matrix and class scores against scikit-learn's, what happens at their edges, and how
+// they read.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { confusionCsv, formatEvaluation } from '../../../lib/cli/evaluation-text.js'
@@ -10,34 +9,13 @@ import {
   confusionMatrix,
   frequentConfusions,
   largest,
-  scoreLogits,
   softmax,
 } from '../../../lib/evaluate/scores.js'
-import { atMost, rejects } from '../../helpers/expect.js'
+import { evaluationGolden } from '../../helpers/evaluation-golden.js'
+import { atMost } from '../../helpers/expect.js'
 
-interface Golden {
-  readonly classes: number
-  readonly labels: readonly number[]
-  readonly logits: readonly (readonly number[])[]
-  readonly predicted: readonly number[]
-  readonly accuracy: number
-  readonly top5: number
-  readonly loss: number
-  readonly softmaxOfTheFirst: readonly number[]
-  readonly confusion: readonly (readonly number[])[]
-  readonly precision: readonly number[]
-  readonly recall: readonly number[]
-  readonly f1: readonly number[]
-  readonly support: readonly number[]
-}
-
-const file = new URL('../../../../test/fixtures/golden/evaluation.json', import.meta.url)
-const golden = JSON.parse(readFileSync(fileURLToPath(file), 'utf8')) as Golden
+const golden = evaluationGolden()
 const { classes, labels } = golden
-const logits = {
-  shape: [labels.length, classes],
-  data: Float32Array.from(golden.logits.flat()),
-}
 
 function near(got: readonly number[], wanted: readonly number[], what: string): void {
   assert.is(got.length, wanted.length, what)
@@ -58,13 +36,9 @@ function evaluation(truth: readonly number[], guesses: readonly number[], count:
   } satisfies DetailedEvaluation
 }
 
-test('accuracy, top 5 and loss are those of scikit-learn', () => {
-  const score = scoreLogits(logits, labels)
-  assert.equal([...score.predicted], golden.predicted)
-  assert.is(score.correct / labels.length, golden.accuracy)
-  assert.is(score.correctTop5 / labels.length, golden.top5)
-  atMost(Math.abs(score.lossSum / labels.length - golden.loss), 1e-12, 'loss')
-  near([...softmax(logits.data.subarray(0, classes))], golden.softmaxOfTheFirst, 'softmax')
+test('probabilities are those of scikit-learn', () => {
+  const first = Float32Array.from(golden.logits[0] as number[])
+  near([...softmax(first)], golden.softmaxOfTheFirst, 'softmax')
 })
 
 test('the confusion matrix and the scores of each class are those of scikit-learn', () => {
@@ -80,29 +54,16 @@ test('the confusion matrix and the scores of each class are those of scikit-lear
   )
 })
 
-test('of equal logits the lower class is the larger, in the top 5 too', () => {
-  const same = { shape: [2, 7], data: new Float32Array(14) }
-  const { predicted, correctTop5 } = scoreLogits(same, [4, 5])
-  assert.equal([...predicted], [0, 0])
-  assert.is(correctTop5, 1)
+test('of equal values the lower place comes first', () => {
   assert.equal(largest([1, 3, 3, 2], 3), [1, 2, 3])
 })
 
-test('logits that are no numbers are right for no class', () => {
-  const wrong = { shape: [1, 6], data: new Float32Array(6).fill(Number.NaN) }
-  const { correct, correctTop5, predicted } = scoreLogits(wrong, [0])
-  assert.equal([correct, correctTop5], [0, 0])
-  assert.equal(confusionMatrix([0], predicted, 6).flat(), new Array(36).fill(0))
+test('a prediction of no class is in no column', () => {
+  assert.equal(confusionMatrix([0], [-1], 6).flat(), new Array(36).fill(0))
 })
 
-test('a label that is no class is refused', async () => {
-  await rejects(() => scoreLogits(logits, [classes]), 'ERR_DATASET', 'from 0 to 7', 'received 8')
-})
-
-test('large logits overflow neither the loss nor the probabilities', () => {
-  const huge = { shape: [1, 2], data: Float32Array.of(3e4, -3e4) }
-  assert.is(scoreLogits(huge, [0]).lossSum, 0)
-  assert.equal([...softmax(huge.data)], [1, 0])
+test('large logits do not overflow the probabilities', () => {
+  assert.equal([...softmax(Float32Array.of(3e4, -3e4))], [1, 0])
 })
 
 test('mistakes are listed by frequency, right answers are none', () => {

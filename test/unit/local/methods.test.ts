@@ -2,13 +2,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalformerError } from '../../../lib/base/errors.js'
-import {
-  modulesOfSpec,
-  parseRunSpec,
-  pinSplit,
-  resolveLocalOptions,
-  weightsOf,
-} from '../../../lib/local/methods.js'
+import { resolveLocalOptions, weightsOf } from '../../../lib/local/methods.js'
+import { modulesOfSpec, parseRunSpec, pinSplit } from '../../../lib/local/run-spec.js'
 import { resolveSplit, stageEnds } from '../../../lib/local/splits.js'
 import { resolveSwinConfig } from '../../../lib/local/swin-transformer.js'
 import { learningRateAt } from '../../../lib/train/schedule.js'

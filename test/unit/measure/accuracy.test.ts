@@ -15,7 +15,7 @@ import {
   type PlannedCell,
 } from '../../../lib/cli/accuracy-text.js'
 import { resolveConfig } from '../../../lib/config/resolve.js'
-import { parseRunSpec } from '../../../lib/local/methods.js'
+import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import {
   type AccuracyPlan,
   BUDGETS,

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatMemory, markdownOfMemory } from '../../../lib/cli/commands/reproduce-memory.js'
 import { escapeMarkdown, markdownTable } from '../../../lib/cli/markdown.js'
-import { parseRunSpec } from '../../../lib/local/methods.js'
+import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import type { CompareResult, CompareRow } from '../../../lib/measure/compare.js'
 import { claimsOf, MEMORY_RUNS, type ReproduceResult } from '../../../lib/measure/reproduce.js'
 

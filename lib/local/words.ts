@@ -1,0 +1,32 @@
+// The words that options and run specs are written in, and their types.
+
+/**
+ * - `backprop`: end to end.
+ * - `paper`: labels and reconstructed input features (arXiv 2212.14215).
+ * - `infopro`: labels and the reconstructed image (Wang et al., ICLR 2021).
+ * - `greedy`: labels alone.
+ * - `trgl`: labels, and a penalty on the energy of the residual branches (arXiv 2309.17357).
+ */
+export const METHODS = ['backprop', 'paper', 'infopro', 'greedy', 'trgl'] as const
+export type Method = (typeof METHODS)[number]
+
+export const TARGETS = ['features', 'image', 'none'] as const
+export type Target = (typeof TARGETS)[number]
+
+export const DECODERS = ['linear', 'conv', 'transformer', 'infopro'] as const
+export type DecoderKind = (typeof DECODERS)[number]
+
+export const HEADS = ['linear', 'mlp', 'transformer', 'later-stages'] as const
+export type HeadKind = (typeof HEADS)[number]
+
+export const DISTANCES = ['mse', 'l1', 'bce'] as const
+export type Distance = (typeof DISTANCES)[number]
+
+export const RECOMPUTE = ['none', 'selective', 'block'] as const
+export type Recompute = (typeof RECOMPUTE)[number]
+
+export const DTYPES = ['float32', 'bfloat16'] as const
+export type Dtype = (typeof DTYPES)[number]
+
+export const OPTIMIZERS = ['adamw', 'sgd'] as const
+export type OptimizerKind = (typeof OPTIMIZERS)[number]
