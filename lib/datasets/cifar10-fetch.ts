@@ -100,6 +100,7 @@ export function cifar10Recipe(sources: Cifar10Sources = CIFAR10_SOURCES): Datase
 export const cifar10 = filesEntry({
   name: 'cifar10',
   description: 'CIFAR-10: 50,000 + 10,000 photos of 32 x 32 pixels in 10 classes',
+  imageSize: CIFAR_SIZE,
   recipe: cifar10Recipe(),
   read: readCifar10,
 })

@@ -1,6 +1,6 @@
 // CIFAR-100 in its official binary layout (see cifar-binary.ts) -> Dataset. A record begins with the
 // coarse label (one of 20 superclasses, not used here) and the fine one.
-import { type CifarFile, readCifarSplit } from './cifar-binary.js'
+import { CIFAR_SIZE, type CifarFile, readCifarSplit } from './cifar-binary.js'
 import { DataFiles } from './data-files.js'
 import { type Dataset, defineDataset, type Rgb } from './dataset.js'
 import { filesEntry, type ReadOptions } from './entry.js'
@@ -110,6 +110,7 @@ export function cifar100Recipe(sources: Cifar100Sources = CIFAR100_SOURCES): Dat
 export const cifar100 = filesEntry({
   name: 'cifar100',
   description: 'CIFAR-100: 50,000 + 10,000 photos of 32 x 32 pixels in 100 classes',
+  imageSize: CIFAR_SIZE,
   recipe: cifar100Recipe(),
   read: readCifar100,
 })

@@ -60,6 +60,8 @@ export const OPEN_KEYS: readonly (keyof OpenOptions)[] = [
 export interface DatasetEntry {
   readonly name: string
   readonly description: string
+  /** Side in pixels of its images, or that to which they are brought. */
+  readonly imageSize: number
   /** How its files are fetched; null where there are none to fetch. */
   readonly recipe: DatasetRecipe | null
   /** Read from a folder of the user's own, without which it cannot be opened. */
@@ -76,6 +78,8 @@ export interface ReadOptions {
 export interface FilesEntry {
   readonly name: string
   readonly description: string
+  /** Side of its images in pixels. */
+  readonly imageSize: number
   readonly recipe: DatasetRecipe
   /** The folder that is looked for in `dataDir`, where its name is not the recipe's. */
   readonly folder?: string
@@ -83,11 +87,13 @@ export interface FilesEntry {
 }
 
 /** An entry whose files are read where `dataDir` says, or in the cache, fetched first if asked for. */
-export function filesEntry({ name, description, recipe, folder, read }: FilesEntry): DatasetEntry {
+export function filesEntry(entry: FilesEntry): DatasetEntry {
+  const { name, description, imageSize, recipe, folder, read } = entry
   const files = recipe.files.map((file) => file.name)
   return {
     name,
     description,
+    imageSize,
     recipe,
     needsDataDir: false,
     async open({ dataDir, download = false, signal, onProgress }) {

@@ -15,6 +15,8 @@ const require = createRequire(import.meta.url)
 /** What is taken for a photo, by the end of its name. */
 export const PHOTO_EXTENSIONS = ['.avif', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp']
 const TEST_FOLDERS = ['test', 'val']
+/** Side in pixels to which photos are brought. */
+const DEFAULT_SIZE = 224
 /** The classes are numbered in two bytes at most. */
 const MAX_CLASSES = 65_536
 /** Photos that are decoded at a time; one that is large when unpacked may take 200 MB. */
@@ -38,7 +40,7 @@ export async function readImageFolder(
   root: string,
   options: ImageFolderOptions & Pick<OpenOptions, 'signal' | 'onProgress'> = {},
 ): Promise<Dataset> {
-  const { imageSize = 224, signal, onProgress } = options
+  const { imageSize = DEFAULT_SIZE, signal, onProgress } = options
   if (!Number.isSafeInteger(imageSize) || imageSize < 1 || imageSize > 4_096) {
     throw new LocalformerError(
       'ERR_CONFIG',
@@ -238,6 +240,7 @@ export function toPlanes(pixels: Uint8Array, planes: Uint8Array): void {
 export const imageFolder: DatasetEntry = {
   name: 'image-folder',
   description: 'Photos of your own in folders named after their class (--data-dir); needs sharp',
+  imageSize: DEFAULT_SIZE,
   recipe: null,
   needsDataDir: true,
   async open({ dataDir, signal, onProgress, imageFolder: options }) {

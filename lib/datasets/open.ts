@@ -18,6 +18,7 @@ export const OWN_DATASET = 'own'
 const own: DatasetEntry = {
   name: OWN_DATASET,
   description: 'images of a script or of --data-module; cannot be opened by its name',
+  imageSize: 32,
   recipe: null,
   needsDataDir: false,
   open() {

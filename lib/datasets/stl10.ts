@@ -134,6 +134,7 @@ export function stl10Recipe(sources: Stl10Sources = STL10_SOURCES): DatasetRecip
 export const stl10 = filesEntry({
   name: 'stl10',
   description: 'STL-10: 5,000 + 8,000 photos of 96 x 96 pixels in 10 classes (a 2.6 GB download)',
+  imageSize: STL10_SIZE,
   recipe: stl10Recipe(),
   read: readStl10,
 })

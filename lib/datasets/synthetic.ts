@@ -5,6 +5,9 @@ import { type Dataset, defineDataset, type SplitDefinition } from './dataset.js'
 import type { DatasetEntry, SyntheticOptions } from './entry.js'
 import { randomUint32 } from './shuffle.js'
 
+/** Side in pixels. */
+const DEFAULT_SIZE = 32
+
 /**
  * The `synthetic` data set. Image `i` is of class `i mod classes`; a pixel is the class's pattern (a
  * wave of its own direction, frequency and colour, amplitude 48 about 128) plus uniform noise of
@@ -13,7 +16,8 @@ import { randomUint32 } from './shuffle.js'
  * @throws {LocalformerError} `ERR_CONFIG` for an option that is no whole number in its range.
  */
 export function syntheticDataset(options: SyntheticOptions = {}): Dataset {
-  const { trainCount = 512, testCount = 128, imageSize = 32, classes = 10, seed = 0 } = options
+  const { trainCount = 512, testCount = 128, classes = 10, seed = 0 } = options
+  const { imageSize = DEFAULT_SIZE } = options
   for (const [name, value] of Object.entries({ trainCount, testCount, imageSize, classes })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       throw new LocalformerError(
@@ -89,6 +93,7 @@ function makeSplit(
 export const synthetic: DatasetEntry = {
   name: 'synthetic',
   description: 'Coloured waves under noise, made from a seed; for trying out without a download',
+  imageSize: DEFAULT_SIZE,
   recipe: null,
   needsDataDir: false,
   open: async (options) => syntheticDataset(options.synthetic),

@@ -11,6 +11,7 @@ import {
   type Dtype,
   HEADS,
   type HeadKind,
+  LOCAL_METHODS,
   type Method,
   OPTIMIZERS,
   type OptimizerKind,
@@ -161,8 +162,8 @@ export const SHARED = {
 /** Of local learning alone. */
 const LOCAL = {
   method: {
-    schema: () => oneOf(['paper', 'infopro', 'greedy', 'trgl']),
-    ...{ default: 'paper', native: null, help: 'How it is trained' },
+    ...{ schema: () => oneOf(LOCAL_METHODS), default: 'paper', native: null },
+    help: 'How it is trained',
   },
   modules: { schema: () => integer(1, 1024), native: null, help: 'Number of modules K' },
   split: {

@@ -1,5 +1,7 @@
 // The words that options and run specs are written in, and their types.
 
+export const LOCAL_METHODS = ['paper', 'infopro', 'greedy', 'trgl'] as const
+
 /**
  * - `backprop`: end to end.
  * - `paper`: labels and reconstructed input features (arXiv 2212.14215).
@@ -7,7 +9,7 @@
  * - `greedy`: labels alone.
  * - `trgl`: labels, and a penalty on the energy of the residual branches (arXiv 2309.17357).
  */
-export const METHODS = ['backprop', 'paper', 'infopro', 'greedy', 'trgl'] as const
+export const METHODS = ['backprop', ...LOCAL_METHODS] as const
 export type Method = (typeof METHODS)[number]
 
 export const TARGETS = ['features', 'image', 'none'] as const

@@ -1,7 +1,8 @@
 // The paper's accuracy table (arXiv 2212.14215), measured again: what is trained, by which budget,
 // and what the outcomes come to beside the quoted figures. Plain data; cells.ts runs it.
 import { expected, LocalformerError } from '../base/errors.js'
-import { DECODERS, type DecoderKind, type Dtype, METHODS, type Method } from '../local/words.js'
+import { findDataset } from '../datasets/open.js'
+import { type DecoderKind, type Dtype, METHODS, type Method } from '../local/words.js'
 
 /** How much of the full recipe is trained. */
 export interface Budget {
@@ -123,9 +124,7 @@ export function planAccuracy(options: PlanOptions = {}): AccuracyPlan {
 }
 
 /** Which three decoders the paper tried is not known: these are the usual ones. */
-const PAPER_DECODERS = DECODERS.filter(
-  (name): name is Exclude<DecoderKind, 'infopro'> => name !== 'infopro',
-)
+const PAPER_DECODERS = ['linear', 'conv', 'transformer'] as const satisfies readonly DecoderKind[]
 
 function words<T extends string>(name: string, given: readonly string[], allowed: readonly T[]) {
   const unknown = given.find((word) => !allowed.includes(word as T))
@@ -138,7 +137,7 @@ function words<T extends string>(name: string, given: readonly string[], allowed
 
 /** Side in pixels at which a data set is trained on. */
 export function imageSizeOf(dataset: string, { imageSize }: AccuracySettings): number {
-  return imageSize ?? (dataset === 'stl10' ? 96 : dataset === 'image-folder' ? 224 : 32)
+  return imageSize ?? findDataset(dataset).imageSize
 }
 
 /** How a cell ended. */
