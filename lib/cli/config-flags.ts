@@ -8,9 +8,19 @@ import { helpOf, kindOf, unwrap, wordsOf } from '../base/validate.js'
 import { type ConfigFile, readConfigFile } from '../config/file.js'
 import { PRESET_NAMES, type PresetName } from '../config/preset-names.js'
 import type { Path, Place } from '../config/problems.js'
-import { type Fields, resolveConfig, resolveLayers } from '../config/resolve.js'
+import {
+  type Fields,
+  type ResolvedConfig,
+  resolveConfig,
+  resolveLayers,
+} from '../config/resolve.js'
 import { changeRun, type RunParts, runPartsOf } from '../config/run-parts.js'
-import { configSchema, type TrainingConfig, type TrainingConfigInput } from '../config/schema.js'
+import {
+  configSchema,
+  DEFAULTS,
+  type TrainingConfig,
+  type TrainingConfigInput,
+} from '../config/schema.js'
 import { SPEC_KEYS } from '../local/run-spec.js'
 import { METHODS } from '../local/words.js'
 
@@ -124,12 +134,12 @@ function runOptions(): Record<string, Options> {
  * @throws {LocalformerError} `ERR_CONFIG` with every problem and the flag or the line of the file
  *   where it stands; `ERR_USAGE` where --run and a flag for one of its parts contradict each other.
  */
-export async function configOf(argv: ConfigArguments): Promise<TrainingConfig> {
+export async function configOf(argv: ConfigArguments): Promise<ResolvedConfig> {
   return configOver(argv.config === undefined ? undefined : await readConfigFile(argv.config), argv)
 }
 
 /** The same over a file that is read already. */
-export function configOver(file: ConfigFile | undefined, argv: ConfigArguments): TrainingConfig {
+export function configOver(file: ConfigFile | undefined, argv: ConfigArguments): ResolvedConfig {
   const given = new Map([...configFlags()].filter(([name]) => argv[camelCase(name)] !== undefined))
   const parts = runParts(argv)
   checkRun(argv.run as string | undefined, parts)
@@ -137,7 +147,7 @@ export function configOver(file: ConfigFile | undefined, argv: ConfigArguments):
   const layers = [file?.config ?? {}, { ...preset, ...flagValues(argv, given) }]
   const placeOf = (path: Path) => flagAt(path, given, argv, parts) ?? file?.placeOf(path)
   return resolveLayers(layers, placeOf, (merged) => {
-    const { run = resolveConfig().run } = merged
+    const { run = DEFAULTS.run } = merged
     return { ...merged, run: typeof run === 'string' ? changeRun(run, parts) : run }
   })
 }

@@ -33,7 +33,7 @@ export interface Resumed {
  */
 export async function resumed(argv: ConfigArguments, folder: string): Promise<Resumed> {
   const before = await readRunConfig(folder)
-  const now = configOver({ config: before as object, placeOf: () => undefined }, argv)
+  const { config: now } = configOver({ config: before as object, placeOf: () => undefined }, argv)
   const told: string[] = []
   const changes: Record<string, unknown> = {}
   let isLonger = false

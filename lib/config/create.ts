@@ -5,7 +5,7 @@ import { definedOf } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { openDataset } from '../datasets/open.js'
 import { setThreads } from '../device/threads.js'
-import { parseRunSpec, type RunSpec } from '../local/run-spec.js'
+import type { RunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
@@ -13,7 +13,7 @@ import type { TrainOptions } from '../train/options.js'
 
 import { loadWeights } from '../weights/load-weights.js'
 import type { WeightsReport } from '../weights/plan.js'
-import { resolveConfig, swinOptionsOf } from './resolve.js'
+import { ResolvedConfig, resolveInput } from './resolve.js'
 import type { TrainingConfig, TrainingConfigInput } from './schema.js'
 
 /** What a configuration makes; `train(trainer, data, options)` runs it. */
@@ -44,15 +44,14 @@ export interface Training extends AsyncDisposable {
  *   `loadWeights` and the trainers' `create` throw.
  */
 export async function createTraining(
-  written: TrainingConfigInput,
+  written: TrainingConfigInput | ResolvedConfig,
   data?: Dataset,
 ): Promise<Training> {
-  const config = resolveConfig(written)
-  const spec = parseRunSpec(config.run)
+  const { config, spec, network } =
+    written instanceof ResolvedConfig ? written : resolveInput(written)
   const images = data ?? (await openData(config))
   if (config.threads !== undefined) setThreads(config.threads)
-  const network = { ...swinOptionsOf(config), classes: images.classes.length }
-  const model = await SwinTransformer.create(network)
+  const model = await SwinTransformer.of({ ...network, classes: images.classes.length })
   try {
     const weights = config.init === undefined ? null : await loadWeights(model, config.init)
     const { batchSize } = config.training

@@ -24,11 +24,20 @@ export function pathText(path: Path): string {
     .join('')
 }
 
-/** What a schema finds wrong with `value`. */
-export function problemsOf(schema: z.ZodObject, value: unknown): Problem[] {
+/** `value` with its defaults; where the schema finds it wrong, undefined and what is. */
+export function readWith<S extends z.ZodObject>(
+  schema: S,
+  value: unknown,
+  problems: Problem[],
+): z.output<S> | undefined {
   const result = schema.safeParse(value)
-  if (result.success) return []
-  return result.error.issues.slice(0, MAX_PROBLEMS).flatMap((issue) => {
+  if (result.success) return result.data
+  problems.push(...problemsIn(result.error, schema, value))
+  return undefined
+}
+
+function problemsIn(error: z.ZodError, schema: z.ZodObject, value: unknown): Problem[] {
+  return error.issues.slice(0, MAX_PROBLEMS).flatMap((issue) => {
     const path = issue.path as (string | number)[]
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.slice(0, MAX_PROBLEMS).map((key) => unknownName(schema, [...path, key]))
@@ -37,12 +46,20 @@ export function problemsOf(schema: z.ZodObject, value: unknown): Problem[] {
       (at, key) => (at as Record<string, unknown>)?.[key],
       value,
     )
-    if (issue.code === 'custom') {
-      return [{ path, message: issue.message, hint: issue.params?.hint as string | undefined }]
-    }
     const name = path.length === 0 ? 'configuration' : pathText(path)
     return [{ path, message: expected(issue.message, name, received) }]
   })
+}
+
+/** What `work` gives; where it refuses, that is a problem with what stands at `path`. */
+export function attempt<T>(problems: Problem[], path: Path, work: () => T): T | undefined {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof LocalformerError)) throw error
+    problems.push({ path, message: error.message, hint: error.hint })
+    return undefined
+  }
 }
 
 /** Where a value was written. */

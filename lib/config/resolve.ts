@@ -1,21 +1,41 @@
 // Layers of a configuration -> the whole one: defaults, then a preset, a file, flags. What the schema
 // cannot tell, whether the parts go together, is checked here too, without LibTorch.
 
-import { LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
 import type { DeviceName } from '../device/device.js'
 import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
-import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
+import { resolveSwinConfig, type SwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { PresetName } from './preset-names.js'
 import { PRESETS } from './presets.js'
-import { configError, type Path, type PlaceOf, type Problem, problemsOf } from './problems.js'
+import {
+  attempt,
+  configError,
+  type Path,
+  type PlaceOf,
+  type Problem,
+  readWith,
+} from './problems.js'
 import {
   configSchema,
   fileSchema,
   type TrainingConfig,
   type TrainingConfigInput,
 } from './schema.js'
+
+/** A whole configuration with what its parts came to, each worked out once. */
+export class ResolvedConfig {
+  readonly config: TrainingConfig
+  readonly spec: RunSpec
+  /** But for the classes, which the data has. */
+  readonly network: SwinConfig & { readonly device: DeviceName }
+
+  constructor(config: TrainingConfig, spec: RunSpec, network: ResolvedConfig['network']) {
+    this.config = config
+    this.spec = spec
+    this.network = network
+  }
+}
 
 /**
  * The whole configuration of a training run from what is written of it, over its preset where it
@@ -29,6 +49,11 @@ import {
  *   `{ path, message, hint, place }`.
  */
 export function resolveConfig(config: TrainingConfigInput = {}): TrainingConfig {
+  return resolveInput(config).config
+}
+
+/** The same with what its parts came to. */
+export function resolveInput(config: TrainingConfigInput): ResolvedConfig {
   checkInput(config, 'the configuration')
   return resolveLayers([config])
 }
@@ -39,7 +64,10 @@ export function checkInput(
   subject: string,
   placeOf?: PlaceOf,
 ): asserts config is TrainingConfigInput {
-  const problems = problemsOf(fileSchema(), config)
+  const problems: Problem[] = []
+  readWith(fileSchema(), config, problems)
+  const run = (config as Fields | null | undefined)?.run
+  if (typeof run === 'string') attempt(problems, ['run'], () => parseRunSpec(run))
   if (problems.length > 0) throw configError(problems, subject, placeOf)
 }
 
@@ -51,16 +79,23 @@ export function resolveLayers(
   layers: readonly TrainingConfigInput[],
   placeOf?: PlaceOf,
   change: (merged: Fields) => Fields = (merged) => merged,
-): TrainingConfig {
+): ResolvedConfig {
   const { $schema: _, preset, ...written } = layers.reduce<Fields>(merge, {})
   const recipe = preset === undefined ? {} : PRESETS[preset as PresetName].config
   const merged = change(merge(recipe as Fields, written))
-  const problems = problemsOf(configSchema(), merged)
-  if (problems.length > 0) throw configError(problems, 'the configuration', placeOf)
-  const config = configSchema().parse(merged)
-  const conflicts = conflictsOf(config)
-  if (conflicts.length > 0) throw configError(conflicts, 'the configuration', placeOf)
-  return config
+  const problems: Problem[] = []
+  const config = readWith(configSchema(), merged, problems)
+  const resolved = config && resolveParts(config, problems)
+  if (resolved !== undefined && problems.length === 0) return resolved
+  throw configError(problems, 'the configuration', placeOf)
+}
+
+function resolveParts(config: TrainingConfig, problems: Problem[]): ResolvedConfig | undefined {
+  const network = attempt(problems, ['model'], () => resolveSwinConfig(swinOptionsOf(config)))
+  const spec = attempt(problems, ['run'], () => parseRunSpec(config.run))
+  if (network === undefined || spec === undefined) return undefined
+  checkTogether(config, spec, network, problems)
+  return new ResolvedConfig(config, spec, network)
 }
 
 export type Fields = Readonly<Record<string, unknown>>
@@ -80,29 +115,16 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Parts of a configuration that are right by themselves and not together. */
-function conflictsOf(config: TrainingConfig): Problem[] {
-  const problems: Problem[] = []
-  const attempt = <T>(path: Path, work: () => T): T | undefined => {
-    try {
-      return work()
-    } catch (error) {
-      if (!(error instanceof LocalformerError)) throw error
-      problems.push({ path, message: error.message, hint: error.hint })
-      return undefined
-    }
-  }
-  const network = attempt(['model'], () => resolveSwinConfig(swinOptionsOf(config)))
-  const spec = attempt(['run'], () => parseRunSpec(config.run))
-  if (network === undefined || spec === undefined) return problems
-  const modules = modulesOfSpec(spec, network.depths)
-  attempt(['run'], () => resolveSplit(spec.split, modules, network.depths))
-  return [...problems, ...modulesConflicts(config, spec, modules)]
-}
-
-function modulesConflicts(config: TrainingConfig, spec: RunSpec, count: number): Problem[] {
+function checkTogether(
+  config: TrainingConfig,
+  spec: RunSpec,
+  { depths }: SwinConfig,
+  problems: Problem[],
+): void {
+  const count = modulesOfSpec(spec, depths)
+  attempt(problems, ['run'], () => resolveSplit(spec.split, count, depths))
   const { learningRate } = config.training
   const modules = config.modules ?? []
-  const problems: Problem[] = []
   const refuse = (path: Path, message: string) => problems.push({ path, message })
   if (typeof learningRate !== 'number' && learningRate.length !== count) {
     refuse(
@@ -124,10 +146,9 @@ function modulesConflicts(config: TrainingConfig, spec: RunSpec, count: number):
       `Module ${own + 1} has two learning rates, in \`training.learningRate\` and in \`modules[${own}].learningRate\``,
     )
   }
-  return problems
 }
 
 /** Options of the network that a configuration describes, but for the classes, which the data has. */
-export function swinOptionsOf({ model, seed, device }: TrainingConfig): SwinOptions {
+function swinOptionsOf({ model, seed, device }: TrainingConfig): SwinOptions {
   return { ...definedOf(model), seed, device: device as DeviceName }
 }

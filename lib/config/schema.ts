@@ -3,12 +3,11 @@
 // optimizers take is embedded from where they are, not repeated.
 
 import type { z } from 'zod'
-import { LocalformerError } from '../base/errors.js'
 import { helpOf, integer, lazy, number, oneOf, zod } from '../base/validate.js'
 import { DATASETS, OWN_DATASET } from '../datasets/open.js'
 import { bareFieldsOf, type Field, fieldsOf, type OptionRow } from '../local/option-rows.js'
 import { OPTIMIZER, SHARED } from '../local/options.js'
-import { parseRunSpec, RUN_SPEC_HELP, SPEC_KEYS } from '../local/run-spec.js'
+import { RUN_SPEC_HELP, SPEC_KEYS } from '../local/run-spec.js'
 import { swinShape } from '../local/swin-transformer.js'
 import { METHODS } from '../local/words.js'
 import { trainShape } from '../train/options.js'
@@ -16,7 +15,12 @@ import { trainShape } from '../train/options.js'
 import { PRESET_NAMES } from './preset-names.js'
 
 /** Where a run's defaults are not those of the library: small images, a usual recipe. */
-const DEFAULTS = { run: 'paper:4', imageSize: 32, dropPath: 0.1, labelSmoothing: 0.1 } as const
+export const DEFAULTS = {
+  run: 'paper:4',
+  imageSize: 32,
+  dropPath: 0.1,
+  labelSmoothing: 0.1,
+} as const
 
 const FIELDS = 'a mapping of names to values'
 
@@ -92,16 +96,6 @@ function datasetShape() {
 // What an editor can tell of a run spec.
 const RUN_PATTERN = `^(${METHODS.join('|')})(:[1-9][0-9]*)?(,(${Object.keys(SPEC_KEYS).join('|')})=[^,]+)*$`
 
-function checkRun(text: string, context: z.core.$RefinementCtx<string>): void {
-  try {
-    parseRunSpec(text)
-  } catch (error) {
-    if (!(error instanceof LocalformerError)) throw error
-    const { message, hint } = error
-    context.addIssue({ code: 'custom', message, params: { hint }, input: text })
-  }
-}
-
 const section = <S extends z.core.$ZodShape>(shape: S, help: string) =>
   zod()
     .strictObject(shape, { error: FIELDS })
@@ -117,7 +111,6 @@ const build = lazy(() =>
         .describe('Version of this layout'),
       run: zod()
         .string({ error: 'a run spec, METHOD[:K][,key=value...]' })
-        .superRefine(checkRun)
         .default(DEFAULTS.run)
         .describe(RUN_SPEC_HELP)
         .meta({ pattern: RUN_PATTERN }),

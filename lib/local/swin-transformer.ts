@@ -215,7 +215,14 @@ export class SwinTransformer extends Handle<NativeModel> {
    *   `ERR_OUT_OF_MEMORY`, and what {@link load} throws.
    */
   static async create(options: SwinOptions = {}): Promise<SwinTransformer> {
-    const { device: wanted, ...config } = resolveSwinConfig(options)
+    return SwinTransformer.of(resolveSwinConfig(options))
+  }
+
+  /** @internal Of options that {@link resolveSwinConfig} gave. */
+  static async of({
+    device: wanted,
+    ...config
+  }: ReturnType<typeof resolveSwinConfig>): Promise<SwinTransformer> {
     const device = resolveDevice(wanted)
     const native = await awaitNative(async () => loadTorch().createModel(config, device.name))
     return new SwinTransformer(native, config, device)

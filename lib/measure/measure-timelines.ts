@@ -6,10 +6,9 @@ import { LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 import { TIMELINE_FILE } from '../base/run-files.js'
 import { optimizerOptionsOf } from '../config/create.js'
-import { resolveConfig } from '../config/resolve.js'
+import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
-import { parseRunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
 import { type CompareProgress, compare } from './compare.js'
@@ -39,7 +38,8 @@ export async function measureTimelines(
       { hint: 'A run says so from its first checkpoint on.' },
     )
   }
-  const { dtype } = parseRunSpec(spec)
+  const resolved = resolveInput(config as TrainingConfigInput)
+  const { dtype } = resolved.spec
   const backprop = dtype === 'float32' ? 'backprop' : `backprop,dtype=${dtype}`
   const device = options.device ?? (config.device as string | undefined)
   const runs = spec === backprop ? [backprop] : [backprop, spec]
@@ -56,7 +56,7 @@ export async function measureTimelines(
       imageSize,
       ...(device === undefined ? {} : { device: device as 'cpu' }),
     },
-    training: optimizerOptionsOf(resolveConfig(config as TrainingConfigInput)),
+    training: optimizerOptionsOf(resolved.config),
     batchSize,
     steps: 1,
     timeline: true,

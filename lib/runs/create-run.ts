@@ -4,7 +4,7 @@ import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { checkKeys } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
-import { resolveConfig } from '../config/resolve.js'
+import { type ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { Trainer } from '../local/trainer.js'
@@ -63,7 +63,7 @@ const KEYS = ['directory', 'overwrite', 'data', 'loggers', 'checkpointEvery', 's
  *   another process writes it, and what `createTraining` throws.
  */
 export async function createRun(
-  subject: TrainingConfigInput | RunSubjectParts,
+  subject: TrainingConfigInput | ResolvedConfig | RunSubjectParts,
   options: CreateRunOptions = {},
 ): Promise<Run> {
   checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
@@ -91,7 +91,10 @@ interface Made extends Pick<RunParts, 'trainer' | 'data' | 'config' | 'run' | 'w
   readonly training: TrainOptions | undefined
 }
 
-async function partsOfConfig(written: TrainingConfigInput, { data, signal }: CreateRunOptions) {
+async function partsOfConfig(
+  written: TrainingConfigInput | ResolvedConfig,
+  { data, signal }: CreateRunOptions,
+) {
   const training = await createTraining(written, data)
   const { trainer, options, weights } = training
   try {
@@ -158,7 +161,9 @@ async function open(
   return new Run({ ...parts, dispose }, warnings)
 }
 
-function isParts(subject: TrainingConfigInput | RunSubjectParts): subject is RunSubjectParts {
+function isParts(
+  subject: TrainingConfigInput | ResolvedConfig | RunSubjectParts,
+): subject is RunSubjectParts {
   return 'trainer' in subject
 }
 

@@ -100,7 +100,7 @@ export function changedConfig(config: TrainingConfig, changes: ResumeChanges): T
       ...definedOf({ device, threads, checkpointEvery }),
       training: definedOf(training),
     } as TrainingConfigInput,
-  ])
+  ]).config
 }
 
 /**
@@ -112,7 +112,7 @@ export async function readRunConfig(folder: string): Promise<TrainingConfig> {
   try {
     await refuseOwnLoop(folder)
     const file = await readConfigFile(path.join(folder, CONFIG_FILE))
-    return resolveLayers([file.config], file.placeOf)
+    return resolveLayers([file.config], file.placeOf).config
   } catch (cause) {
     if (!(cause instanceof LocalformerError) || cause.code === 'ERR_USAGE') throw cause
     throw new LocalformerError('ERR_CHECKPOINT', `${folder} holds no run: ${cause.message}`, {

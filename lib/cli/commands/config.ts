@@ -19,7 +19,7 @@ const print: Command<ConfigArguments> = {
       GlobalOptions & ConfigArguments
     >,
   async handler(options) {
-    const config = await configOf(options)
+    const { config } = await configOf(options)
     if (options.json) printJson(config)
     else process.stdout.write(await configToYaml(config, headOf(options.preset)))
   },
@@ -48,7 +48,7 @@ const validate: Command<ValidateArguments> = {
     // yargs makes an empty word of a lone -.
     const file = given === '' ? '-' : given
     const { config, placeOf } = await readConfigFile(file)
-    const { run, dataset } = resolveLayers([config], placeOf)
+    const { run, dataset } = resolveLayers([config], placeOf).config
     if (json) printJson({ schema: 1, file, valid: true })
     else printLine(`${file === '-' ? 'Standard input' : file} is valid: ${run} on ${dataset.name}`)
   },

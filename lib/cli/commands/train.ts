@@ -63,13 +63,13 @@ export const trainCommand: Command<TrainArguments> = {
       ) as unknown as Argv<GlobalOptions & TrainArguments>,
   handler: async (options) => {
     if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
-    const config = await configOf(options)
+    const resolved = await configOf(options)
     const { runDir, overwrite = false } = options
     // Before images are read, which may take long.
     if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
-    const data = await openImages(options, config)
+    const data = await openImages(options, resolved.config)
     await follow(options, (signal) =>
-      createRun(config, {
+      createRun(resolved, {
         ...{ data, overwrite, signal },
         ...(runDir === undefined ? {} : { directory: runDir }),
       }),

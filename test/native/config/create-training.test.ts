@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createTraining } from '../../../lib/config/create.js'
+import { resolveInput } from '../../../lib/config/resolve.js'
 import type { TrainingConfigInput } from '../../../lib/config/schema.js'
 import { syntheticDataset } from '../../../lib/datasets/synthetic.js'
 import * as memory from '../../../lib/device/memory.js'
@@ -50,6 +51,14 @@ test('network, modules, optimizers and rates are those of the configuration', as
   const types: string[] = []
   for await (const event of train(trainer, training.data, options)) types.push(event.type)
   assert.is(types.filter((type) => type === 'step').length, 4)
+})
+
+test('what is resolved already is not resolved again', async () => {
+  const resolved = resolveInput({ ...SMALL, run: 'greedy:2' })
+  await using training = await createTraining(resolved, data)
+  assert.is(training.config, resolved.config)
+  assert.is(training.spec, resolved.spec)
+  assert.equal(training.model.config.depths, resolved.network.depths)
 })
 
 test('backprop takes the settings of its one module', async () => {

@@ -8,7 +8,7 @@ import { optimizerOptionsOf, trainOptionsOf } from '../../../lib/config/create.j
 import { parseConfig } from '../../../lib/config/file.js'
 import { PRESET_NAMES } from '../../../lib/config/preset-names.js'
 import { PRESETS } from '../../../lib/config/presets.js'
-import { resolveConfig, resolveLayers } from '../../../lib/config/resolve.js'
+import { resolveConfig, resolveInput, resolveLayers } from '../../../lib/config/resolve.js'
 import { changeRun } from '../../../lib/config/run-parts.js'
 import type { TrainingConfigInput } from '../../../lib/config/schema.js'
 import { configJsonSchema, configToYaml } from '../../../lib/config/text.js'
@@ -52,18 +52,18 @@ test('the loop has the options of train() and no others', () => {
 test('a later layer is over an earlier one, a preset below both', () => {
   const file = { preset: 'trial', seed: 1, training: { epochs: 7, batchSize: 32 } } as const
   const flags = { training: { epochs: 9 } }
-  const config = resolveLayers([file, flags])
+  const { config } = resolveLayers([file, flags])
   assert.is(config.training.epochs, 9)
   assert.is(config.training.batchSize, 32)
   assert.is(config.dataset.trainLimit, 5000)
   assert.is(config.seed, 1)
   assert.is(config.model.patchSize, 4)
-  assert.is(resolveLayers([file, { preset: 'quick' }]).dataset.trainLimit, 2000)
+  assert.is(resolveLayers([file, { preset: 'quick' }]).config.dataset.trainLimit, 2000)
 })
 
 test('a value that is undefined counts as left out, a list replaces a list', () => {
   const layers = [{ run: 'greedy:2', training: { learningRate: [1, 2] } }, { run: undefined }]
-  const config = resolveLayers([...layers, { training: { learningRate: [3, 4] } }])
+  const { config } = resolveLayers([...layers, { training: { learningRate: [3, 4] } }])
   assert.is(config.run, 'greedy:2')
   assert.equal(config.training.learningRate, [3, 4])
 })
@@ -115,6 +115,13 @@ test('parts that do not go together are problems too', async () => {
     assert.is(first?.path, path)
     assert.match(first?.message ?? '', message)
   }
+})
+
+test('what the parts came to is there beside them, for a run that is made of it', () => {
+  const { config, spec, network } = resolveInput({ run: 'paper:2,decoder=conv', seed: 3 })
+  assert.equal(config, resolveConfig({ run: 'paper:2,decoder=conv', seed: 3 }))
+  assert.equal([spec.text, spec.decoder, spec.modules], [config.run, 'conv', 2])
+  assert.equal([network.embedDim, network.windowSize, network.seed], [96, 4, 3])
 })
 
 test('what is no configuration at all is refused', async () => {
