@@ -1,7 +1,7 @@
 // Local learning: a network cut into modules that learn from their own losses.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { balance } from './balance.js'
+import { balancedEnds } from './balanced-ends.js'
 import { type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
 import { checkModel, createNative, recipeOf } from './native-trainer.js'
 import type { LocalOptions } from './options.js'
@@ -33,25 +33,14 @@ export class LocalTrainer extends Trainer {
       ...(split === undefined ? {} : { modules: split }),
       ...options,
     })
-    const costs = o.split === 'balanced' ? await measureUnits(model, o) : []
-    const ends = resolveSplit(o.split, o.modules, depths, (count) =>
-      balance(costs, count, {
-        scale: o.balanceFor / MEASURED_BATCH,
-        reconstructs: o.target === 'features',
-      }),
-    )
     checkPerModule(o)
+    // Refused here, too, where there are more modules than units.
+    const first = resolveSplit(o.split, o.modules, depths)
+    const ends = o.split === 'balanced' ? await balancedEnds(model, o) : first
     const recipe = recipeOf(o, ends)
     const spec = specTextOf(o.method, o)
     return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe, spec)
   }
-}
-
-// Samples that units are measured with.
-const MEASURED_BATCH = 8
-
-function measureUnits(model: SwinTransformer, { recompute, dtype }: ResolvedLocalOptions) {
-  return model.measureUnits(MEASURED_BATCH, { recompute, dtype })
 }
 
 function checkPerModule({ perModule, modules }: ResolvedLocalOptions): void {

@@ -47,7 +47,8 @@ export function nativeRecipe({ ends, seed, modules }: Recipe): NativeTrainerOpti
   return { ends, seed, modules: modules.map(nested) }
 }
 
-function nested(settings: ModuleSettings): NativeOptions {
+/** @internal Settings of a module as the core's structs nest them. */
+export function nested(settings: ModuleSettings): NativeOptions {
   const root: Record<string, unknown> = {}
   for (const [option, value] of Object.entries(settings)) {
     const [last = '', ...outer] = (OPTION_ROWS[option]?.native ?? option).split('.').reverse()

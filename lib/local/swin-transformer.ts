@@ -7,6 +7,7 @@ import { checkDeviceName, type DeviceName, resolveDevice } from '../device/devic
 import type {
   NativeModel,
   NativeModelOptions,
+  NativeModuleCost,
   NativeParameter,
   NativeTensors,
   NativeUnit,
@@ -287,6 +288,13 @@ export class SwinTransformer extends Handle<NativeModel> {
     { recompute = 'none', dtype = 'float32' }: { recompute?: Recompute; dtype?: Dtype } = {},
   ): Promise<readonly UnitCost[]> {
     return this.exclusive((model) => model.measureUnits({ batchSize, recompute, dtype }))
+  }
+
+  /** @internal What a module of units [begin, end) takes, measured by training it alone on zeros. */
+  async measureModule(
+    options: Parameters<NativeModel['measureModule']>[0],
+  ): Promise<NativeModuleCost> {
+    return this.exclusive((model) => model.measureModule(options))
   }
 
   /** Frees the network and every trainer made of it. */

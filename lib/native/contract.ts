@@ -51,6 +51,14 @@ export interface NativeUnitCost {
   readonly backwardPeakBytes: number
 }
 
+/** What a module takes beside the network's weights and their optimizer state; bytes. */
+export interface NativeModuleCost {
+  /** Of head and decoder with their optimizer state, between steps. */
+  readonly residentBytes: number
+  /** Highest above what is resident, for the measured batch. */
+  readonly peakBytes: number
+}
+
 export interface NativeBatch {
   readonly count: number
   readonly height: number
@@ -219,6 +227,14 @@ export interface NativeModel {
     readonly recompute: string
     readonly dtype: string
   }): Promise<NativeUnitCost[]>
+  measureModule(options: {
+    /** Units [begin, end). */
+    readonly begin: number
+    readonly end: number
+    readonly batchSize: number
+    /** ModuleOptions of native/core/local/module_options.h. */
+    readonly module: NativeOptions
+  }): Promise<NativeModuleCost>
   dispose(): void
 }
 

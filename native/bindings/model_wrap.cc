@@ -6,6 +6,7 @@
 #include "coded_error.h"
 #include "from_js.h"
 #include "local/evaluation.h"
+#include "local/module_costs.h"
 #include "local/supervision.h"
 #include "local/unit_costs.h"
 #include "read_batch.h"
@@ -47,6 +48,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          InstanceMethod<&ModelWrap::Evaluate>("evaluate"),
                          InstanceMethod<&ModelWrap::Gradients>("gradients"),
                          InstanceMethod<&ModelWrap::MeasureUnits>("measureUnits"),
+                         InstanceMethod<&ModelWrap::MeasureModule>("measureModule"),
                          InstanceMethod<&ModelWrap::Dispose>("dispose"),
                      });
 }
@@ -154,6 +156,17 @@ Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
         info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
                      cancelled = data.executor.cancelled()] {
           return localformer::MeasureUnits(*state->model, state->device, options, cancelled);
+        });
+  });
+}
+
+Napi::Value ModelWrap::MeasureModule(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(), [state = state(), options = FromJs<MeasureModuleOptions>(info[0], "options"),
+                     cancelled = data.executor.cancelled()] {
+          return localformer::MeasureModule(*state->model, state->device, options, cancelled);
         });
   });
 }

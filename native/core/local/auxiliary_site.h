@@ -3,7 +3,9 @@
 
 #include <vector>
 
+#include "local/losses.h"
 #include "swin/block.h"
+#include "swin/model.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -15,5 +17,8 @@ struct AuxiliarySite {
   // How the network builds blocks in the stage of `output` and in every later one.
   std::vector<BlockOptions> stages;
 };
+
+// Where those of the module of units [begin, end) stand.
+AuxiliarySite SiteOf(const SwinModel& model, size_t begin, size_t end, Target target);
 
 }  // namespace localformer

@@ -166,6 +166,21 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
   return result;
 }
 
+void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision,
+                             const ForwardContext& context) {
+  ModuleStepResult result;
+  try {
+    ComputeGradients(std::move(features), supervision, Prepared(context), &result);
+  } catch (const c10::OutOfMemoryError&) {
+    ClearGradients();
+    throw OutOfMemory(supervision.labels.device(), name_, WordOf(phase_));
+  } catch (...) {
+    ClearGradients();
+    throw;
+  }
+  ClearGradients();
+}
+
 ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& supervision,
                                      const ForwardContext& context, at::Tensor* output) {
   const auto start = std::chrono::steady_clock::now();

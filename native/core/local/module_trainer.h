@@ -120,6 +120,9 @@ class ModuleTrainer {
                         at::Tensor* output,
                         const std::function<void(ModuleStepResult*)>& after_backward);
 
+  // A step without its update: the memory of one, and no gradients are left.
+  void Rehearse(at::Tensor features, const Supervision& supervision, const ForwardContext& context);
+
   // The same without learning: evaluation mode, label loss alone.
   ModuleStepResult Pass(at::Tensor features, const Supervision& supervision,
                         const ForwardContext& context, at::Tensor* output);

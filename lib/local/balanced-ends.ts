@@ -1,0 +1,51 @@
+// A balanced split of a network for the options that it is trained with, by measuring its modules.
+import { LocalformerError } from '../base/errors.js'
+import { balance, modulePeak } from './balance.js'
+import type { ResolvedLocalOptions } from './methods.js'
+import { nested, recipeOf } from './native-trainer.js'
+import { resolveSplit, unitNames } from './splits.js'
+import type { SwinTransformer } from './swin-transformer.js'
+
+/** Tokens after the patch embedding of what is measured at once: 8 images of 224 px. */
+const MEASURED_TOKENS = 8 * 56 * 56
+
+/**
+ * Index behind the last unit of each module. Modules are measured on a batch of zeros, of the size that
+ * they are balanced for where the images are small; else on a smaller one, scaled as their units' costs are.
+ */
+export async function balancedEnds(
+  model: SwinTransformer,
+  o: ResolvedLocalOptions,
+): Promise<readonly number[]> {
+  const { depths } = model.config
+  const { recompute, dtype, balanceFor, modules } = o
+  const batchSize = measuredBatch(model, balanceFor)
+  const costs = await model.measureUnits(batchSize, { recompute, dtype })
+  const reconstructs = o.target === 'features'
+  const estimate = (scale: number) => (begin: number, end: number) =>
+    modulePeak(costs, begin, end, { scale: scale / o.accumulate, reconstructs })
+  const scale = balanceFor / batchSize
+  const [small, whole] = [estimate(1), estimate(scale)]
+  const measure = async (begin: number, end: number) => {
+    // A module alone is weighed as the first of two, or the last.
+    const recipe = recipeOf(o, [end, costs.length])
+    const module = nested(recipe.modules[0] ?? {})
+    try {
+      const { residentBytes, peakBytes } = await model.measureModule({
+        ...{ begin, end, batchSize, module },
+      })
+      return { residentBytes, peakBytes: (peakBytes * whole(begin, end)) / small(begin, end) }
+    } catch (error) {
+      if (error instanceof LocalformerError && error.code === 'ERR_OUT_OF_MEMORY') return undefined
+      throw error
+    }
+  }
+  const rival = modules <= depths.length ? resolveSplit('stages', modules, depths) : undefined
+  const units = unitNames(depths).length
+  return balance({ units, modules, estimate: whole, measure, rival })
+}
+
+function measuredBatch({ config }: SwinTransformer, balanceFor: number): number {
+  const tokens = (config.imageSize / config.patchSize) ** 2
+  return Math.max(1, Math.min(balanceFor, Math.max(8, Math.floor(MEASURED_TOKENS / tokens))))
+}
