@@ -22,7 +22,7 @@ for (const { name, optimizer } of trainer.modules) {
 const learningRate = [3e-2, 3e-3, 2e-3, 1e-3]
 for await (const event of train(trainer, data, { epochs: 3, batchSize: 64, learningRate })) {
   if (event.type === 'epoch') {
-    const losses = event.modules.map(({ labelLoss }) => labelLoss.toFixed(3))
+    const losses = event.modules.map(({ labelLoss }) => labelLoss?.toFixed(3))
     console.log(`epoch ${event.epoch}: label losses ${losses.join(', ')}`)
   }
   if (event.type === 'done') {

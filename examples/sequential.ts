@@ -20,7 +20,7 @@ const options = {
 } as const
 for await (const event of train(trainer, data, options)) {
   if (event.type === 'epoch' && event.activeModule !== null) {
-    const loss = event.modules[event.activeModule]?.labelLoss.toFixed(3)
+    const loss = event.modules[event.activeModule]?.labelLoss?.toFixed(3)
     const bytes = memory.allocated()
     console.log(`module ${event.activeModule + 1}: label loss ${loss}, ${bytes} bytes`)
   }

@@ -40,6 +40,7 @@ export type { UnitCost } from './local/balance.js'
 export type { BatchEvaluation, Logits } from './local/evaluation.js'
 export { LocalTrainer } from './local/local-trainer.js'
 export type {
+  LearningStep,
   ModuleOptimizer,
   ModuleStep,
   ModuleStepOptions,
@@ -88,6 +89,11 @@ export {
 export type { LogEntry, LoggedRun, Logger } from './loggers/logger.js'
 export type { LogPlaces } from './loggers/loggers.js'
 export { type MeasureTimelinesOptions, measureTimelines } from './measure/measure-timelines.js'
+export { EVALUATION_METRICS } from './metrics/evaluation-metrics.js'
+export type { EpochSums } from './metrics/means.js'
+export type { Metric } from './metrics/metric.js'
+export { MODULE_METRICS, type ModuleMeans } from './metrics/module-metrics.js'
+export { STEP_METRICS } from './metrics/step-metrics.js'
 export type { Features } from './native/features.js'
 export { type LoadOptions, load } from './native/load.js'
 export { type WriteReportOptions, writeReport } from './report/write-report.js'
@@ -109,12 +115,11 @@ export { type ResumeRunOptions, resumeRun } from './runs/resume-run.js'
 export type { Run } from './runs/run.js'
 export type { ResumeChanges } from './runs/run-config.js'
 export { type RunSummary, readRunSummary } from './runs/run-summary.js'
-export type { ModuleProgress, TrainEvent } from './train/events.js'
+export type { TrainEvent } from './train/events.js'
 export type { TrainOptions } from './train/options.js'
 export { train } from './train/train.js'
 export {
   captureState,
-  type EpochSums,
   type RunIdentity,
   type TrainingProgress,
   type TrainingState,

@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url'
 
 /** From the lowest; docs/architecture.md says what each is for. */
 const ROOMS = [
-  ...['base', 'libtorch', 'native', 'device', 'datasets', 'batch', 'local', 'weights', 'evaluate'],
-  ...['train', 'config', 'loggers', 'run-folder', 'report', 'runs', 'measure', 'doctor', 'cli'],
+  ...['base', 'metrics', 'libtorch', 'native', 'device', 'datasets', 'batch', 'local'],
+  ...['weights', 'evaluate', 'train', 'config', 'loggers', 'run-folder', 'report', 'runs'],
+  ...['measure', 'doctor', 'cli'],
 ]
 
 const lib = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', 'lib')

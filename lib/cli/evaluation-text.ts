@@ -2,6 +2,8 @@
 import { LocalformerError } from '../base/errors.js'
 import type { DetailedEvaluation } from '../evaluate/evaluate.js'
 import { frequentConfusions, largest } from '../evaluate/scores.js'
+import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
+import { formatMetric, rowsOf } from '../metrics/metric.js'
 import { formatTable } from './table.js'
 
 export interface EvaluationNames {
@@ -33,14 +35,14 @@ export function formatEvaluation(result: DetailedEvaluation, names: EvaluationNa
 }
 
 function headsText({ modules }: DetailedEvaluation, heads: readonly string[]): string {
-  const hasTop5 = modules.some(({ top5Accuracy }) => top5Accuracy !== null)
+  const told = rowsOf(EVALUATION_METRICS).filter(([name]) =>
+    modules.some((module) => module[name] !== null),
+  )
   return formatTable(
-    ['head', 'accuracy', ...(hasTop5 ? ['top 5'] : []), 'loss'],
-    modules.map(({ accuracy, top5Accuracy, loss }, k) => [
+    ['head', ...told.map(([, { word }]) => word)],
+    modules.map((module, k) => [
       heads[k] ?? '',
-      percent(accuracy),
-      ...(hasTop5 ? [percent(top5Accuracy ?? 0)] : []),
-      loss.toFixed(4),
+      ...told.map(([name, metric]) => formatMetric(metric, module[name], 1)),
     ]),
   )
 }

@@ -3,9 +3,10 @@
 // nothing with --quiet.
 
 import { isContinuousIntegration, wantsColor } from '../base/environment.js'
-import { formatBytes, formatPercent } from '../base/format.js'
+import { MODULE_METRICS } from '../metrics/module-metrics.js'
+import { STEP_METRICS } from '../metrics/step-metrics.js'
 import type { TrainEvent } from '../train/events.js'
-
+import { LOSSES, said } from './metric-text.js'
 import { type Part, partsThatFit } from './status-line.js'
 
 type StepEvent = TrainEvent & { readonly type: 'step' }
@@ -102,7 +103,7 @@ class History {
   #firstStep: number | undefined
   /** Of each module, a mean that follows its loss, step by step. */
   #losses: number[][] = []
-  #accuracy: number | undefined
+  #accuracy: number[] = []
   #speed: number | undefined
 
   constructor(now: () => number) {
@@ -112,13 +113,15 @@ class History {
 
   add(event: StepEvent): void {
     this.#firstStep ??= event.step - 1
-    event.modules.forEach(({ labelLoss, reconstructionLoss }, k) => {
+    event.modules.forEach((module, k) => {
+      if (!module.learned) return
       this.#losses[k] ??= []
       const losses = this.#losses[k]
-      losses.push(follow(losses.at(-1), labelLoss + (reconstructionLoss ?? 0)))
+      const loss = LOSSES.reduce((sum, name) => sum + (module[name] ?? 0), 0)
+      losses.push(follow(losses.at(-1), loss))
       if (losses.length > HISTORY) losses.shift()
+      this.#accuracy[k] = follow(this.#accuracy[k], module.accuracy)
     })
-    this.#accuracy = follow(this.#accuracy, event.modules.at(-1)?.accuracy ?? 0)
     this.#speed = follow(this.#speed, event.imagesPerSecond)
   }
 
@@ -126,8 +129,8 @@ class History {
     return this.#losses[module] ?? []
   }
 
-  get accuracy(): number {
-    return this.#accuracy ?? 0
+  accuracyOf(module: number): number | undefined {
+    return this.#accuracy[module]
   }
 
   get speed(): number {
@@ -148,7 +151,8 @@ function follow(mean: number | undefined, value: number): number {
 /** From left to right; the one of the highest rank goes first where there is no room. */
 function partsOf(event: StepEvent, history: History): Part[] {
   const { epoch, step, totalSteps, learningRate, peakAllocatedBytes, activeModule } = event
-  const shown = [...event.modules.keys()].filter((k) => activeModule === null || k === activeModule)
+  const shown = [...event.modules.entries()].flatMap(([k, { learned }]) => (learned ? [k] : []))
+  const accuracy = history.accuracyOf(shown.at(-1) ?? -1)
   const losses = shown.map((k) => (history.lossesOf(k).at(-1) ?? Number.NaN).toFixed(2))
   const sparklines = (width: number) =>
     shown.map((k) => sparkline(history.lossesOf(k), width)).join(' ')
@@ -165,10 +169,10 @@ function partsOf(event: StepEvent, history: History): Part[] {
       rank: 8,
       isPicture: true,
     },
-    { text: `acc ${formatPercent(history.accuracy)}`, rank: 4 },
-    { text: `${history.speed.toFixed(0)} images/s`, rank: 6 },
-    { text: `lr ${learningRate.toExponential(1)}`, rank: 9 },
-    { text: `peak ${formatBytes(peakAllocatedBytes)}`, rank: 7 },
+    ...(accuracy === undefined ? [] : [{ text: said(MODULE_METRICS.accuracy, accuracy), rank: 4 }]),
+    { text: said(STEP_METRICS.imagesPerSecond, history.speed), rank: 6 },
+    { text: said(STEP_METRICS.learningRate, learningRate), rank: 9 },
+    { text: said(STEP_METRICS.peakAllocatedBytes, peakAllocatedBytes), rank: 7 },
     { text: `ETA ${clock(history.secondsLeft(event))}`, rank: 5 },
   ]
 }

@@ -1,9 +1,14 @@
 // Events of a training run as lines for people.
-
-import { formatBytes, formatPercent } from '../base/format.js'
+import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
+import { formatMetric } from '../metrics/metric.js'
+import { MODULE_METRICS } from '../metrics/module-metrics.js'
+import { STEP_METRICS } from '../metrics/step-metrics.js'
 import type { RunEvent, TrainEvent } from '../train/events.js'
 import { type GlobalOptions, note, printLine, warn } from './command.js'
+import { said, wordsOf } from './metric-text.js'
 import type { TrainingProgress } from './training-progress.js'
+
+type EventOf<T extends TrainEvent['type']> = TrainEvent & { readonly type: T }
 
 /** Tells an event: steps as progress, the others each as a line; with --json on standard error. */
 export function tellEvent(
@@ -30,46 +35,28 @@ function textOf(event: RunEvent): string | undefined {
   return event.type === 'done' ? doneLine(event) : undefined
 }
 
-export function epochLine(event: TrainEvent & { type: 'epoch' }): string {
-  const losses = trainedOf(event)
-    .map(([k, module]) => `module ${k + 1} ${lossText(module)} (${formatPercent(module.accuracy)})`)
-    .join(', ')
-  return `Epoch ${event.epoch} of ${event.epochs}: train loss ${losses}, ${event.seconds.toFixed(0)} s`
+/** `Epoch 2 of 10, 31 s: module 1 loss 2.250+0.500, acc 12.5 %; module 2 loss 1.250, acc 25.0 %` */
+export function epochLine({ epoch, epochs, seconds, modules }: EventOf<'epoch'>): string {
+  const learned = modules.flatMap((module, k) => {
+    const words = wordsOf(MODULE_METRICS, module)
+    return words === '' ? [] : [`module ${k + 1} ${words}`]
+  })
+  return `Epoch ${epoch} of ${epochs}, ${seconds.toFixed(0)} s: ${learned.join('; ')}`
 }
 
-export function evaluationLine(event: TrainEvent & { type: 'evaluation' }): string {
-  const heads = event.modules.map(({ accuracy }) => formatPercent(accuracy)).join(', ')
-  const accuracy = formatPercent(event.accuracy)
-  return `Test accuracy ${accuracy} (heads: ${heads}), loss ${event.loss.toFixed(3)}`
+export function evaluationLine(event: EventOf<'evaluation'>): string {
+  const heads = event.modules.map(({ accuracy }) =>
+    formatMetric(EVALUATION_METRICS.accuracy, accuracy),
+  )
+  return `Test ${wordsOf(EVALUATION_METRICS, event)}; heads: ${heads.join(', ')}`
 }
 
-export function doneLine(event: TrainEvent & { type: 'done' }): string {
+export function doneLine(event: EventOf<'done'>): string {
   const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes, stoppedEarly } = event
-  const throughput = speed === null ? '' : `, median ${speed.toFixed(0)} images/s`
-  const peak = formatBytes(peakAllocatedBytes)
-  const early = stoppedEarly ? ', stopped early: it did not get better' : ''
-  return `${steps} ${steps === 1 ? 'step' : 'steps'} in ${seconds.toFixed(0)} s${throughput}, peak ${peak}${early}`
-}
-
-/** The modules that an event is about, with their index. */
-function trainedOf<T>({
-  activeModule,
-  modules,
-}: {
-  readonly activeModule: number | null
-  readonly modules: readonly T[]
-}): [number, T][] {
-  return [...modules.entries()].filter(([k]) => activeModule === null || k === activeModule)
-}
-
-function lossText({
-  labelLoss,
-  reconstructionLoss,
-}: {
-  labelLoss: number
-  reconstructionLoss: number
-}) {
-  return reconstructionLoss === 0
-    ? labelLoss.toFixed(3)
-    : `${labelLoss.toFixed(3)}+${reconstructionLoss.toFixed(3)}`
+  return [
+    `${steps} ${steps === 1 ? 'step' : 'steps'} in ${seconds.toFixed(0)} s`,
+    ...(speed === null ? [] : [`median ${said(STEP_METRICS.imagesPerSecond, speed)}`]),
+    said(STEP_METRICS.peakAllocatedBytes, peakAllocatedBytes),
+    ...(stoppedEarly ? ['stopped early: it did not get better'] : []),
+  ].join(', ')
 }

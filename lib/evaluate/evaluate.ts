@@ -8,6 +8,7 @@ import { batches, type ImageSplit } from '../datasets/dataset.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
+import type { EvaluationFigures } from '../metrics/evaluation-metrics.js'
 import { type ClassScore, classScores, confusionMatrix } from './scores.js'
 
 export interface EvaluateOptions {
@@ -20,14 +21,7 @@ export interface EvaluateOptions {
 }
 
 /** What a head says of a split. */
-export interface HeadEvaluation {
-  /** Share of images whose largest logit is the label's. */
-  readonly accuracy: number
-  /** Share of images whose label is among the five largest logits; null where classes are 5 or fewer. */
-  readonly top5Accuracy: number | null
-  /** Mean cross-entropy, without label smoothing. */
-  readonly loss: number
-}
+export type HeadEvaluation = EvaluationFigures
 
 /** Of the network's classifier, and of every module's head. */
 export interface Evaluation extends HeadEvaluation {

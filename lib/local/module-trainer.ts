@@ -12,8 +12,11 @@ import type {
 import { Features } from '../native/features.js'
 import { checkClipNorm, checkRate } from './step-options.js'
 
-/** What one module's step did; sizes in bytes. */
-export type ModuleStep = Readonly<NativeModuleStep>
+/** What the step of a module did that learned, as one does that is driven alone; sizes in bytes. */
+export type LearningStep = Readonly<NativeModuleStep>
+
+/** What a module did in a step of all: one that only passed features on has no losses. */
+export type ModuleStep = LearningStep | Readonly<NativeModuleStep<false>>
 
 /** The optimizer of a module, every default filled in. */
 export interface ModuleOptimizer {
@@ -111,7 +114,7 @@ export class ModuleTrainer {
     features: Features,
     labels: ArrayLike<number>,
     options: ModuleStepOptions = {},
-  ): Promise<ModuleStep & { features: Features }> {
+  ): Promise<LearningStep & { features: Features }> {
     checkKeys(options, 'options', ['learningRate', 'clipNorm', 'image'])
     const { learningRate = 1e-3, clipNorm, image } = options
     checkRate(learningRate)

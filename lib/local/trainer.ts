@@ -14,6 +14,7 @@ import type {
   NativeMemoryPoint,
   NativePrepared,
   NativeReconstruction,
+  NativeStep,
   NativeTrainer,
   NativeTrainingState,
 } from '../native/contract.js'
@@ -64,14 +65,9 @@ export type Reconstruction = Readonly<NativeReconstruction>
 export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
-export interface TrainStep {
+export interface TrainStep extends Omit<NativeStep, 'timeline'> {
   /** In the order in which the modules stepped. */
   readonly modules: readonly ModuleStep[]
-  /** Highest bytes in live tensors during the step, the network and optimizers included. */
-  readonly peakAllocatedBytes: number
-  /** Highest bytes taken from the system during the step. */
-  readonly peakReservedBytes: number
-  readonly seconds: number
   /**
    * With `timeline`: points in the order of time, those between which memory rises and falls; the
    * highest is `peakAllocatedBytes`, but for batches that are prepared meanwhile. About a thousand at

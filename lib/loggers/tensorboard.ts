@@ -3,6 +3,7 @@
 // written by hand, since of both formats only scalars are needed.
 import { TENSORBOARD_PREFIX } from '../base/run-files.js'
 import type { RunEvent } from '../train/events.js'
+import { figuresOf } from './figures.js'
 
 export interface Scalar {
   /** The part before the slash groups the charts: `label_loss/module_1`. */
@@ -34,39 +35,14 @@ export function scalarsRecord(
 
 /** What an event of training shows; nothing for most. */
 export function scalarsOf(event: RunEvent): Scalar[] {
-  if (event.type === 'step') {
-    return [
-      { tag: 'learning_rate', value: event.learningRate },
-      { tag: 'images_per_second', value: event.imagesPerSecond },
-      { tag: 'peak_allocated_bytes/step', value: event.peakAllocatedBytes },
-      ...event.modules.flatMap((module, k) => [
-        ...(module.learned
-          ? [
-              { tag: `label_loss/${name(k)}`, value: module.labelLoss },
-              { tag: `train_accuracy/${name(k)}`, value: module.accuracy },
-            ]
-          : []),
-        ...(module.learned && module.reconstructionLoss !== null
-          ? [{ tag: `reconstruction_loss/${name(k)}`, value: module.reconstructionLoss }]
-          : []),
-        ...(module.gradientNorm === null
-          ? []
-          : [{ tag: `gradient_norm/${name(k)}`, value: module.gradientNorm }]),
-        { tag: `peak_allocated_bytes/${name(k)}`, value: module.peakAllocatedBytes },
-      ]),
-    ]
-  }
   if (event.type === 'metrics') {
     return Object.entries(event.metrics).map(([tag, value]) => ({ tag, value }))
   }
-  if (event.type !== 'evaluation') return []
-  return event.modules.flatMap(({ accuracy, loss }, k) => [
-    { tag: `test_accuracy/${name(k)}`, value: accuracy },
-    { tag: `test_loss/${name(k)}`, value: loss },
-  ])
+  return figuresOf(event).map(({ metric: { name }, module, value }) => ({
+    tag: module === undefined ? name : `${name}/module_${module + 1}`,
+    value,
+  }))
 }
-
-const name = (k: number) => `module_${k + 1}`
 
 function eventMessage(wallTime: number, step: number, what: Buffer): Buffer {
   const time = Buffer.alloc(9)

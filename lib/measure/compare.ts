@@ -92,7 +92,8 @@ export interface CompareResult {
   readonly steps: number
   readonly rounds: number
   readonly seed: number
-  readonly threads: number
+  /** Of LibTorch; null where no run came to an end. */
+  readonly threads: number | null
   readonly rows: readonly CompareRow[]
 }
 
@@ -157,7 +158,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     steps,
     rounds,
     seed,
-    threads: any?.threads ?? 0,
+    threads: any?.threads ?? null,
     rows: specs.map((spec, row) =>
       makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
     ),

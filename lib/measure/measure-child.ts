@@ -7,6 +7,8 @@ import * as memory from '../device/memory.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
+import { type EpochSums, meansOf, withStep } from '../metrics/means.js'
+import type { ModuleMeans } from '../metrics/module-metrics.js'
 import { loadTorch } from '../native/load.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
@@ -31,7 +33,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }
-  const last = steps[steps.length - 1]
+  const means = meansOf(steps.reduce<EpochSums>((sums, { modules }) => withStep(sums, modules), []))
   const highest = (of: (step: TrainStep) => number) => Math.max(...steps.map(of))
   return {
     versions: {
@@ -50,11 +52,9 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       units: module.units,
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       reconstructs: module.reconstructs,
-      peakAllocatedBytes: highest((step) => step.modules[k]?.peakAllocatedBytes ?? 0),
-      labelLoss: last?.modules[k]?.labelLoss ?? 0,
-      reconstructionLoss: last?.modules[k]?.reconstructionLoss ?? null,
+      ...(means[k] as ModuleMeans),
     })),
-    timeline: last?.timeline,
+    timeline: steps.at(-1)?.timeline,
   }
 }
 

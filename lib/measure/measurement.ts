@@ -4,6 +4,7 @@ import type { RunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
+import type { ModuleMeans } from '../metrics/module-metrics.js'
 
 export interface MeasureRequest {
   readonly spec: RunSpec
@@ -18,17 +19,13 @@ export interface MeasureRequest {
   readonly training: TrainerOptions
 }
 
-export interface CompareModule {
+/** With what its metrics come to over the measured steps: means, of peaks the highest. */
+export interface CompareModule extends ModuleMeans {
   readonly name: string
   readonly units: readonly string[]
   /** Segment, head and decoder together. */
   readonly parameters: number
   readonly reconstructs: boolean
-  readonly peakAllocatedBytes: number
-  /** Of the last step. */
-  readonly labelLoss: number
-  /** Null where the module has no decoder. */
-  readonly reconstructionLoss: number | null
 }
 
 export interface Measurement {

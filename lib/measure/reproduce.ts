@@ -59,8 +59,8 @@ export interface Machine {
   readonly cpu: string
   /** Logical cores that this process may use. */
   readonly cores: number
-  /** Threads of LibTorch. */
-  readonly threads: number
+  /** Threads of LibTorch; null where no run came to an end. */
+  readonly threads: number | null
   /** The device's name where it is a GPU. */
   readonly gpu: string | null
   readonly libtorch: string

@@ -1,6 +1,9 @@
 // The whole native surface, typed: what native/bindings/addon.cc registers. Nothing else in the
 // package names a native function.
 
+import type { ModuleFigures } from '../metrics/module-metrics.js'
+import type { NativeStepFigures } from '../metrics/step-metrics.js'
+
 /** Sizes of a Swin Transformer; validated by the facade, checked for divisibility by the core. */
 export interface NativeModelOptions {
   readonly imageSize: number
@@ -121,21 +124,14 @@ export interface NativeModule {
   }
 }
 
-export interface NativeModuleStep {
-  readonly labelLoss: number
-  /** Null where the module has no decoder, or only passed the features on. */
-  readonly reconstructionLoss: number | null
-  /** Energy of the residual branches (arXiv 2309.17357); null where no penalty was asked for. */
-  readonly penalty: number | null
-  /** L2 norm of the module's gradients before clipping; null where they were not to be clipped. */
-  readonly gradientNorm: number | null
-  readonly correct: number
-  /** False where the module only passed the features on. */
-  readonly learned: boolean
-  readonly peakAllocatedBytes: number
+/** `Learns`: false where the module only passed the features on. */
+export type NativeModuleStep<Learns extends boolean = true> = ModuleFigures<Learns> & {
+  readonly learned: Learns
+  /** Samples whose largest logit is the label's. */
+  readonly correct: Learns extends true ? number : null
   readonly allocatedBytesAfter: number
+  /** Of the features handed on. */
   readonly featureBytes: number
-  readonly seconds: number
   /** Modules that held any gradient when this one's backward pass was done. */
   readonly modulesWithGradients: readonly number[]
 }
@@ -164,11 +160,8 @@ export interface NativeReconstruction {
   readonly relativeError: number
 }
 
-export interface NativeStep {
-  readonly modules: readonly NativeModuleStep[]
-  readonly peakAllocatedBytes: number
-  readonly peakReservedBytes: number
-  readonly seconds: number
+export interface NativeStep extends NativeStepFigures {
+  readonly modules: readonly (NativeModuleStep | NativeModuleStep<false>)[]
   /** Null where it was not asked for. */
   readonly timeline: readonly NativeMemoryPoint[] | null
 }

@@ -2,7 +2,7 @@
 // widths keep their size: the outer picture has no viewBox and places things in per cent.
 import { details, escapeHtml, table } from './html.js'
 import { formatNumber, type Scale, scaleOf, tightScale } from './scale.js'
-import type { Bucket } from './series.js'
+import { type Bucket, joined } from './series.js'
 
 export interface ChartSeries {
   readonly name: string
@@ -305,16 +305,7 @@ function everyFew(buckets: readonly Bucket[]): Bucket[] {
   const size = Math.ceil(buckets.length / TABLE_ROWS)
   const rows: Bucket[] = []
   for (let i = 0; i < buckets.length; i += size) {
-    const part = buckets.slice(i, i + size)
-    const count = part.reduce((sum, b) => sum + b.count, 0)
-    rows.push({
-      from: (part[0] as Bucket).from,
-      to: (part[part.length - 1] as Bucket).to,
-      min: Math.min(...part.map((b) => b.min)),
-      max: Math.max(...part.map((b) => b.max)),
-      mean: part.reduce((sum, b) => sum + b.mean * b.count, 0) / count,
-      count,
-    })
+    rows.push(joined(buckets.slice(i, i + size)))
   }
   return rows
 }

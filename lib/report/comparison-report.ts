@@ -1,11 +1,16 @@
 // Several runs as one page: a table, accuracy, loss and speed in common charts, what differs.
-import { formatBytes, formatPercent } from '../base/format.js'
-import { lineChart } from './chart.js'
+import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
+import { type ChartSection, formatMetric, NONE } from '../metrics/metric.js'
+import { MODULE_METRICS } from '../metrics/module-metrics.js'
+import { STEP_METRICS } from '../metrics/step-metrics.js'
+import type { ChartSeries } from './chart.js'
 import { page, section, table } from './html.js'
 import { memoryCharts } from './memory-chart.js'
+import { metricCharts } from './metric-charts.js'
 import type { RunData } from './run-data.js'
-import { bestOf, footer, meanOf, pair, point, settingsTable } from './run-report.js'
+import { accuracyText, bestOf, footer, pair, settingsTable, throughputText } from './run-report.js'
 import { formatDuration, formatNumber } from './scale.js'
+import { type Bucket, point } from './series.js'
 import { settingsOf } from './settings.js'
 import { STYLE } from './style.js'
 
@@ -13,7 +18,7 @@ export function comparisonReport(runs: readonly RunData[]): string {
   const names = namesOf(runs)
   const sections = [
     section('summary', 'Summary', summaryTable(runs, names)),
-    section('accuracy', 'Accuracy and loss', accuracyCharts(runs, names)),
+    section('accuracy', 'Accuracy and losses', learningCharts(runs, names)),
     section('memory', 'Memory within a step', memory(runs, names)),
     section('speed', 'Speed', speedCharts(runs, names)),
     section('differences', 'Differences in the configuration', differences(runs, names)),
@@ -39,36 +44,45 @@ function summaryTable(runs: readonly RunData[], names: readonly string[]): strin
     return [
       names[i] ?? '',
       run.dataset,
-      last ? formatPercent(last.accuracy) : '–',
-      best ? `${formatPercent(best.accuracy)} (epoch ${best.epoch})` : '–',
-      formatBytes(run.peakAllocatedBytes),
+      last ? accuracyText(last) : NONE,
+      best ? `${accuracyText(best)} (epoch ${best.epoch})` : NONE,
+      formatMetric(STEP_METRICS.peakAllocatedBytes, run.peakAllocatedBytes),
       formatDuration(run.seconds),
-      formatNumber(meanOf(run.imagesPerSecond)),
-      `${formatNumber(run.steps, 9)} of ${formatNumber(run.totalSteps, 9)}`,
+      throughputText(run),
+      `${formatNumber(run.steps, 9)} of ${formatNumber(run.totalSteps ?? Number.NaN, 9)}`,
     ]
   })
-  const header = ['run', 'data', 'test accuracy', 'best', 'peak', 'time', 'images/s', 'steps']
+  const header = ['run', 'data', 'test accuracy', 'best', 'peak', 'time', 'throughput', 'steps']
   return table('Summary', header, rows)
 }
 
-function accuracyCharts(runs: readonly RunData[], names: readonly string[]): string {
-  const named = <T>(of: (run: RunData) => T) =>
-    runs.map((run, i) => ({ name: names[i] ?? '', color: i, buckets: of(run) }))
-  return pair(
-    lineChart({
-      title: 'Test accuracy of the classifier',
-      xLabel: 'epoch',
-      yLabel: 'share of the test images, %',
-      series: named((run) => run.evaluations.map((e) => point(e.epoch, e.accuracy * 100))),
-      marks: true,
+/** A line a run, in its own colour in all charts. */
+function linesOf(
+  runs: readonly RunData[],
+  names: readonly string[],
+  bucketsOf: (run: RunData) => readonly Bucket[],
+): ChartSeries[] {
+  return runs.map((run, i) => ({ name: names[i] ?? '', color: i, buckets: bucketsOf(run) }))
+}
+
+function learningCharts(runs: readonly RunData[], names: readonly string[]): string {
+  const sections: readonly ChartSection[] = ['accuracy', 'losses', 'further']
+  const charts = sections.flatMap((section) => [
+    ...metricCharts({
+      ...{ table: EVALUATION_METRICS, section, of: ' of the classifier', xLabel: 'epoch' },
+      series: (metric) =>
+        linesOf(runs, names, ({ evaluations }) =>
+          evaluations.flatMap(({ epoch, [metric]: value }) =>
+            value === null ? [] : [point(epoch, value)],
+          ),
+        ),
     }),
-    lineChart({
-      title: 'Label loss of the last module',
-      xLabel: 'step',
-      yLabel: 'cross-entropy, nats',
-      series: named((run) => run.modules.at(-1)?.labelLoss ?? []),
+    ...metricCharts({
+      ...{ table: MODULE_METRICS, section, of: ' of the last module', xLabel: 'step' },
+      series: (metric) => linesOf(runs, names, ({ modules }) => modules.at(-1)?.[metric] ?? []),
     }),
-  )
+  ])
+  return pair(...charts)
 }
 
 /** The step of each run itself; one that was measured end to end stands with its run. */
@@ -81,17 +95,11 @@ function memory(runs: readonly RunData[], names: readonly string[]): string {
 }
 
 function speedCharts(runs: readonly RunData[], names: readonly string[]): string {
-  return lineChart({
-    title: 'Throughput',
-    xLabel: 'step',
-    yLabel: 'images per second',
-    series: runs.map((run, i) => ({
-      name: names[i] ?? '',
-      color: i,
-      buckets: run.imagesPerSecond,
-    })),
-    zero: true,
+  const charts = metricCharts({
+    ...{ table: STEP_METRICS, section: 'speed', xLabel: 'step' },
+    series: (metric) => linesOf(runs, names, ({ series }) => series[metric]),
   })
+  return pair(...charts)
 }
 
 function differences(runs: readonly RunData[], names: readonly string[]): string {

@@ -1,7 +1,6 @@
 // A run folder -> what a report shows, as plain values. Reads config.json, events.jsonl, the last
 // checkpoint's state.json, timeline.json and reconstructions.json; tolerates missing files and lines
 // that were not written to their end, since a run may be going on or have been killed.
-import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import {
@@ -13,32 +12,8 @@ import {
   RECONSTRUCTIONS_FILE,
   TIMELINE_FILE,
 } from '../base/run-files.js'
-import { type Bucket, Series } from './series.js'
-
-/** A JSON object of which nothing is known yet. */
-export type Json = Readonly<Record<string, unknown>>
-
-export interface ModuleSeries {
-  readonly labelLoss: readonly Bucket[]
-  readonly reconstructionLoss: readonly Bucket[]
-  readonly accuracy: readonly Bucket[]
-  /** Highest of its steps. */
-  readonly peakAllocatedBytes: number
-  /** Mean of its steps. */
-  readonly stepSeconds: number
-}
-
-export interface EpochPoint {
-  readonly epoch: number
-  readonly modules: readonly { labelLoss: number; reconstructionLoss: number; accuracy: number }[]
-}
-
-export interface EvaluationPoint {
-  readonly epoch: number
-  readonly accuracy: number
-  readonly loss: number
-  readonly modules: readonly { accuracy: number; loss: number }[]
-}
+import { type EventData, MAX_MODULES, NO_EVENTS, readEvents } from './event-data.js'
+import { type Json, list, number, object, optional, readJson, text } from './json.js'
 
 export interface TimelinePoint {
   readonly seconds: number
@@ -68,7 +43,7 @@ export interface ReconstructionPanel {
   readonly prediction: readonly string[]
 }
 
-export interface RunData {
+export interface RunData extends Omit<EventData, 'timeline'> {
   readonly directory: string
   /** Last part of the directory. */
   readonly name: string
@@ -81,18 +56,6 @@ export interface RunData {
   readonly config: Json
   /** Versions, device and threads, as the run's last checkpoint names them; else empty. */
   readonly surroundings: Json
-  /** Did it come to its end? */
-  readonly isDone: boolean
-  readonly steps: number
-  readonly totalSteps: number
-  /** Of all steps, or of the whole run where it is done. */
-  readonly seconds: number
-  readonly peakAllocatedBytes: number
-  readonly imagesPerSecond: readonly Bucket[]
-  readonly learningRate: readonly Bucket[]
-  readonly modules: readonly ModuleSeries[]
-  readonly epochs: readonly EpochPoint[]
-  readonly evaluations: readonly EvaluationPoint[]
   readonly timelines: readonly Timeline[]
   readonly reconstructions: {
     readonly epoch: number
@@ -114,9 +77,9 @@ export async function readRun(directory: string): Promise<RunData> {
     })
   }
   const known = config ?? {}
-  const gathered = events ?? new Gathered()
+  const { timeline, ...told } = events ?? NO_EVENTS
   const spec = text(known.run) ?? 'unknown'
-  const own = gathered.timeline.length === 0 ? [] : [timelineOf(spec, gathered.timeline, false)]
+  const own = timeline.length === 0 ? [] : [timelineOf(spec, timeline, false)]
   const measured = readTimelines(await readJson(file(TIMELINE_FILE)))
   const training = object(known.training)
   const index = object(await readJson(file(path.join(CHECKPOINTS_FOLDER, LAST, INDEX_FILE))))
@@ -131,149 +94,10 @@ export async function readRun(directory: string): Promise<RunData> {
     config: known,
     classes: optional(object(model).classes),
     surroundings: object(kept.surroundings),
-    ...gathered.result(),
+    ...told,
     // Measured ones are of fresh processes on the same terms; they replace the run's own.
     timelines: measured.length > 0 ? measured : own,
     reconstructions: readReconstructions(await readJson(file(RECONSTRUCTIONS_FILE))),
-  }
-}
-
-/** Adds up events as they are read, in bounded memory. */
-class Gathered {
-  timeline: readonly unknown[] = []
-  #isDone = false
-  #steps = 0
-  #totalSteps = 0
-  #seconds = 0
-  #peak = 0
-  readonly #speed = new Series()
-  readonly #rate = new Series()
-  readonly #modules: ModuleGatherer[] = []
-  readonly #epochs: EpochPoint[] = []
-  readonly #evaluations: EvaluationPoint[] = []
-
-  add(event: Json): void {
-    if (event.type === 'step') this.#addStep(event)
-    else if (event.type === 'epoch') this.#addEpoch(event)
-    else if (event.type === 'evaluation') this.#addEvaluation(event)
-    else if (event.type === 'done') {
-      this.#isDone = true
-      this.#seconds = number(event.seconds, this.#seconds)
-      this.#peak = Math.max(this.#peak, number(event.peakAllocatedBytes, 0))
-    }
-  }
-
-  #addStep(event: Json): void {
-    const step = number(event.step)
-    // A resumed run may tell steps again that were told before it was killed.
-    if (!(step > this.#steps)) return
-    this.#isDone = false
-    this.#steps = step
-    this.#totalSteps = Math.max(this.#totalSteps, number(event.totalSteps, 0))
-    this.#seconds += number(event.seconds, 0)
-    this.#peak = Math.max(this.#peak, number(event.peakAllocatedBytes, 0))
-    this.#speed.add(step, number(event.imagesPerSecond))
-    this.#rate.add(step, number(event.learningRate))
-    if (Array.isArray(event.timeline)) this.timeline = event.timeline
-    list(event.modules).forEach((module, k) => {
-      if (k >= MAX_MODULES) return
-      this.#modules[k] ??= new ModuleGatherer()
-      this.#modules[k].add(step, object(module))
-    })
-  }
-
-  #addEpoch(event: Json): void {
-    const epoch = number(event.epoch)
-    if (!(epoch > (this.#epochs.at(-1)?.epoch ?? 0))) return
-    const modules = list(event.modules)
-      .map(object)
-      .map((module) => ({
-        labelLoss: number(module.labelLoss),
-        reconstructionLoss: number(module.reconstructionLoss),
-        accuracy: number(module.accuracy),
-      }))
-    this.#epochs.push({ epoch, modules })
-  }
-
-  #addEvaluation(event: Json): void {
-    const epoch = number(event.epoch)
-    if (!(epoch > (this.#evaluations.at(-1)?.epoch ?? 0))) return
-    const modules = list(event.modules).map(object).map(scoreOf)
-    this.#evaluations.push({ epoch, ...scoreOf(event), modules })
-  }
-
-  result() {
-    return {
-      isDone: this.#isDone,
-      steps: this.#steps,
-      totalSteps: this.#totalSteps,
-      seconds: this.#seconds,
-      peakAllocatedBytes: this.#peak,
-      imagesPerSecond: this.#speed.buckets,
-      learningRate: this.#rate.buckets,
-      modules: this.#modules.map((module) => module.result()),
-      epochs: this.#epochs,
-      evaluations: this.#evaluations,
-    }
-  }
-}
-
-/** More than any network has units. */
-const MAX_MODULES = 256
-
-class ModuleGatherer {
-  readonly #labelLoss = new Series()
-  readonly #reconstructionLoss = new Series()
-  readonly #accuracy = new Series()
-  #peak = 0
-  #seconds = 0
-  #steps = 0
-
-  add(step: number, module: Json): void {
-    // One that passed features on did not learn.
-    if (module.learned === false) return
-    this.#labelLoss.add(step, number(module.labelLoss))
-    this.#accuracy.add(step, number(module.accuracy))
-    const loss = number(module.reconstructionLoss)
-    // A module without a decoder has none.
-    if (!Number.isNaN(loss)) this.#reconstructionLoss.add(step, loss)
-    this.#peak = Math.max(this.#peak, number(module.peakAllocatedBytes, 0))
-    this.#seconds += number(module.seconds, 0)
-    this.#steps++
-  }
-
-  result(): ModuleSeries {
-    return {
-      labelLoss: this.#labelLoss.buckets,
-      reconstructionLoss: this.#reconstructionLoss.buckets,
-      accuracy: this.#accuracy.buckets,
-      peakAllocatedBytes: this.#peak,
-      stepSeconds: this.#seconds / Math.max(1, this.#steps),
-    }
-  }
-}
-
-async function readEvents(file: string): Promise<Gathered | undefined> {
-  const gathered = new Gathered()
-  try {
-    await using handle = await open(file)
-    for await (const line of handle.readLines()) {
-      const event = parse(line)
-      if (event !== undefined) gathered.add(event)
-    }
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
-  return gathered
-}
-
-async function readJson(file: string): Promise<Json | undefined> {
-  try {
-    return parse(await readFile(file, 'utf8'))
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
   }
 }
 
@@ -335,43 +159,4 @@ function images(value: unknown): string[] {
     .slice(0, MAX_IMAGES)
     .map((png) => text(png) ?? '')
     .filter((png) => /^[A-Za-z0-9+/]+=*$/.test(png) && png.length <= MAX_IMAGE_CHARACTERS)
-}
-
-function parse(line: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? (value as Json) : undefined
-  } catch {
-    // A line that a killed process left half-written.
-    return undefined
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  return code === 'ENOENT' || code === 'ENOTDIR'
-}
-
-function scoreOf(value: Json) {
-  return { accuracy: number(value.accuracy), loss: number(value.loss) }
-}
-
-function number(value: unknown, fallback = Number.NaN): number {
-  return typeof value === 'number' && Number.isFinite(value) ? value : fallback
-}
-
-function optional(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
-}
-
-function object(value: unknown): Json {
-  return typeof value === 'object' && value !== null ? (value as Json) : {}
 }

@@ -1,21 +1,27 @@
 // One run as a page: summary, accuracy, losses, memory within a step, reconstructions, speed,
 // configuration.
-import { formatBytes, formatPercent } from '../base/format.js'
+import { formatPercent } from '../base/format.js'
 import { packageVersion } from '../base/version.js'
-import { type ChartSeries, lineChart } from './chart.js'
+import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
+import { type ChartSection, formatMetric, NONE, rowsOf } from '../metrics/metric.js'
+import { MODULE_METRICS, type ModuleMetricName } from '../metrics/module-metrics.js'
+import { STEP_METRICS } from '../metrics/step-metrics.js'
+import type { EvaluationPoint } from './event-data.js'
 import { escapeHtml, page, section, table } from './html.js'
 import { memoryCharts } from './memory-chart.js'
+import { metricCharts } from './metric-charts.js'
 import { reconstructionPanels } from './panels.js'
-import type { EvaluationPoint, RunData } from './run-data.js'
+import type { RunData } from './run-data.js'
 import { formatDuration, formatNumber } from './scale.js'
-import type { Bucket } from './series.js'
+import { joined, meanOf, point } from './series.js'
 import { settingsOf } from './settings.js'
 import { STYLE } from './style.js'
 
 export function runReport(run: RunData): string {
   const sections = [
-    ['accuracy', 'Accuracy', accuracy(run)],
-    ['losses', 'Losses', losses(run)],
+    ['accuracy', 'Accuracy', charts(run, 'accuracy')],
+    ['losses', 'Losses', charts(run, 'losses')],
+    ['further', 'Further figures', charts(run, 'further')],
     ['memory', 'Memory within a step', memory(run)],
     ['reconstruction', 'Reconstruction', reconstructionPanels(run.reconstructions)],
     ['modules', 'Modules', moduleTable(run)],
@@ -57,12 +63,12 @@ function cards(run: RunData): string {
   const list: Card[] = [
     [
       'Test accuracy',
-      last ? formatPercent(last.accuracy) : '–',
-      last && best ? `best ${formatPercent(best.accuracy)}, epoch ${best.epoch}` : 'not evaluated',
+      formatMetric(EVALUATION_METRICS.accuracy, last?.accuracy),
+      best ? `best ${accuracyText(best)}, epoch ${best.epoch}` : 'not evaluated',
     ],
     [
       'Peak memory',
-      run.peakAllocatedBytes > 0 ? formatBytes(run.peakAllocatedBytes) : '–',
+      formatMetric(STEP_METRICS.peakAllocatedBytes, run.peakAllocatedBytes),
       saved ?? 'live tensors, highest of all steps',
     ],
     [
@@ -70,11 +76,11 @@ function cards(run: RunData): string {
       formatDuration(run.seconds),
       run.isDone ? 'evaluation included' : 'of the steps so far',
     ],
-    ['Throughput', `${formatNumber(meanOf(run.imagesPerSecond))} images/s`, batchText(run)],
+    ['Throughput', throughputText(run), batchText(run)],
     [
       'Steps',
       formatNumber(run.steps, 9),
-      run.totalSteps > 0
+      run.totalSteps !== null
         ? `of ${formatNumber(run.totalSteps, 9)}, ${run.epochs.length} ${run.epochs.length === 1 ? 'epoch' : 'epochs'}`
         : '',
     ],
@@ -86,16 +92,21 @@ function batchText({ batchSize }: RunData): string {
   return batchSize === undefined ? 'mean over the steps' : `mean, batches of ${batchSize}`
 }
 
-export function bestOf(evaluations: readonly EvaluationPoint[]): EvaluationPoint | undefined {
-  return evaluations.reduce<EvaluationPoint | undefined>(
-    (best, one) => (best === undefined || one.accuracy > best.accuracy ? one : best),
-    undefined,
-  )
+export function throughputText({ series }: RunData): string {
+  return formatMetric(STEP_METRICS.imagesPerSecond, meanOf(series.imagesPerSecond))
 }
 
-export function meanOf(buckets: readonly Bucket[]): number {
-  const count = buckets.reduce((sum, bucket) => sum + bucket.count, 0)
-  return buckets.reduce((sum, bucket) => sum + bucket.mean * bucket.count, 0) / count
+export function bestOf(evaluations: readonly EvaluationPoint[]): EvaluationPoint | undefined {
+  return evaluations
+    .filter(({ accuracy }) => accuracy !== null)
+    .reduce<EvaluationPoint | undefined>(
+      (best, one) => (best && (best.accuracy ?? 0) >= (one.accuracy ?? 0) ? best : one),
+      undefined,
+    )
+}
+
+export function accuracyText({ accuracy }: EvaluationPoint): string {
+  return formatMetric(EVALUATION_METRICS.accuracy, accuracy)
 }
 
 /** What local learning saves, where both were measured. */
@@ -108,61 +119,31 @@ function savedOf({ timelines }: RunData): string | undefined {
   return `${formatPercent(Math.abs(share))} ${share >= 0 ? 'below' : 'above'} end to end, one step`
 }
 
-/** An evaluation's value at its epoch. */
-export function point(x: number, y: number): Bucket {
-  return { from: x, to: x, min: y, max: y, mean: y, count: 1 }
-}
-
-function accuracy(run: RunData): string {
+/** The charts of a section: of evaluations, then of the steps. */
+function charts(run: RunData, section: ChartSection): string {
   const names = moduleNames(run)
-  const perModule = (of: (k: number) => Bucket[]): ChartSeries[] =>
-    names.map((name, k) => ({ name, buckets: of(k).filter(({ mean }) => Number.isFinite(mean)) }))
-  const test = lineChart({
-    title: 'Test accuracy of every module’s head',
-    xLabel: 'epoch',
-    yLabel: 'share of the test images, %',
-    series: perModule((k) =>
-      run.evaluations.map(({ epoch, modules, accuracy: own }) =>
-        point(epoch, (modules[k]?.accuracy ?? (k === names.length - 1 ? own : Number.NaN)) * 100),
-      ),
-    ),
-    marks: true,
+  const of = names.length > 1 ? ' of every module' : ''
+  const ofTests = metricCharts({
+    ...{ table: EVALUATION_METRICS, section, of, xLabel: 'epoch' },
+    series: (metric) =>
+      names.map((name, k) => ({
+        name,
+        buckets: run.evaluations.flatMap(({ epoch, modules }) => {
+          const value = modules[k]?.[metric] ?? null
+          return value === null ? [] : [point(epoch, value)]
+        }),
+      })),
   })
-  const training = lineChart({
-    title: 'Training accuracy of every module’s head',
-    xLabel: 'step',
-    yLabel: 'share of the batch, %',
-    series: perModule((k) => (run.modules[k]?.accuracy ?? []).map(inPercent)),
-    zero: true,
+  const ofModules = metricCharts({
+    ...{ table: MODULE_METRICS, section, of, xLabel: 'step' },
+    series: (metric) =>
+      names.map((name, color) => ({ name, color, buckets: run.modules[color]?.[metric] ?? [] })),
   })
-  return pair(test, training)
-}
-
-function inPercent(bucket: Bucket): Bucket {
-  const { min, max, mean } = bucket
-  return { ...bucket, min: min * 100, max: max * 100, mean: mean * 100 }
-}
-
-function losses(run: RunData): string {
-  const names = moduleNames(run)
-  const label = lineChart({
-    title: 'Label loss of every module',
-    xLabel: 'step',
-    yLabel: 'cross-entropy, nats',
-    series: names.map((name, k) => ({ name, buckets: run.modules[k]?.labelLoss ?? [] })),
+  const ofSteps = metricCharts({
+    ...{ table: STEP_METRICS, section, xLabel: 'step' },
+    series: (metric) => [{ name: STEP_METRICS[metric].title, buckets: run.series[metric] }],
   })
-  const reconstruction = lineChart({
-    title: 'Reconstruction loss of every module with a decoder',
-    xLabel: 'step',
-    yLabel: 'R, mean over the elements',
-    series: names.map((name, color) => ({
-      name,
-      color,
-      buckets: run.modules[color]?.reconstructionLoss ?? [],
-    })),
-    zero: true,
-  })
-  return pair(label, reconstruction)
+  return pair(...ofTests, ...ofModules, ...ofSteps)
 }
 
 function memory(run: RunData): string {
@@ -177,63 +158,59 @@ function memory(run: RunData): string {
 
 function moduleTable(run: RunData): string {
   if (run.modules.length === 0) return ''
-  const last = run.epochs.at(-1)
-  const test = run.evaluations.at(-1)
-  const seconds = run.modules.reduce((sum, { stepSeconds }) => sum + stepSeconds, 0)
-  const rows = run.modules.map((module, k) => {
-    const epoch = last?.modules[k]
-    const error = run.reconstructions?.panels.find((panel) => panel.module === k)?.relativeError
-    const head = test?.modules[k]
-    return [
-      `module ${k + 1}`,
-      fixed(epoch?.labelLoss),
-      fixed(epoch?.reconstructionLoss || undefined),
-      fixed(error),
-      epoch ? formatPercent(epoch.accuracy) : '–',
-      head ? formatPercent(head.accuracy) : '–',
-      formatBytes(module.peakAllocatedBytes),
-      formatPercent(module.stepSeconds / seconds),
-    ]
-  })
-  const header = [
-    '',
-    'label loss',
-    'R',
-    'relative error',
-    'training',
-    'test',
-    'peak',
-    'of step time',
+  const last = run.evaluations.at(-1)
+  const columns: readonly [title: string, cells: readonly string[]][] = [
+    ...rowsOf(MODULE_METRICS).map(([name, metric]): [string, string[]] => [
+      metric.title,
+      run.modules.map((_, k) => formatMetric(metric, figureOf(run, k, name))),
+    ]),
+    [
+      'relative error',
+      run.modules.map((_, k) => {
+        const panel = run.reconstructions?.panels.find(({ module }) => module === k)
+        return formatMetric(MODULE_METRICS.reconstructionLoss, panel?.relativeError)
+      }),
+    ],
+    ...rowsOf(EVALUATION_METRICS).map(([name, metric]): [string, string[]] => [
+      metric.title,
+      run.modules.map((_, k) => formatMetric(metric, last?.modules[k]?.[name])),
+    ]),
+    ['of step time', shares(run.modules.map(({ seconds }) => meanOf(seconds)))],
   ]
-  return `<p class="soft">Losses and training accuracy are means over the last epoch; the peak is the highest while the module steps, the whole network’s weights included.</p>${table('Modules', header, rows)}`
+  const told = columns.filter(([, cells]) => cells.some((cell) => cell !== NONE))
+  const rows = run.modules.map((_, k) => [
+    `module ${k + 1}`,
+    ...told.map(([, cells]) => cells[k] ?? NONE),
+  ])
+  const header = ['', ...told.map(([title]) => title)]
+  return `<p class="soft">Losses, training accuracy and time are means over the last epoch in which the module learned; the peak is the highest while the module steps, the whole network’s weights included.</p>${table('Modules', header, rows)}`
+}
+
+/** Over the last epoch in which the module learned; of a highest value that of the run. */
+function figureOf(run: RunData, k: number, name: ModuleMetricName): number | null {
+  const buckets = run.modules[k]?.[name] ?? []
+  if (MODULE_METRICS[name].over === 'max') {
+    return buckets.length === 0 ? null : joined(buckets).max
+  }
+  const epochs = run.epochs.map(({ modules }) => modules[k])
+  return epochs.findLast((module) => module?.labelLoss != null)?.[name] ?? null
+}
+
+function shares(values: readonly number[]): string[] {
+  const sum = values.filter(Number.isFinite).reduce((a, b) => a + b, 0)
+  return values.map((value) => (Number.isFinite(value) ? formatPercent(value / sum) : NONE))
 }
 
 function speed(run: RunData): string {
-  const throughput = lineChart({
-    title: 'Throughput',
-    xLabel: 'step',
-    yLabel: 'images per second',
-    series: [{ name: 'images/s', buckets: run.imagesPerSecond, color: 2 }],
-    zero: true,
+  const rows = rowsOf(STEP_METRICS).flatMap(([name, metric]) => {
+    const buckets = run.series[name]
+    if (buckets.length === 0) return []
+    const { mean, min, max } = joined(buckets)
+    return [[metric.title, ...[mean, min, max].map((value) => formatMetric(metric, value))]]
   })
-  const rate = lineChart({
-    title: 'Learning rate',
-    xLabel: 'step',
-    yLabel: 'highest of the modules, per step',
-    series: [{ name: 'learning rate', buckets: run.learningRate, color: 4 }],
-    format: formatRate,
-    zero: true,
-  })
-  return pair(throughput, rate)
-}
-
-function fixed(value: number | undefined): string {
-  return value === undefined || !Number.isFinite(value) ? '–' : value.toFixed(3)
-}
-
-/** `0`, `8e-4`, `1.5e-3`. */
-function formatRate(value: number): string {
-  return value === 0 ? '0' : value.toExponential(1).replace('.0e', 'e')
+  if (rows.length === 0) return ''
+  const header = ['of a step', 'mean', 'lowest', 'highest']
+  return `${charts(run, 'speed')}${table('Steps', header, rows)}`
 }
 
 function configuration(run: RunData): string {

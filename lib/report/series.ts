@@ -26,7 +26,7 @@ export class Series {
   add(x: number, y: number): void {
     if (!Number.isFinite(x) || !Number.isFinite(y)) return
     const last = this.#buckets[this.#buckets.length - 1]
-    const one = { from: x, to: x, min: y, max: y, mean: y, count: 1 }
+    const one = point(x, y)
     if (last !== undefined && last.count < this.#width) {
       this.#buckets[this.#buckets.length - 1] = merge(last, one)
       return
@@ -48,6 +48,21 @@ export class Series {
     }
     this.#buckets = merged
   }
+}
+
+/** A single value. */
+export function point(x: number, y: number): Bucket {
+  return { from: x, to: x, min: y, max: y, mean: y, count: 1 }
+}
+
+/** One bucket of several that follow each other; at least one. */
+export function joined(buckets: readonly Bucket[]): Bucket {
+  return buckets.reduce(merge)
+}
+
+/** NaN of none. */
+export function meanOf(buckets: readonly Bucket[]): number {
+  return buckets.length === 0 ? Number.NaN : joined(buckets).mean
 }
 
 function merge(one: Bucket, other: Bucket): Bucket {

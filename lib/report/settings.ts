@@ -1,5 +1,5 @@
 // A configuration of any shape as rows of name and value, nested names joined by points.
-import type { Json } from './run-data.js'
+import type { Json } from './json.js'
 
 const MAX_ROWS = 400
 const MAX_TEXT = 400

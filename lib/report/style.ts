@@ -81,7 +81,7 @@ table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-num
 th,td{padding:5px 12px;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{text-align:left;padding-left:2px}
 tbody th{font-weight:500}
-thead th{color:var(--soft);font-weight:600}
+thead th{color:var(--soft);font-weight:600;white-space:normal;vertical-align:bottom}
 table.settings th{text-align:left}
 table.settings td{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:10em}
 .strip{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,310px),1fr));gap:14px 34px}

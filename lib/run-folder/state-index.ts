@@ -60,6 +60,7 @@ function digestOf(state: object): string {
 const indexSchema = lazy(() => {
   const z = zod()
   const figure = z.number().nullable()
+  const tally = z.strictObject({ value: z.number(), count: integer(1) })
   const evaluation = z.looseObject({
     count: integer(0),
     accuracy: figure,
@@ -73,10 +74,7 @@ const indexSchema = lazy(() => {
       stepInEpoch: integer(0),
       stage: z.enum(['begin', 'steps', 'evaluation']),
       phase: integer(0),
-      epochSums: z.strictObject({
-        count: integer(0),
-        sums: z.array(z.record(z.string(), figure)),
-      }),
+      epochSums: z.array(z.record(z.string(), tally.nullable())),
       evaluation: evaluation.nullable(),
       best: z.strictObject({ value: z.number(), epoch: integer(0) }).nullable(),
       epochsSinceBest: integer(0),

@@ -5,9 +5,9 @@ import { checkKeys } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
+import { type EpochSums, meansOf, withStep } from '../metrics/means.js'
 import { frozenIn, identityOfParts } from '../train/course.js'
 import type { DoneEvent, MetricsEvent, TrainEvent } from '../train/events.js'
-import { Means } from '../train/means.js'
 import type { RunIdentity, TrainingProgress } from '../train/training-state.js'
 
 /** What {@link Run.record} takes. */
@@ -44,7 +44,7 @@ export class OwnLoop {
   readonly #speeds: number[] = []
   readonly #secondsBefore: number
   #identity: RunIdentity | undefined
-  #means: Means
+  #epochSums: EpochSums
   #epochStartedAt = performance.now()
   #step: number
   #epoch: number
@@ -58,7 +58,7 @@ export class OwnLoop {
     this.#trainer = trainer
     this.#data = data
     this.#frozenAtFirst = frozenIn(trainer)
-    this.#means = new Means(from?.epochSums)
+    this.#epochSums = from?.epochSums ?? []
     this.#secondsBefore = from?.seconds ?? 0
     this.#step = from?.step ?? 0
     this.#epoch = from?.epoch ?? 0
@@ -85,7 +85,7 @@ export class OwnLoop {
     if (isBest) this.#best = { value: this.#evaluation?.accuracy ?? 0, epoch: this.#epoch }
     const progress: TrainingProgress = {
       ...{ step: this.#step, epoch: this.#epoch, stepInEpoch: this.#stepInEpoch },
-      ...{ stage: 'begin', phase: 0, epochSums: this.#means.sums() },
+      ...{ stage: 'begin', phase: 0, epochSums: this.#epochSums },
       ...{ evaluation: this.#evaluation, best: this.#best, epochsSinceBest: 0 },
       ...{ seconds: this.#seconds(), peakAllocatedBytes: this.#peak },
       frozen: frozenIn(this.#trainer),
@@ -122,22 +122,17 @@ export class OwnLoop {
       const message = expected('what a trainer\u2019s step gave', 'step', result)
       throw new LocalformerError('ERR_CONFIG', message)
     }
-    const modules = result.modules.map((module) => ({
-      ...module,
-      accuracy: module.correct / images,
-    }))
     this.#step++
     this.#stepInEpoch++
-    this.#means.add(modules)
+    this.#epochSums = withStep(this.#epochSums, result.modules)
     this.#peak = Math.max(this.#peak, result.peakAllocatedBytes)
     const imagesPerSecond = images / result.seconds
     this.#speeds.push(imagesPerSecond)
-    const { peakAllocatedBytes, peakReservedBytes, seconds, timeline } = result
     return {
       ...{ type: 'step', epoch: what.epoch ?? this.#epoch + 1, activeModule: null },
-      ...{ step: this.#step, totalSteps: this.#step, learningRate, modules },
-      ...{ peakAllocatedBytes, peakReservedBytes, seconds, imagesPerSecond },
-      ...(timeline === undefined ? {} : { timeline }),
+      ...{ step: this.#step, totalSteps: this.#step, learningRate },
+      ...result,
+      ...{ waitSeconds: null, imagesPerSecond },
     }
   }
 
@@ -148,11 +143,11 @@ export class OwnLoop {
         expected('a whole number of at least 1', 'epoch', epoch),
       )
     }
-    const modules = this.#means.take()
+    const modules = meansOf(this.#epochSums)
     const seconds = (performance.now() - this.#epochStartedAt) / 1000
     this.#epoch = epoch
     this.#stepInEpoch = 0
-    this.#means = new Means()
+    this.#epochSums = []
     this.#epochStartedAt = performance.now()
     return { type: 'epoch', epoch, epochs: epochs ?? epoch, activeModule: null, modules, seconds }
   }

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { RUN_SCHEMA, SUMMARY_FILE } from '../base/run-files.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
+import type { ModuleMeans } from '../metrics/module-metrics.js'
 import type { DoneEvent } from '../train/events.js'
-import type { EpochSums } from '../train/training-state.js'
 
 export interface RunSummary {
   readonly schema: number
@@ -24,7 +24,7 @@ export interface RunSummary {
   /** The last one; null where none was made. */
   readonly evaluation: Evaluation | null
   /** Means of the last epoch. */
-  readonly modules: EpochSums['sums']
+  readonly modules: readonly ModuleMeans[]
   /** What was told as warnings. */
   readonly warnings: readonly string[]
 }
@@ -34,7 +34,7 @@ export function summaryOf(parts: {
   readonly directory: string
   readonly weights: string
   readonly event: DoneEvent
-  readonly modules: EpochSums['sums']
+  readonly modules: readonly ModuleMeans[]
   readonly warnings: readonly string[]
 }): RunSummary {
   const { event, modules, warnings, ...place } = parts

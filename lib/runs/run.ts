@@ -5,10 +5,11 @@ import type { TrainingConfig } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { SwinTransformer } from '../local/swin-transformer.js'
 import type { Trainer } from '../local/trainer.js'
+import { meansOf } from '../metrics/means.js'
 import { ReportKeeper } from '../report/keep-report.js'
 import type { RunFolder } from '../run-folder/run-folder.js'
 import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.js'
-import { meansOf, type TrainingProgress } from '../train/training-state.js'
+import type { TrainingProgress } from '../train/training-state.js'
 import type { WeightsReport } from '../weights/plan.js'
 import type { OwnLoop, Recorded, SaveRunOptions } from './own-loop.js'
 import { type RunSummary, summaryOf } from './run-summary.js'
@@ -203,7 +204,7 @@ export class Run implements AsyncDisposable {
   async #end(event: DoneEvent): Promise<void> {
     const { folder, run } = this.#parts
     // Of a run that was interrupted after its last epoch.
-    const before = meansOf(folder.state?.progress.epochSums)
+    const before = meansOf(folder.state?.progress.epochSums ?? [])
     const modules = this.#lastEpoch?.modules ?? before
     const { directory, weights } = folder
     const summary = summaryOf({ run, directory, weights, event, modules, warnings: this.#warnings })

@@ -12,8 +12,8 @@ import {
 import { fingerprint } from '../datasets/fingerprint.js'
 import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.js'
 import { Trainer } from '../local/trainer.js'
+import { type EpochSums, meansOf } from '../metrics/means.js'
 import type { TrainEvent } from './events.js'
-import { Means } from './means.js'
 import {
   augmentationIn,
   type ResolvedTrainOptions,
@@ -52,7 +52,7 @@ export interface Course {
   stepInEpoch: number
   stage: TrainingProgress['stage']
   phase: number
-  means: Means
+  epochSums: EpochSums
   /** Before `startedAt`. */
   secondsBefore: number
   peakAllocatedBytes: number
@@ -88,7 +88,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
   return {
     ...{ trainer, data, options: o, split, order, stepsPerPhase },
     ...{ phases: phasesOf(trainer, o), frozenAtFirst: frozenIn(trainer) },
-    ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, means: new Means() },
+    ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, epochSums: [] },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
     speeds: [],
     ...{ evaluation: null, metric, best: null, epochsSinceBest: 0, identity: undefined },
@@ -106,7 +106,7 @@ export async function resumeCourse(course: Course, state: TrainingState): Promis
   }
   Object.assign(course, {
     ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, epochsSinceBest },
-    ...{ peakAllocatedBytes, means: new Means(epochSums), secondsBefore: seconds },
+    ...{ peakAllocatedBytes, epochSums, secondsBefore: seconds },
   } satisfies Partial<Course>)
 }
 
@@ -119,8 +119,7 @@ export async function checkpointEvent(
   const { best, epochsSinceBest } = course
   const progress: TrainingProgress = {
     ...{ step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes },
-    ...{ best, epochsSinceBest },
-    epochSums: course.means.sums(),
+    ...{ best, epochsSinceBest, epochSums: course.epochSums },
     seconds: secondsOf(course),
     frozen: frozenIn(course.trainer),
     identity: await identityOf(course),
@@ -212,7 +211,7 @@ function metricOf({ modules }: Trainer, o: ResolvedTrainOptions): TrackedMetric 
 /** Judges the epoch that is over: was it the best? */
 export function judgeEpoch(course: Course, evaluation: Evaluation | null): boolean {
   const { metric, epoch } = course
-  const value = metric.valueOf({ modules: course.means.take(), evaluation })
+  const value = metric.valueOf({ modules: meansOf(course.epochSums), evaluation })
   if (value === null) return false
   if (!isBetter(metric, value, course.best?.value ?? null)) {
     course.epochsSinceBest++
@@ -227,7 +226,7 @@ export function endsCourse(course: Course): boolean {
   const { step, phases, stepsPerPhase, metric, options, best, epochsSinceBest } = course
   if (step === phases.length * stepsPerPhase) return true
   if (options.patience === undefined || metric.isOfTest) return false
-  const value = metric.valueOf({ modules: course.means.take(), evaluation: null })
+  const value = metric.valueOf({ modules: meansOf(course.epochSums), evaluation: null })
   return !isBetter(metric, value, best?.value ?? null) && epochsSinceBest + 1 >= options.patience
 }
 

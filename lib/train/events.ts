@@ -2,18 +2,15 @@
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { ModuleStep } from '../local/module-trainer.js'
 import type { MemoryPoint } from '../local/trainer.js'
+import type { ModuleMeans } from '../metrics/module-metrics.js'
+import type { StepFigures } from '../metrics/step-metrics.js'
 import type { TrainingProgress } from './training-state.js'
-
-export interface ModuleProgress extends ModuleStep {
-  /** Of the module's head on the batch; a mixed image counts as what it mostly is. */
-  readonly accuracy: number
-}
 
 /** The last event of a run that came to its end. */
 export type DoneEvent = Extract<TrainEvent, { readonly type: 'done' }>
 
 export type TrainEvent =
-  | {
+  | (StepFigures & {
       readonly type: 'step'
       /** From 1; for `sequential`, as everywhere, counted on over the modules. */
       readonly epoch: number
@@ -22,30 +19,18 @@ export type TrainEvent =
       /** From 1. */
       readonly step: number
       readonly totalSteps: number
-      /** The highest of the modules' in this step. */
-      readonly learningRate: number
       /** Those that ran; one that passed features on has `learned: false`. */
-      readonly modules: readonly ModuleProgress[]
-      readonly peakAllocatedBytes: number
-      readonly peakReservedBytes: number
-      /** Of the step itself. */
-      readonly seconds: number
-      /** Of the step and of the wait for its batch, where that was not ready yet. */
-      readonly imagesPerSecond: number
+      readonly modules: readonly ModuleStep[]
       /** What memory looks like over the step: of the second one of a run, of each module's turn. */
       readonly timeline?: readonly MemoryPoint[]
-    }
+    })
   | {
       readonly type: 'epoch'
       readonly epoch: number
       readonly epochs: number
       readonly activeModule: number | null
-      /** Means over the epoch, of the modules that ran. */
-      readonly modules: readonly {
-        readonly labelLoss: number
-        readonly reconstructionLoss: number
-        readonly accuracy: number
-      }[]
+      /** Over the epoch, of the modules that ran: means, of peaks the highest. */
+      readonly modules: readonly ModuleMeans[]
       readonly seconds: number
     }
   /** Of every head; for `sequential` those behind the active module are still as they began. */

@@ -1,11 +1,13 @@
 // The figure of an epoch by which a run is judged: named as its column in metrics.csv.
 import { expected, LocalformerError } from '../base/errors.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
-import type { EpochSums } from './training-state.js'
+import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
+import { type MetricTable, type PossibleFigures, rowsOf } from '../metrics/metric.js'
+import { MODULE_METRICS, type ModuleMeans } from '../metrics/module-metrics.js'
 
 /** What is known when an epoch is over; `evaluation`: null where none was due. */
 export interface EpochFigures {
-  readonly modules: EpochSums['sums']
+  readonly modules: readonly ModuleMeans[]
   readonly evaluation: Evaluation | null
 }
 
@@ -20,31 +22,29 @@ export interface TrackedMetric {
 
 type Source = Omit<TrackedMetric, 'name'>
 
-const OF_RUN: Readonly<Record<string, Source>> = {
-  test_accuracy: ofTest(true, ({ evaluation }) => evaluation?.accuracy),
-  test_loss: ofTest(false, ({ evaluation }) => evaluation?.loss),
-}
+/** By which a run can be judged, by the name of their column. */
+const OF_RUN = sourcesOf(EVALUATION_METRICS, true, ({ evaluation }) => evaluation)
 
 const ofModule = (k: number): Readonly<Record<string, Source>> => ({
-  test_accuracy: ofTest(true, ({ evaluation }) => evaluation?.modules[k]?.accuracy),
-  test_loss: ofTest(false, ({ evaluation }) => evaluation?.modules[k]?.loss),
-  accuracy: ofTraining(true, ({ modules }) => modules[k]?.accuracy),
-  label_loss: ofTraining(false, ({ modules }) => modules[k]?.labelLoss),
-  reconstruction_loss: ofTraining(false, ({ modules }) => modules[k]?.reconstructionLoss),
+  ...sourcesOf(EVALUATION_METRICS, true, ({ evaluation }) => evaluation?.modules[k]),
+  ...sourcesOf(MODULE_METRICS, false, ({ modules }) => modules[k]),
 })
 
-function ofTest(
-  isHigherBetter: boolean,
-  read: (figures: EpochFigures) => number | null | undefined,
-): Source {
-  return { isHigherBetter, isOfTest: true, valueOf: (figures) => read(figures) ?? null }
-}
-
-function ofTraining(
-  isHigherBetter: boolean,
-  read: (figures: EpochFigures) => number | null | undefined,
-): Source {
-  return { isHigherBetter, isOfTest: false, valueOf: (figures) => read(figures) ?? null }
+function sourcesOf<T extends MetricTable>(
+  table: T,
+  isOfTest: boolean,
+  read: (figures: EpochFigures) => PossibleFigures<T> | null | undefined,
+): Readonly<Record<string, Source>> {
+  const entries = rowsOf(table)
+    .filter(([, { better }]) => better !== undefined)
+    .map(([field, { name, better }]): [string, Source] => [
+      name,
+      {
+        ...{ isHigherBetter: better === 'higher', isOfTest },
+        valueOf: (figures) => read(figures)?.[field] ?? null,
+      },
+    ])
+  return Object.fromEntries(entries)
 }
 
 /**

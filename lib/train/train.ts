@@ -7,6 +7,7 @@ import type { Dataset } from '../datasets/dataset.js'
 import { type Evaluation, evaluateHeads } from '../evaluate/evaluate.js'
 import type { ModuleTrainer } from '../local/module-trainer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
+import { meansOf, withStep } from '../metrics/means.js'
 import { preparations } from './batches.js'
 import {
   type Course,
@@ -23,7 +24,6 @@ import {
   secondsOf,
 } from './course.js'
 import type { DoneEvent, TrainEvent } from './events.js'
-import { Means } from './means.js'
 import { resolveTrainOptions, type TrainOptions } from './options.js'
 import { checkIdentity } from './training-state.js'
 /**
@@ -148,7 +148,7 @@ async function* runPhase(
   const end = (course.phase + 1) * course.stepsPerPhase
   while ((course.step < end && !isStopped(course)) || course.stage !== 'begin') {
     if (course.stage === 'begin') {
-      Object.assign(course, { epoch: course.epoch + 1, stepInEpoch: 0, means: new Means() })
+      Object.assign(course, { epoch: course.epoch + 1, stepInEpoch: 0, epochSums: [] })
       course.stage = 'steps'
     }
     if (course.stage === 'steps') {
@@ -179,7 +179,7 @@ async function* runEpoch(
   phase: Phase,
   end: number,
 ): AsyncGenerator<TrainEvent, void, undefined> {
-  const { epoch, phases, options, means } = course
+  const { epoch, phases, options } = course
   const { activeModule } = phase
   const start = performance.now()
   let askedAt = start
@@ -188,7 +188,7 @@ async function* runEpoch(
     const waited = (performance.now() - askedAt) / 1000
     options.signal?.throwIfAborted()
     const event = await runStep(course, phase, end, batch, waited)
-    means.add(event.modules)
+    course.epochSums = withStep(course.epochSums, event.modules)
     course.stepInEpoch++
     yield event
     const isDue =
@@ -199,7 +199,8 @@ async function* runEpoch(
   }
   const seconds = (performance.now() - start) / 1000
   const epochs = phases.length * options.epochs
-  yield { type: 'epoch', epoch, epochs, activeModule, modules: means.take(), seconds }
+  const modules = meansOf(course.epochSums)
+  yield { type: 'epoch', epoch, epochs, activeModule, modules, seconds }
 }
 
 async function runStep(
@@ -207,7 +208,7 @@ async function runStep(
   phase: Phase,
   end: number,
   batch: PreparedBatch,
-  waited: number,
+  waitSeconds: number,
 ) {
   const { stepsPerPhase, phases, options } = course
   const stepOfPhase = course.step - (end - stepsPerPhase)
@@ -223,11 +224,10 @@ async function runStep(
   batch.dispose()
   const result = await stepping
   const seconds = (performance.now() - started) / 1000
-  const { peakAllocatedBytes, peakReservedBytes } = result
-  const imagesPerSecond = batch.count / (waited + seconds)
+  const imagesPerSecond = batch.count / (waitSeconds + seconds)
   course.step++
   course.speeds.push(imagesPerSecond)
-  course.peakAllocatedBytes = Math.max(course.peakAllocatedBytes, peakAllocatedBytes)
+  course.peakAllocatedBytes = Math.max(course.peakAllocatedBytes, result.peakAllocatedBytes)
   return {
     type: 'step',
     epoch: course.epoch,
@@ -235,12 +235,7 @@ async function runStep(
     step: course.step,
     totalSteps: phases.length * stepsPerPhase,
     learningRate: Math.max(...rates.map((rate) => rate ?? 0)),
-    modules: result.modules.map((module) => ({
-      ...module,
-      accuracy: module.correct / batch.count,
-    })),
-    ...{ peakAllocatedBytes, peakReservedBytes, seconds },
-    imagesPerSecond,
-    ...(result.timeline === undefined ? {} : { timeline: result.timeline }),
+    ...result,
+    ...{ seconds, waitSeconds, imagesPerSecond },
   } satisfies TrainEvent
 }

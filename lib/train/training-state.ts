@@ -4,25 +4,7 @@ import { LocalformerError } from '../base/errors.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { SwinConfig, Tensors } from '../local/swin-transformer.js'
 import { partsOf, type Trainer, type TrainerState } from '../local/trainer.js'
-
-/** Sums over the steps of an epoch so far, by module. */
-export interface EpochSums {
-  readonly count: number
-  readonly sums: readonly {
-    readonly labelLoss: number
-    readonly reconstructionLoss: number
-    readonly accuracy: number
-  }[]
-}
-
-/** The sums as means. */
-export function meansOf({ count, sums }: EpochSums = { count: 0, sums: [] }): EpochSums['sums'] {
-  return sums.map(({ labelLoss, reconstructionLoss, accuracy }) => ({
-    labelLoss: labelLoss / count,
-    reconstructionLoss: reconstructionLoss / count,
-    accuracy: accuracy / count,
-  }))
-}
+import type { EpochSums } from '../metrics/means.js'
 
 /** Everything that decides the numbers of a run. */
 export interface RunIdentity {

@@ -219,7 +219,8 @@ check('the pointer shows the values at a place, inside of the page', async () =>
     await withPage(
       reports.plain,
       async (page) => {
-        const slices = page.locator('#losses figure').first().locator('.slice')
+        const figure = page.locator('#losses figure', { hasText: 'Label loss of every module' })
+        const slices = figure.locator('.slice')
         const count = await slices.count()
         for (const at of [0, Math.floor(count / 2), count - 1]) {
           const slice = slices.nth(at)

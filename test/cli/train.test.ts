@@ -41,13 +41,46 @@ test('train keeps a run folder that evaluate reads', () => {
   const steps = events.map((line) => JSON.parse(line)).filter(({ type }) => type === 'step')
   const speeds = steps.map(({ imagesPerSecond }) => imagesPerSecond).sort((a, b) => a - b)
   assert.is(summary.imagesPerSecond, (speeds[1] + speeds[2]) / 2)
-  // The first batch is always waited for, which the step's own time leaves out.
-  assert.ok(steps[0].imagesPerSecond < 16 / steps[0].seconds)
+  assert.is(steps[0].imagesPerSecond, 16 / (steps[0].seconds + steps[0].waitSeconds))
+  // The first batch is always waited for.
+  assert.ok(steps[0].waitSeconds > 0)
   // The data set follows from the run.
   const again = json('evaluate', directory, '--limit', '64')
   assert.is(again.accuracy, summary.evaluation.accuracy)
   assert.is(again.loss, summary.evaluation.loss)
   assert.equal(again.modules, summary.evaluation.modules)
+})
+
+test('what a method alone has is in every record of its run', () => {
+  const directory = path.join(folder, 'trgl')
+  const args = [...TRAIN, '--method', 'trgl', '--modules', '2', '--clip-norm', '1']
+  const result = run(...args, '--run-dir', directory)
+  assert.is(result.status, 0, result.stderr)
+  assert.match(
+    result.stdout,
+    /^Epoch 1 of \d+, \d+ s: module 1 loss \d\.\d{3}\+\d+\.\d{3}, acc [\d.]+ %; module 2 loss /m,
+  )
+  const read = (name: string) => readFileSync(path.join(directory, name), 'utf8')
+  const [header = '', first = ''] = read('metrics.csv').split('\r\n')
+  const cell = (column: string) => first.split(',')[header.split(',').indexOf(column)]
+  for (const metric of ['penalty', 'gradient_norm']) {
+    assert.ok(Number(cell(`module_1_${metric}`)) > 0)
+    assert.ok(Number(cell(`module_2_${metric}`)) > 0)
+  }
+  assert.is(cell('module_1_reconstruction_loss'), '')
+  const [tensorboard = ''] = readdirSync(directory).filter((name) => name.startsWith('events.out'))
+  assert.match(read(tensorboard), 'penalty/module_2')
+  assert.not.match(read(tensorboard), 'reconstruction_loss')
+  const summary = JSON.parse(read('summary.json'))
+  assert.ok(summary.modules.every(({ penalty }: { penalty: number }) => penalty > 0))
+  assert.equal(
+    summary.modules.map((module: { reconstructionLoss: null }) => module.reconstructionLoss),
+    [null, null],
+  )
+  for (const title of ['Penalty of every module', 'Gradient norm of every module']) {
+    assert.match(read('report.html'), title)
+  }
+  assert.not.match(read('report.html'), 'Reconstruction loss')
 })
 
 test('options that cannot be leave the run that --overwrite would remove, and no folder', () => {

@@ -49,9 +49,8 @@ for (const [name, create] of [
       const losses: number[] = []
       for (let step = 0; step < 3; step++) {
         const { modules } = await trainer.step(floatBatch(BATCH, step))
-        for (const module of modules) {
-          losses.push(module.labelLoss, module.reconstructionLoss ?? 0)
-        }
+        for (const module of modules)
+          losses.push(module.labelLoss ?? 0, module.reconstructionLoss ?? 0)
       }
       return losses
     }

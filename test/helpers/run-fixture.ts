@@ -69,12 +69,13 @@ export function eventsOf(steps: number, epochs: number, modules: number): object
   const perEpoch = Math.ceil(steps / epochs)
   for (let step = 1; step <= steps; step++) {
     const epoch = Math.ceil(step / perEpoch)
+    const speed = 256 + 20 * noise(step)
     events.push({
       ...{ type: 'step', epoch, activeModule: null, step, totalSteps: steps },
       learningRate: 1e-3 * Math.sin((Math.PI * step) / steps),
       modules: Array.from({ length: modules }, (_, k) => moduleOf(step / steps, k, modules, step)),
-      ...{ peakAllocatedBytes: 420 * MIB, peakReservedBytes: 450 * MIB, seconds: 0.5 },
-      imagesPerSecond: 256 + 20 * noise(step),
+      ...{ peakAllocatedBytes: 420 * MIB, peakReservedBytes: 450 * MIB },
+      ...{ seconds: 128 / speed, waitSeconds: 0, imagesPerSecond: speed },
       ...(step === 2 ? { timeline: timelineOf(modules, 420) } : {}),
     })
     if (step % perEpoch !== 0 && step !== steps) continue
@@ -85,9 +86,8 @@ export function eventsOf(steps: number, epochs: number, modules: number): object
     events.push({
       ...{ type: 'epoch', epoch, epochs, activeModule: null, seconds: 20 },
       modules: heads.map(({ accuracy, loss }, k) => ({
-        labelLoss: loss,
-        reconstructionLoss: k === modules - 1 ? 0 : 0.2,
-        accuracy,
+        ...{ labelLoss: loss, reconstructionLoss: k === modules - 1 ? null : 0.2, penalty: null },
+        ...{ accuracy, gradientNorm: null, peakAllocatedBytes: 400 * MIB, seconds: 0.1 },
       })),
     })
     events.push({ type: 'evaluation', epoch, count: 10_000, ...heads.at(-1), modules: heads })
@@ -106,6 +106,7 @@ function moduleOf(share: number, k: number, modules: number, step: number) {
   return {
     labelLoss: 2.3 * Math.exp(-share) - 0.08 * k + 0.15 * noise(step * 7 + k),
     reconstructionLoss: k === modules - 1 ? null : 0.9 * Math.exp(-2 * share) + 0.1 * k,
+    ...{ penalty: null, gradientNorm: null },
     accuracy: Math.min(1, Math.max(0, 0.1 + 0.5 * share + 0.04 * k + 0.05 * noise(step + k))),
     learned: true,
     peakAllocatedBytes: (420 - 60 * k) * MIB,

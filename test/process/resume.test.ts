@@ -25,7 +25,14 @@ function newFolder(name: string): string {
 function figuresOf(folder: string): object[] {
   // How long things took, and where memory stood meanwhile.
   const clock = new Set([
-    ...['seconds', 'imagesPerSecond', 'timeline', 'peakReservedBytes', 'peakAllocatedBytes'],
+    ...[
+      'seconds',
+      'waitSeconds',
+      'imagesPerSecond',
+      'timeline',
+      'peakReservedBytes',
+      'peakAllocatedBytes',
+    ],
     'allocatedBytesAfter',
   ])
   const text = readFileSync(path.join(folder, 'events.jsonl'), 'utf8')

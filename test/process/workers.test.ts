@@ -32,7 +32,7 @@ async function lossesOf(worker: Worker): Promise<number[][] | undefined> {
 }
 
 /** The same training on this thread. */
-async function trainHere(): Promise<number[][]> {
+async function trainHere(): Promise<(number | null)[][]> {
   await using model = await SwinTransformer.create({ ...TINY, dropPath: 0.1 })
   const trainer = await LocalTrainer.create(model)
   const losses = []

@@ -3,10 +3,12 @@ import type { Argv } from 'yargs'
 import { formatBytes, formatPercent } from '../../base/format.js'
 import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
+import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
+import { LOSSES, lossText } from '../metric-text.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
@@ -112,16 +114,19 @@ export function formatComparison(result: CompareResult): string {
     'time',
     'loss of each module',
   ]
+  // Unknown where no run came to an end.
+  const machine = threads === null ? '' : ` (${threads} threads), LibTorch ${versions.libtorch}`
+  const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
     `${dataset} at ${imageSize} px, batch ${batchSize}, ${dtypesOf(result)}, AdamW, ${steps} steps${times} on ` +
-      `${device} (${threads} threads), LibTorch ${versions.libtorch}`,
+      `${device}${machine}`,
     '',
     formatTable(head, result.rows.map(tableRow)),
     '',
     'allocated, reserved: peaks of the allocator. saved, time: against the first row.',
     'paper: what arXiv 2212.14215 reports for GPU memory; its image and batch size are not known.',
-    'loss: labels, or labels + reconstruction.',
+    `loss: mean over the steps, ${losses} where there are any, not weighted.`,
   ].join('\n')
 }
 
@@ -132,11 +137,6 @@ function dtypesOf({ rows }: CompareResult): string {
 
 function tableRow(row: CompareRow): string[] {
   if (row.status === 'out_of_memory') return [row.spec, 'out of memory']
-  const losses = row.perModule.map(({ labelLoss, reconstructionLoss }) =>
-    reconstructionLoss === null
-      ? labelLoss.toFixed(2)
-      : `${labelLoss.toFixed(2)}+${reconstructionLoss.toFixed(2)}`,
-  )
   return [
     row.spec,
     formatBytes(row.peakAllocatedBytes ?? 0),
@@ -145,7 +145,7 @@ function tableRow(row: CompareRow): string[] {
     percent(row.paperSaving),
     row.stepSeconds?.median.toFixed(2) ?? '',
     row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
-    losses.join('  '),
+    row.perModule.map(lossText).join('  '),
   ]
 }
 

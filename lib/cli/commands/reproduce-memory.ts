@@ -157,7 +157,7 @@ function machineSentence({ date, machine }: ReproduceResult): string {
 }
 
 function hardwareOf({ cpu, cores, threads, gpu }: Machine): string {
-  const host = `${cpu} (${cores} logical cores${threads === 0 ? '' : `, ${threads} threads`})`
+  const host = `${cpu} (${cores} logical cores${threads === null ? '' : `, ${threads} threads`})`
   return gpu === null ? host : `${gpu} in a machine with ${host}`
 }
 

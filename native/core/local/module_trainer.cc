@@ -32,6 +32,12 @@ at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, d
                            supervision.label_shares, smoothing);
 }
 
+// What was never added to stays none.
+template <typename T>
+void AddTo(std::optional<T>* sum, T value) {
+  *sum = sum->value_or(T()) + value;
+}
+
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -47,9 +53,6 @@ void Finish(c10::Device device, const PeakWindow& window, const at::Tensor& outp
   result->feature_bytes = static_cast<int64_t>(output.nbytes());
   result->seconds = SecondsSince(start);
 }
-
-// What there is of a loss only where it is taken.
-void AddTo(std::optional<double>* sum, double value) { *sum = sum->value_or(0.0) + value; }
 
 bool IsFinite(const std::optional<double>& value) { return !value || std::isfinite(*value); }
 
@@ -146,6 +149,8 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     phase_ = Phase::kUpdate;
     EnsureOptimizer();
     *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
+    result.accuracy =
+        static_cast<double>(*result.correct) / static_cast<double>(supervision.labels.size(0));
     after_backward(&result);
     Enter(Phase::kUpdate);
     if (update.clip_norm) {
@@ -181,19 +186,16 @@ void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision
   ClearGradients();
 }
 
-ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const Supervision& supervision,
-                                     const ForwardContext& context, at::Tensor* output) {
+ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& context,
+                                     at::Tensor* output) {
   const auto start = std::chrono::steady_clock::now();
-  const c10::Device device = supervision.labels.device();
+  const c10::Device device = features.device();
   ModuleStepResult result;
   result.learned = false;
   const PeakWindow window = OpenPeakWindow(device);
   try {
     Enter(Phase::kForward);
     *output = Forward(std::move(features), context);
-    const at::Tensor logits = Classify(*output, context);
-    result.label_loss = LabelLoss(logits, supervision, options_.label_smoothing).item<double>();
-    result.correct = CountCorrect(logits, supervision.labels);
   } catch (const c10::OutOfMemoryError&) {
     throw OutOfMemory(device, name_, WordOf(phase_));
   }
@@ -245,7 +247,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   if (!reconstructs() || options_.target != Target::kFeatures) features.reset();
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
-  if (pass_options.measure_energy) AddTo(&result->penalty, share * pass->energy());
+  if (pass->energy()) AddTo(&result->penalty, share * *pass->energy());
   Enter(Phase::kLosses);
   at::Tensor gradient =
       last() ? ClassifierGradient(pass->output(), supervision, share, result)
@@ -262,8 +264,8 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
                                              ModuleStepResult* result) const {
   const at::Tensor logits = output.detach().requires_grad_(true);
   const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
-  result->label_loss += share * loss.item<double>();
-  result->correct += CountCorrect(logits, supervision.labels);
+  AddTo(&result->label_loss, share * loss.item<double>());
+  AddTo(&result->correct, CountCorrect(logits, supervision.labels));
   (loss * share).backward();
   return logits.grad();
 }
@@ -289,8 +291,8 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
-      result->label_loss += share * loss.item<double>();
-      result->correct += CountCorrect(logits, part.labels);
+      AddTo(&result->label_loss, share * loss.item<double>());
+      AddTo(&result->correct, CountCorrect(logits, part.labels));
       (loss * (share * options_.label_weight)).backward();
     }
     if (decoder_ != nullptr) {
@@ -349,13 +351,12 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) 
 }
 
 void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
-  const bool labels_ok = std::isfinite(result.label_loss);
-  const bool reconstruction_ok = IsFinite(result.reconstruction_loss);
-  if (labels_ok && reconstruction_ok && IsFinite(result.penalty)) return;
-  const std::string which = !labels_ok           ? "label"
-                            : !reconstruction_ok ? "reconstruction"
-                                                 : "penalty";
-  CodedError error = NonFinite(which + " loss");
+  const char* which = !IsFinite(result.label_loss)            ? "label"
+                      : !IsFinite(result.reconstruction_loss) ? "reconstruction"
+                      : !IsFinite(result.penalty)             ? "penalty"
+                                                              : nullptr;
+  if (which == nullptr) return;
+  CodedError error = NonFinite(std::string(which) + " loss");
   error.text["loss"] = which;
   throw error;
 }

@@ -34,13 +34,16 @@ struct Words<Phase> {
                                            {"update", Phase::kUpdate}};
 };
 
+// What a step of one module did. What there was not is none, never 0.
 struct ModuleStepResult {
-  double label_loss = 0.0;
-  std::optional<double> reconstruction_loss;  // None where the module has no decoder.
-  std::optional<double> penalty;  // Energy of the residual branches, where a penalty was asked for.
+  // None of these, down to the accuracy, where the module only passed features on.
+  std::optional<double> label_loss;
+  std::optional<double> reconstruction_loss;  // Nor where it has no decoder.
+  std::optional<double> penalty;        // Energy of the residual branches, where it was asked for.
   std::optional<double> gradient_norm;  // Before clipping, where that was asked for.
-  int64_t correct = 0;                  // Samples whose largest logit is the label's.
-  bool learned = true;                  // False where the module was frozen.
+  std::optional<int64_t> correct;       // Samples whose largest logit is the label's.
+  std::optional<double> accuracy;       // Their share of the batch.
+  bool learned = true;                  // False where the module only passed features on.
   int64_t peak_allocated_bytes = 0;     // While this module stepped.
   int64_t allocated_bytes_after = 0;
   int64_t feature_bytes = 0;  // Of the features handed on.
@@ -48,6 +51,8 @@ struct ModuleStepResult {
   // Modules that held any gradient when this one's backward pass was done; filled by the strategy.
   std::vector<int64_t> modules_with_gradients;
 
+  // Every part by the name that scripts know it by; the numbers that are shown have their rows in
+  // lib/metrics/module-metrics.ts.
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("labelLoss", self.label_loss);
@@ -55,6 +60,7 @@ struct ModuleStepResult {
     visit("penalty", self.penalty);
     visit("gradientNorm", self.gradient_norm);
     visit("correct", self.correct);
+    visit("accuracy", self.accuracy);
     visit("learned", self.learned);
     visit("peakAllocatedBytes", self.peak_allocated_bytes);
     visit("allocatedBytesAfter", self.allocated_bytes_after);
@@ -123,9 +129,8 @@ class ModuleTrainer {
   // A step without its update: the memory of one, and no gradients are left.
   void Rehearse(at::Tensor features, const Supervision& supervision, const ForwardContext& context);
 
-  // The same without learning: evaluation mode, label loss alone.
-  ModuleStepResult Pass(at::Tensor features, const Supervision& supervision,
-                        const ForwardContext& context, at::Tensor* output);
+  // The features on to the next module without learning: evaluation mode, no head, no losses.
+  ModuleStepResult Pass(at::Tensor features, const ForwardContext& context, at::Tensor* output);
 
   // The module's output without learning from it: [B, H', W', C'] or logits.
   at::Tensor Forward(at::Tensor features, const ForwardContext& context) const;

@@ -139,7 +139,9 @@ class RecomputedPass final : public SegmentPass {
         output = end == batch ? part : EmptyBatch(part, batch);
       }
       if (size < batch) output.slice(0, begin, end).copy_(part);
-      for (const at::Tensor& e : chunk->energies) energy_ += chunk->share * e.item<double>();
+      for (const at::Tensor& e : chunk->energies) {
+        energy_ = energy_.value_or(0.0) + chunk->share * e.item<double>();
+      }
     }
     return output;
   }

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "fields.h"
@@ -54,8 +55,8 @@ class SegmentPass {
 
   const at::Tensor& output() const { return output_; }
   // Sum over the residual branches of the mean square of what each adds (the transport cost of
-  // Karkar et al., arXiv 2309.17357); 0 where not measured.
-  double energy() const { return energy_; }
+  // Karkar et al., arXiv 2309.17357); none where it was not measured or there are no branches.
+  std::optional<double> energy() const { return energy_; }
 
   // Adds to the parameters' gradients those of <gradient, output> + energy_weight * energy. What
   // the pass kept is gone afterwards, and so is `gradient` where nobody else holds it.
@@ -63,7 +64,7 @@ class SegmentPass {
 
  protected:
   at::Tensor output_;
-  double energy_ = 0.0;
+  std::optional<double> energy_;
 };
 
 }  // namespace localformer

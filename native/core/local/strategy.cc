@@ -72,10 +72,9 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   for (size_t k = 0; k < std::min(modules_.size(), options.learning_rates.size()); ++k) {
     const std::optional<double>& rate = options.learning_rates[k];
     at::Tensor output;
-    result.modules.push_back(
-        rate ? StepModule(k, std::move(features), supervision, {*rate, options.clip_norm},
-                          cancelled, &output)
-             : modules_[k]->Pass(std::move(features), supervision, passing, &output));
+    result.modules.push_back(rate ? StepModule(k, std::move(features), supervision,
+                                               {*rate, options.clip_norm}, cancelled, &output)
+                                  : modules_[k]->Pass(std::move(features), passing, &output));
     features = std::move(output);
   }
   Synchronize(device);

@@ -21,6 +21,7 @@ struct StepResult {
   double seconds = 0.0;
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
 
+  // Its numbers have their rows in lib/metrics/step-metrics.ts.
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("modules", self.modules);

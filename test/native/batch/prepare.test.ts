@@ -39,7 +39,7 @@ async function make(options: object = TINY) {
 /** Losses of every step of a run, and the weights after it. */
 async function runOf(options: TrainOptions) {
   const { model, trainer } = await make()
-  const losses: number[][] = []
+  const losses: (number | null)[][] = []
   for await (const event of train(trainer, data, options)) {
     if (event.type === 'step') losses.push(event.modules.map((module) => module.labelLoss))
   }
@@ -52,7 +52,7 @@ test('training gives what steps with plain batches give, one by one', async () =
   const run = await runOf({ ...AUGMENT, batchSize: 8, epochs: 2, warmup: 0, seed: 3, testLimit: 0 })
   const { model, trainer } = await make()
   const { height, width, mean, std } = data.train
-  const losses: number[][] = []
+  const losses: (number | null)[][] = []
   for (const epoch of [1, 2]) {
     const order = { batchSize: 8, seed: 3, shuffle: true, epoch }
     for (const { images, labels } of batches(data.train, order)) {

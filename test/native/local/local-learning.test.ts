@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import * as memory from '../../../lib/device/memory.js'
 import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
+import type { LearningStep } from '../../../lib/local/module-trainer.js'
 import type { LocalOptions } from '../../../lib/local/options.js'
 import { type SwinOptions, SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import type { Trainer, TrainStep } from '../../../lib/local/trainer.js'
@@ -43,6 +44,14 @@ async function stepByHand(trainer: Trainer, batch: ReturnType<typeof floatBatch>
   }
   features.dispose()
   return modules
+}
+
+/** The modules of a step in which all learned. */
+function learning(step: Pick<TrainStep, 'modules'>): readonly LearningStep[] {
+  return step.modules.map((module) => {
+    assert.ok(module.learned)
+    return module as LearningStep
+  })
 }
 
 const lossesOf = (step: Pick<TrainStep, 'modules'>) =>
@@ -181,6 +190,7 @@ for (const decoder of ['linear', 'conv'] as const) {
         for (const [k, want] of whole[step].modules.entries()) {
           const got = chunked[step].modules[k] as typeof want
           for (const loss of ['labelLoss', 'reconstructionLoss'] as const) {
+            assert.is(got[loss] === null, want[loss] === null)
             atMost(
               Math.abs((got[loss] ?? 0) - (want[loss] ?? 0)),
               tolerance * (want[loss] ?? 0),
@@ -340,15 +350,16 @@ for (const [name, options] of [
     const first = await trainer.step(batch, { learningRate })
     let last = first
     for (let step = 1; step < 30; step++) last = await trainer.step(batch, { learningRate })
-    for (const [k, { labelLoss, reconstructionLoss, correct }] of last.modules.entries()) {
-      const before = first.modules[k] as (typeof first.modules)[number]
+    for (const [k, { labelLoss, reconstructionLoss, correct }] of learning(last).entries()) {
+      const before = learning(first)[k] as LearningStep
       // The first modules see noise through a narrow net; the classifier learns it by heart.
       const most = k === last.modules.length - 1 ? 0.2 : 0.95
       atMost(labelLoss, most * before.labelLoss, `label loss of module ${k + 1}`)
       assert.ok(correct > before.correct, `module ${k + 1} answers more right`)
-      if (!trainer.modules[k]?.reconstructs) continue
-      const highest = 0.9 * (before.reconstructionLoss as number)
-      atMost(reconstructionLoss as number, highest, `reconstruction, ${k + 1}`)
+      assert.is(reconstructionLoss !== null, trainer.modules[k]?.reconstructs)
+      if (reconstructionLoss === null) continue
+      const reconstructionBefore = before.reconstructionLoss ?? 0
+      atMost(reconstructionLoss, 0.9 * reconstructionBefore, `reconstruction, ${k + 1}`)
     }
     const evaluation = await trainer.evaluate(batch)
     assert.is(evaluation.length, trainer.modules.length)

@@ -30,7 +30,7 @@ async function trained(
   let peak = 0
   for (let step = 0; step < steps; step++) {
     const result = await trainer.step(floatBatch(count, step), { learningRate: 0.1 })
-    losses.push(result.modules.flatMap((m) => [m.labelLoss, m.reconstructionLoss ?? 0]))
+    losses.push(result.modules.flatMap((m) => [m.labelLoss ?? 0, m.reconstructionLoss ?? 0]))
     peak = Math.max(peak, result.peakAllocatedBytes)
   }
   return { losses, peak, weights: await model.readParameters() }

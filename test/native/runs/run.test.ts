@@ -275,7 +275,7 @@ test('patience ends a run that does not get better; best follows the figure that
       'ERR_CONFIG',
       ...parts,
     )
-  await refuse({ best: 'accuracy' }, 'test_accuracy, test_loss', '"accuracy"')
+  await refuse({ best: 'accuracy' }, 'test_accuracy, test_top5_accuracy, test_loss', '"accuracy"')
   await refuse({ best: 'module_3_label_loss' }, 'K from 1 to 2')
   await refuse({ patience: 2, schedule: 'sequential' }, '`patience`')
   assert.not.ok(existsSync(at('never')))

@@ -54,7 +54,13 @@ function figures(event: TrainEvent): object {
     }))
     return { step, epoch, activeModule, learningRate, losses }
   }
-  if (event.type === 'epoch') return { ...event, seconds: 0 }
+  if (event.type === 'epoch') {
+    const modules = event.modules.map((module) => ({
+      ...module,
+      ...{ seconds: 0, peakAllocatedBytes: 0 },
+    }))
+    return { ...event, seconds: 0, modules }
+  }
   if (event.type === 'checkpoint') {
     const { progress: _, ...rest } = event
     return rest

@@ -12,6 +12,7 @@ function stepEvent(step: number, changes: Partial<StepEvent> = {}): StepEvent {
     labelLoss: 2 - step / 100 + k / 10,
     reconstructionLoss: k === 3 ? null : 0.5,
     accuracy: 0.25,
+    learned: true,
   }))
   return {
     type: 'step',
@@ -201,7 +202,12 @@ test('CI gets plain lines on a terminal too', () => {
 test('modules one after the other: the active one alone', () => {
   const terminal = new Terminal(200)
   const progress = createTrainingProgress({ quiet: false, stream: terminal as never, live: true })
-  progress.step(stepEvent(1, { activeModule: 1 }))
+  const modules = stepEvent(1)
+    .modules.slice(0, 2)
+    .map((module, k) =>
+      k === 1 ? module : { ...module, learned: false, labelLoss: null, accuracy: null },
+    )
+  progress.step(stepEvent(1, { activeModule: 1, modules: modules as StepEvent['modules'] }))
   assert.match(terminal.lines.at(-1) ?? '', /epoch 2 module 2 .*loss \d\.\d\d {2}/)
 })
 

@@ -45,11 +45,13 @@ test('modules that did not run are empty, the active one counts from 1', () => {
 
 test('a module that only passes features on has no losses', () => {
   const [first, second] = stepEvent({}).modules
-  const modules = [{ ...first, learned: false }, second] as StepEvent['modules']
+  const none = { labelLoss: null, reconstructionLoss: null, accuracy: null, correct: null }
+  const modules = [{ ...first, ...none, learned: false }, second] as StepEvent['modules']
   const row = fields(metricsLine(stepEvent({ modules }), MODULES, 1))
-  for (const name of ['label_loss', 'reconstruction_loss', 'accuracy']) {
+  for (const name of ['label_loss', 'reconstruction_loss', 'train_accuracy']) {
     assert.is(row[`module_1_${name}`], '')
   }
+  assert.is(row.module_1_peak_allocated_bytes, '1024')
   assert.is(row.module_2_label_loss, '1.25')
 })
 

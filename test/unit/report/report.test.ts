@@ -38,7 +38,8 @@ test('a short series keeps every value, a long one its mean and every extreme', 
   const short = new Series(10)
   for (let x = 1; x <= 10; x++) short.add(x, x * x)
   assert.is(short.buckets.length, 10)
-  assert.equal(short.buckets[3], { from: 4, to: 4, min: 16, max: 16, mean: 16, count: 1 })
+  const fourth = { from: 4, to: 4, min: 16, max: 16, mean: 16, count: 1 }
+  assert.equal(short.buckets[3], fourth)
 
   const long = new Series(100)
   let sum = 0
@@ -170,7 +171,7 @@ test('steps that a resumed run tells again count once', async () => {
   const run = await readRun(directory)
   assert.is(run.steps, 40)
   assert.is(
-    run.imagesPerSecond.reduce((sum, bucket) => sum + bucket.count, 0),
+    run.series.imagesPerSecond.reduce((sum, bucket) => sum + bucket.count, 0),
     40,
   )
   assert.equal(

@@ -52,7 +52,7 @@ function stateAt(step: number, isAveraged = false): TrainingState {
   return {
     progress: {
       ...{ step, epoch: 1, stepInEpoch: step, stage: 'steps', phase: 0 },
-      ...{ epochSums: { count: 0, sums: [] }, evaluation: null, best: null, epochsSinceBest: 0 },
+      ...{ epochSums: [], evaluation: null, best: null, epochsSinceBest: 0 },
       ...{ seconds: 1, peakAllocatedBytes: 1, frozen: [false], identity: identity as never },
     },
     weights: { 'a.weight': tensor(step), 'auxiliary.0.head.fc.bias': tensor(step + 1) },

@@ -7,8 +7,6 @@ import * as assert from 'uvu/assert'
 import { ROOT } from '../../../scripts/lib/script.js'
 
 const TEXTS = filesOf('.', /\.md$/).filter((file) => file !== 'CHANGELOG.md')
-/** Rooms that the texts name and that are still being built. */
-const COMING = ['metrics']
 
 const read = (file: string) => readFileSync(path.join(ROOT, file), 'utf8')
 
@@ -153,10 +151,9 @@ test("README's tree: every room and folder has its line, and every line is there
     wanted.filter((place) => !places.includes(place)),
     [],
   )
-  const coming = COMING.map((room) => `lib/${room}`)
   assert.equal(
     places.filter((place) => !isThere(place)),
-    coming.filter((place) => !isThere(place)),
+    [],
   )
 })
 
@@ -178,17 +175,7 @@ test('docs/architecture.md has a line for every room, in the order in which they
   const [, list = ''] = /const ROOMS = \[([\s\S]*?)\n\]/.exec(read('scripts/check-rooms.mjs')) ?? []
   const rooms = [...list.matchAll(/'([\w-]+)'/g)].map(([, room]) => room ?? '')
   assert.ok(rooms.length > 10)
-  assert.equal(
-    named.filter((room) => rooms.includes(room) || !COMING.includes(room)),
-    rooms,
-  )
-})
-
-test('no room is called coming that has come', () => {
-  assert.equal(
-    COMING.filter((room) => existsSync(path.join(ROOT, 'lib', room))),
-    [],
-  )
+  assert.equal(named, rooms)
 })
 
 test.run()
