@@ -55,7 +55,7 @@ export function doneLine(event: EventOf<'done'>): string {
   const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes, stoppedEarly } = event
   return [
     `${steps} ${steps === 1 ? 'step' : 'steps'} in ${seconds.toFixed(0)} s`,
-    ...(speed === null ? [] : [`median ${said(STEP_METRICS.imagesPerSecond, speed)}`]),
+    ...(speed === null ? [] : [said(STEP_METRICS.imagesPerSecond, speed)]),
     said(STEP_METRICS.peakAllocatedBytes, peakAllocatedBytes),
     ...(stoppedEarly ? ['stopped early: it did not get better'] : []),
   ].join(', ')

@@ -67,8 +67,8 @@ class SeriesOf<T extends MetricTable> {
     this.#all = rowsOf(table).map(([name]) => [name, new Series()])
   }
 
-  add(step: number, values: Json): void {
-    for (const [name, series] of this.#all) series.add(step, number(values[name]))
+  add(step: number, values: Json, weights: Readonly<Record<string, number>> = {}): void {
+    for (const [name, series] of this.#all) series.add(step, number(values[name]), weights[name])
   }
 
   result(): MetricSeries<T> {
@@ -111,7 +111,9 @@ class Gathered {
     this.#seconds += number(event.seconds, 0)
     this.#peak = highest(this.#peak, event.peakAllocatedBytes)
     if (Array.isArray(event.timeline)) this.#timeline = event.timeline
-    this.#series.add(step, event)
+    const took = number(event.seconds) + number(event.waitSeconds, 0)
+    // A mean of rates is none; weighed by time it is images over time.
+    this.#series.add(step, event, { imagesPerSecond: took })
     list(event.modules).forEach((item, k) => {
       const module = object(item)
       if (k >= MAX_MODULES) return

@@ -89,9 +89,11 @@ function cards(run: RunData): string {
 }
 
 function batchText({ batchSize }: RunData): string {
-  return batchSize === undefined ? 'mean over the steps' : `mean, batches of ${batchSize}`
+  const batches = batchSize === undefined ? '' : `, batches of ${batchSize}`
+  return `images over the time of the steps${batches}`
 }
 
+/** Images over time, of all steps with the waits for their batches, as the run's last line says it. */
 export function throughputText({ series }: RunData): string {
   return formatMetric(STEP_METRICS.imagesPerSecond, meanOf(series.imagesPerSecond))
 }
@@ -210,7 +212,7 @@ function speed(run: RunData): string {
   })
   if (rows.length === 0) return ''
   const header = ['of a step', 'mean', 'lowest', 'highest']
-  return `${charts(run, 'speed')}${table('Steps', header, rows)}`
+  return `${charts(run, 'speed')}<p class="soft">The mean throughput is images over time.</p>${table('Steps', header, rows)}`
 }
 
 function configuration(run: RunData): string {

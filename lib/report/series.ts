@@ -10,6 +10,8 @@ export interface Bucket {
   readonly mean: number
   /** Values in it. */
   readonly count: number
+  /** Sum of what each counts in the mean. */
+  readonly weight: number
 }
 
 /** Takes values in rising order of x; holds at most `limit` buckets. */
@@ -22,11 +24,11 @@ export class Series {
     this.#limit = limit
   }
 
-  /** Leaves out what is no finite number. */
-  add(x: number, y: number): void {
-    if (!Number.isFinite(x) || !Number.isFinite(y)) return
+  /** Leaves out what is no finite number; `weight`: what it counts in means, above 0. */
+  add(x: number, y: number, weight = 1): void {
+    if (!Number.isFinite(x) || !Number.isFinite(y) || !(weight > 0 && weight < Infinity)) return
     const last = this.#buckets[this.#buckets.length - 1]
-    const one = point(x, y)
+    const one = point(x, y, weight)
     if (last !== undefined && last.count < this.#width) {
       this.#buckets[this.#buckets.length - 1] = merge(last, one)
       return
@@ -51,8 +53,8 @@ export class Series {
 }
 
 /** A single value. */
-export function point(x: number, y: number): Bucket {
-  return { from: x, to: x, min: y, max: y, mean: y, count: 1 }
+export function point(x: number, y: number, weight = 1): Bucket {
+  return { from: x, to: x, min: y, max: y, mean: y, count: 1, weight }
 }
 
 /** One bucket of several that follow each other; at least one. */
@@ -66,13 +68,14 @@ export function meanOf(buckets: readonly Bucket[]): number {
 }
 
 function merge(one: Bucket, other: Bucket): Bucket {
-  const count = one.count + other.count
+  const weight = one.weight + other.weight
   return {
     from: one.from,
     to: other.to,
     min: Math.min(one.min, other.min),
     max: Math.max(one.max, other.max),
-    mean: (one.mean * one.count + other.mean * other.count) / count,
-    count,
+    mean: (one.mean * one.weight + other.mean * other.weight) / weight,
+    count: one.count + other.count,
+    weight,
   }
 }

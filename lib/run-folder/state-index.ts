@@ -75,6 +75,7 @@ const indexSchema = lazy(() => {
       stage: z.enum(['begin', 'steps', 'evaluation']),
       phase: integer(0),
       epochSums: z.array(z.record(z.string(), tally.nullable())),
+      pace: z.strictObject({ images: integer(0), seconds: z.number().min(0) }),
       evaluation: evaluation.nullable(),
       best: z.strictObject({ value: z.number(), epoch: integer(0) }).nullable(),
       epochsSinceBest: integer(0),

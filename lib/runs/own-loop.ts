@@ -1,6 +1,5 @@
 // A loop of a script's own, as a run sees it: what was recorded -> the events of a run, and how far it is.
 import { expected, LocalformerError } from '../base/errors.js'
-import { median } from '../base/median.js'
 import { checkKeys } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
@@ -8,6 +7,7 @@ import type { Trainer, TrainStep } from '../local/trainer.js'
 import { type EpochSums, meansOf, withStep } from '../metrics/means.js'
 import { frozenIn, identityOfParts } from '../train/course.js'
 import type { DoneEvent, MetricsEvent, TrainEvent } from '../train/events.js'
+import { NO_PACE, type Pace, paceWith, throughputOf } from '../train/pace.js'
 import type { RunIdentity, TrainingProgress } from '../train/training-state.js'
 
 /** What {@link Run.record} takes. */
@@ -41,7 +41,7 @@ export class OwnLoop {
   readonly #data: Dataset
   readonly #startedAt = performance.now()
   readonly #frozenAtFirst: readonly boolean[]
-  readonly #speeds: number[] = []
+  #pace: Pace
   readonly #secondsBefore: number
   #identity: RunIdentity | undefined
   #epochSums: EpochSums
@@ -59,6 +59,7 @@ export class OwnLoop {
     this.#data = data
     this.#frozenAtFirst = frozenIn(trainer)
     this.#epochSums = from?.epochSums ?? []
+    this.#pace = from?.pace ?? NO_PACE
     this.#secondsBefore = from?.seconds ?? 0
     this.#step = from?.step ?? 0
     this.#epoch = from?.epoch ?? 0
@@ -85,7 +86,7 @@ export class OwnLoop {
     if (isBest) this.#best = { value: this.#evaluation?.accuracy ?? 0, epoch: this.#epoch }
     const progress: TrainingProgress = {
       ...{ step: this.#step, epoch: this.#epoch, stepInEpoch: this.#stepInEpoch },
-      ...{ stage: 'begin', phase: 0, epochSums: this.#epochSums },
+      ...{ stage: 'begin', phase: 0, epochSums: this.#epochSums, pace: this.#pace },
       ...{ evaluation: this.#evaluation, best: this.#best, epochsSinceBest: 0 },
       ...{ seconds: this.#seconds(), peakAllocatedBytes: this.#peak },
       frozen: frozenIn(this.#trainer),
@@ -108,7 +109,7 @@ export class OwnLoop {
   done(): DoneEvent {
     return {
       ...{ type: 'done', steps: this.#step, seconds: this.#seconds() },
-      imagesPerSecond: this.#speeds.length === 0 ? null : median(this.#speeds),
+      imagesPerSecond: throughputOf(this.#pace),
       ...{ peakAllocatedBytes: this.#peak, evaluation: this.#evaluation, stoppedEarly: false },
     }
   }
@@ -126,13 +127,12 @@ export class OwnLoop {
     this.#stepInEpoch++
     this.#epochSums = withStep(this.#epochSums, result.modules)
     this.#peak = Math.max(this.#peak, result.peakAllocatedBytes)
-    const imagesPerSecond = images / result.seconds
-    this.#speeds.push(imagesPerSecond)
+    this.#pace = paceWith(this.#pace, { images, seconds: result.seconds })
     return {
+      ...result,
       ...{ type: 'step', epoch: what.epoch ?? this.#epoch + 1, activeModule: null },
       ...{ step: this.#step, totalSteps: this.#step, learningRate },
-      ...result,
-      ...{ waitSeconds: null, imagesPerSecond },
+      ...{ waitSeconds: null, imagesPerSecond: images / result.seconds },
     }
   }
 

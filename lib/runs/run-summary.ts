@@ -16,7 +16,7 @@ export interface RunSummary {
   readonly steps: number
   /** Of all processes that trained it. */
   readonly seconds: number
-  /** Median over the steps of the last process; null where it made none. */
+  /** Images over time, of all steps with the waits for their batches; null where there was none. */
   readonly imagesPerSecond: number | null
   readonly peakAllocatedBytes: number
   /** Did `patience` end it? */

@@ -1,7 +1,6 @@
 // A training run under way: what is asked for, how far it is, and its state as a checkpoint has it.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { median } from '../base/median.js'
 import { augmentationOf } from '../batch/augmentation.js'
 import {
   type BatchOptions,
@@ -20,6 +19,7 @@ import {
   resolveTrainOptions,
   type TrainOptions,
 } from './options.js'
+import { NO_PACE, type Pace } from './pace.js'
 import { learningRateAt } from './schedule.js'
 import { isBetter, type TrackedMetric, trackedMetric } from './tracked-metric.js'
 import {
@@ -56,8 +56,7 @@ export interface Course {
   /** Before `startedAt`. */
   secondsBefore: number
   peakAllocatedBytes: number
-  /** Images a second in each of the steps. */
-  readonly speeds: number[]
+  pace: Pace
   evaluation: Evaluation | null
   readonly metric: TrackedMetric
   best: TrainingProgress['best']
@@ -90,7 +89,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
     ...{ phases: phasesOf(trainer, o), frozenAtFirst: frozenIn(trainer) },
     ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, epochSums: [] },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
-    speeds: [],
+    pace: NO_PACE,
     ...{ evaluation: null, metric, best: null, epochsSinceBest: 0, identity: undefined },
   }
 }
@@ -98,7 +97,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
 /** Puts a run where `state` was taken. */
 export async function resumeCourse(course: Course, state: TrainingState): Promise<void> {
   const { step, epoch, stepInEpoch, stage, phase, evaluation, best, frozen } = state.progress
-  const { epochSums, epochsSinceBest, seconds, peakAllocatedBytes } = state.progress
+  const { epochSums, epochsSinceBest, seconds, pace, peakAllocatedBytes } = state.progress
   await restoreState(course.trainer, state)
   for (const module of course.trainer.modules) {
     if (frozen[module.index]) module.freeze()
@@ -106,7 +105,7 @@ export async function resumeCourse(course: Course, state: TrainingState): Promis
   }
   Object.assign(course, {
     ...{ step, epoch, stepInEpoch, stage, phase, evaluation, best, epochsSinceBest },
-    ...{ peakAllocatedBytes, epochSums, secondsBefore: seconds },
+    ...{ peakAllocatedBytes, epochSums, pace, secondsBefore: seconds },
   } satisfies Partial<Course>)
 }
 
@@ -116,10 +115,10 @@ export async function checkpointEvent(
   isBest = false,
 ): Promise<TrainEvent> {
   const { step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes } = course
-  const { best, epochsSinceBest } = course
+  const { best, epochsSinceBest, epochSums, pace } = course
   const progress: TrainingProgress = {
     ...{ step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes },
-    ...{ best, epochsSinceBest, epochSums: course.epochSums },
+    ...{ best, epochsSinceBest, epochSums, pace },
     seconds: secondsOf(course),
     frozen: frozenIn(course.trainer),
     identity: await identityOf(course),
@@ -169,10 +168,6 @@ export function frozenIn({ modules }: Trainer): readonly boolean[] {
 
 export function secondsOf({ startedAt, secondsBefore }: Course): number {
   return secondsBefore + (performance.now() - startedAt) / 1000
-}
-
-export function medianSpeed({ speeds }: Course): number | null {
-  return speeds.length === 0 ? null : median(speeds)
 }
 
 function phasesOf({ modules }: Trainer, { schedule, learningRate }: ResolvedTrainOptions): Phase[] {

@@ -54,7 +54,7 @@ export type TrainEvent =
       readonly type: 'done'
       readonly steps: number
       readonly seconds: number
-      /** Median over the steps that this call made; null where it made none. */
+      /** Images over time, of all steps with the waits for their batches; null where there was none. */
       readonly imagesPerSecond: number | null
       readonly peakAllocatedBytes: number
       readonly evaluation: Evaluation | null

@@ -16,7 +16,6 @@ import {
   identityOf,
   isStopped,
   judgeEpoch,
-  medianSpeed,
   type Phase,
   planCourse,
   ratesAt,
@@ -25,6 +24,7 @@ import {
 } from './course.js'
 import type { DoneEvent, TrainEvent } from './events.js'
 import { resolveTrainOptions, type TrainOptions } from './options.js'
+import { paceWith, throughputOf } from './pace.js'
 import { checkIdentity } from './training-state.js'
 /**
  * The events of a training, which goes on as they are asked for; awaited it runs to its end and gives
@@ -87,7 +87,7 @@ async function* eventsOf(
     throw error
   }
   const { step: steps, peakAllocatedBytes, evaluation } = course
-  const [seconds, imagesPerSecond] = [secondsOf(course), medianSpeed(course)]
+  const [seconds, imagesPerSecond] = [secondsOf(course), throughputOf(course.pace)]
   const stoppedEarly = steps < course.phases.length * course.stepsPerPhase && isStopped(course)
   yield {
     ...{ type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation },
@@ -224,9 +224,9 @@ async function runStep(
   batch.dispose()
   const result = await stepping
   const seconds = (performance.now() - started) / 1000
-  const imagesPerSecond = batch.count / (waitSeconds + seconds)
+  const [images, took] = [batch.count, waitSeconds + seconds]
   course.step++
-  course.speeds.push(imagesPerSecond)
+  course.pace = paceWith(course.pace, { images, seconds: took })
   course.peakAllocatedBytes = Math.max(course.peakAllocatedBytes, result.peakAllocatedBytes)
   return {
     type: 'step',
@@ -236,6 +236,6 @@ async function runStep(
     totalSteps: phases.length * stepsPerPhase,
     learningRate: Math.max(...rates.map((rate) => rate ?? 0)),
     ...result,
-    ...{ seconds, waitSeconds, imagesPerSecond },
+    ...{ seconds, waitSeconds, imagesPerSecond: images / took },
   } satisfies TrainEvent
 }

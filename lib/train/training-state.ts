@@ -5,6 +5,7 @@ import type { Evaluation } from '../evaluate/evaluate.js'
 import type { SwinConfig, Tensors } from '../local/swin-transformer.js'
 import { partsOf, type Trainer, type TrainerState } from '../local/trainer.js'
 import type { EpochSums } from '../metrics/means.js'
+import type { Pace } from './pace.js'
 
 /** Everything that decides the numbers of a run. */
 export interface RunIdentity {
@@ -31,6 +32,8 @@ export interface TrainingProgress {
   /** Place in the list of modules that a sequential run trains one after the other, from 0. */
   readonly phase: number
   readonly epochSums: EpochSums
+  /** Of all steps. */
+  readonly pace: Pace
   readonly evaluation: Evaluation | null
   /** Best value so far of the figure that `best` names. */
   readonly best: { readonly value: number; readonly epoch: number } | null

@@ -208,7 +208,7 @@ test("the epoch's line has each metric's word, losses joined, and only modules t
   )
 })
 
-test('the last line tells the throughput where there were steps', () => {
+test('the last line tells images over time', () => {
   const done = {
     type: 'done',
     steps: 4,
@@ -218,7 +218,7 @@ test('the last line tells the throughput where there were steps', () => {
   } as const
   assert.is(
     doneLine({ ...done, imagesPerSecond: 217.4, evaluation: null }),
-    '4 steps in 2 s, median 217 images/s, peak 2.00 KiB',
+    '4 steps in 2 s, 217 images/s, peak 2.00 KiB',
   )
   assert.is(
     doneLine({ ...done, imagesPerSecond: null, evaluation: null }),

@@ -38,7 +38,7 @@ test('a short series keeps every value, a long one its mean and every extreme', 
   const short = new Series(10)
   for (let x = 1; x <= 10; x++) short.add(x, x * x)
   assert.is(short.buckets.length, 10)
-  const fourth = { from: 4, to: 4, min: 16, max: 16, mean: 16, count: 1 }
+  const fourth = { from: 4, to: 4, min: 16, max: 16, mean: 16, count: 1, weight: 1 }
   assert.equal(short.buckets[3], fourth)
 
   const long = new Series(100)
@@ -158,6 +158,25 @@ test('a run that goes on or was killed is shown as far as it is', async () => {
   // 60 lines are 58 steps, an epoch and an evaluation.
   assert.is(run.steps, 58)
   assert.match(await html(directory), 'not finished')
+})
+
+test('throughput is images over time, not a mean of rates', async () => {
+  const directory = runFolder({ steps: 2, epochs: 1 })
+  // 100 images in 0.1 s, and 100 in 0.5 s after a wait of 0.4 s: 200 in a second.
+  const times = [
+    { seconds: 0.1, waitSeconds: 0, imagesPerSecond: 1000 },
+    { seconds: 0.5, waitSeconds: 0.4, imagesPerSecond: 100 / 0.9 },
+  ]
+  const told = eventsOf(2, 1, 4)
+    .slice(0, 2)
+    .map((event, i) => JSON.stringify({ ...event, ...times[i] }))
+  writeFileSync(path.join(directory, 'events.jsonl'), `${told.join('\n')}\n`)
+  const page = await html(directory)
+  assert.match(page, '<dt>Throughput</dt><dd>200 images/s</dd>')
+  assert.match(page, '<td>200 images/s</td><td>111 images/s</td><td>1000 images/s</td>')
+  const output = path.join(folder, 'throughput.html')
+  await writeReport([directory, runFolder()], { output })
+  assert.match(readFileSync(output, 'utf8'), '<td>200 images/s</td>')
 })
 
 test('steps that a resumed run tells again count once', async () => {

@@ -53,6 +53,7 @@ function stateAt(step: number, isAveraged = false): TrainingState {
     progress: {
       ...{ step, epoch: 1, stepInEpoch: step, stage: 'steps', phase: 0 },
       ...{ epochSums: [], evaluation: null, best: null, epochsSinceBest: 0 },
+      pace: { images: 4, seconds: 1 },
       ...{ seconds: 1, peakAllocatedBytes: 1, frozen: [false], identity: identity as never },
     },
     weights: { 'a.weight': tensor(step), 'auxiliary.0.head.fc.bias': tensor(step + 1) },
