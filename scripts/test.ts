@@ -27,6 +27,7 @@ const TIMEOUT_SECONDS: Readonly<Record<Gate, number>> = {
   native: 900,
   cli: 900,
   process: 900,
+  faults: 900,
   browser: 300,
   gpu: 900,
 }

@@ -106,11 +106,13 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   /**
-   * Trains every module once on a batch. While it runs, another call throws `ERR_BUSY`.
+   * Trains every module once on a batch. While it runs, another call throws `ERR_BUSY`. Each
+   * module's step happens as a whole or not at all: where one fails, the modules before it have
+   * learned, and everything else is as it was, random numbers and memory too.
    *
    * @throws {LocalformerError} `ERR_SHAPE`, `ERR_DATASET` (a label that is no class),
    *   `ERR_NON_FINITE` (a module's loss or clipped gradients; its weights and those of later modules are untouched),
-   *   `ERR_OUT_OF_MEMORY` (gradients and activations are freed, the trainer stays usable).
+   *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed.
    */
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
     const learningRates = this.#ratesOf(options)
@@ -267,8 +269,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   /**
    * Puts {@link readState}'s answer back. An average has to be kept where the state has one.
    *
-   * @throws {LocalformerError} `ERR_CHECKPOINT` where it is the state of another trainer; the
-   *   optimizers may have begun anew then.
+   * @throws {LocalformerError} `ERR_CHECKPOINT` where it is the state of another trainer; nothing is
+   *   written then.
    */
   async writeState(state: TrainerState): Promise<void> {
     checkTensors(state.tensors)

@@ -301,6 +301,8 @@ export interface NativeTorch {
   memoryInfo(device: string): { freeBytes: number; totalBytes: number }
   /** 0: no limit. */
   setCpuMemoryLimit(bytes: number): void
+  /** For tests: the `count`-th allocation from now on fails, and that one alone; 0: none does. */
+  failCpuAllocation(count: number): void
   cpuMemorySnapshot(): NativeSegment[]
   cudaDeviceCount(): number
   threads(): number
@@ -321,6 +323,7 @@ export const NATIVE_EXPORTS = [
   'resetAccumulatedMemoryStats',
   'memoryInfo',
   'setCpuMemoryLimit',
+  'failCpuAllocation',
   'cpuMemorySnapshot',
   'cudaDeviceCount',
   'threads',

@@ -53,6 +53,14 @@ Napi::Value SetCpuLimit(const Napi::CallbackInfo& info) {
   });
 }
 
+// For tests: failCpuAllocation(count)
+Napi::Value FailCpuAllocation(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    InstallCachingCpuAllocator()->FailAllocation(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value CpuSnapshot(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     Napi::Array array = Napi::Array::New(info.Env());
@@ -104,6 +112,7 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("resetAccumulatedMemoryStats", OnDevice<ResetAccumulatedStats>);
   define("memoryInfo", MemoryInfo);
   define("setCpuMemoryLimit", SetCpuLimit);
+  define("failCpuAllocation", FailCpuAllocation);
   define("cpuMemorySnapshot", CpuSnapshot);
   define("cudaDeviceCount", CudaDeviceCount);
   define("threads", GetThreads);

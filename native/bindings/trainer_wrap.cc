@@ -294,7 +294,7 @@ Napi::Value TrainerWrap::ReleaseOptimizer(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
         .executor.Run(info.Env(), [state = state(), index = ModuleIndex(info[0], *state())] {
-          state->strategy->modules()[index]->ReleaseOptimizer();
+          state->strategy->modules()[index]->SetOptimizer(nullptr);
         });
   });
 }

@@ -4,16 +4,24 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "coded_error.h"
 
 namespace localformer {
 namespace {
 
-ParameterList StateOf(const Strategy& strategy) {
-  ParameterList list = strategy.OptimizerState();
+// What the optimizers of some modules keep, by module, and the averages.
+ParameterList StateOf(const std::map<size_t, const Optimizer*>& optimizers,
+                      const Strategy& strategy) {
+  ParameterList list;
+  for (const auto& [k, optimizer] : optimizers) {
+    AppendWithPrefix("optimizer." + std::to_string(k), optimizer->State(), &list);
+  }
   AppendWithPrefix("average", strategy.AverageParameters(), &list);
   return list;
 }
@@ -41,11 +49,37 @@ void CheckComplete(const std::vector<PlainTensor>& values, const ParameterList& 
   }
 }
 
+// A generator like `like` in a state that ReadState gave.
+at::Generator GeneratorOf(const std::vector<uint8_t>& state, const at::Generator& like) {
+  const size_t size = static_cast<size_t>(like.get_state().numel());
+  if (state.size() != size) {
+    throw CodedError("ERR_CHECKPOINT", "Expected " + std::to_string(size) +
+                                           " bytes for `generator` but received " +
+                                           std::to_string(state.size()));
+  }
+  at::Tensor bytes = at::empty({static_cast<int64_t>(size)}, at::kByte);
+  std::copy(state.begin(), state.end(), bytes.mutable_data_ptr<uint8_t>());
+  at::Generator generator = like.clone();
+  try {
+    generator.set_state(bytes);
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const c10::Error&) {
+    throw CodedError("ERR_CHECKPOINT", "The bytes of `generator` are no state of one");
+  }
+  return generator;
+}
+
 }  // namespace
 
 TrainingState ReadState(Strategy& strategy) {
   TrainingState state;
-  state.tensors = CopyOut(StateOf(strategy));
+  std::map<size_t, const Optimizer*> optimizers;
+  for (size_t k = 0; k < strategy.modules().size(); ++k) {
+    const Optimizer* optimizer = strategy.modules()[k]->optimizer();
+    if (optimizer != nullptr) optimizers[k] = optimizer;
+  }
+  state.tensors = CopyOut(StateOf(optimizers, strategy));
   const at::Tensor bytes = strategy.generator().get_state();
   const uint8_t* data = bytes.const_data_ptr<uint8_t>();
   state.generator.assign(data, data + bytes.numel());
@@ -53,20 +87,23 @@ TrainingState ReadState(Strategy& strategy) {
 }
 
 void WriteState(const TrainingState& state, Strategy* strategy) {
-  at::Generator& generator = strategy->generator();
-  const size_t size = static_cast<size_t>(generator.get_state().numel());
-  if (state.generator.size() != size) {
-    throw CodedError("ERR_CHECKPOINT", "Expected " + std::to_string(size) +
-                                           " bytes for `generator` but received " +
-                                           std::to_string(state.generator.size()));
+  // Whatever may fail comes before the first change.
+  at::Generator generator = GeneratorOf(state.generator, strategy->generator());
+  std::map<size_t, std::unique_ptr<Optimizer>> made;
+  std::map<size_t, const Optimizer*> optimizers;
+  for (const size_t k : ModulesWithOptimizer(state.tensors, *strategy)) {
+    const ModuleTrainer& module = *strategy->modules()[k];
+    if (module.optimizer() == nullptr) made[k] = module.MakeOptimizer();
+    optimizers[k] = module.optimizer() == nullptr ? made[k].get() : module.optimizer();
   }
-  strategy->KeepOptimizers(ModulesWithOptimizer(state.tensors, *strategy));
-  const ParameterList wanted = StateOf(*strategy);
+  const ParameterList wanted = StateOf(optimizers, *strategy);
   CheckComplete(state.tensors, wanted);
   CopyIn(state.tensors, wanted);
-  at::Tensor bytes = at::empty({static_cast<int64_t>(size)}, at::kByte);
-  std::copy(state.generator.begin(), state.generator.end(), bytes.mutable_data_ptr<uint8_t>());
-  generator.set_state(bytes);
+  for (size_t k = 0; k < strategy->modules().size(); ++k) {
+    if (optimizers.count(k) == 0) strategy->modules()[k]->SetOptimizer(nullptr);
+  }
+  for (auto& [k, optimizer] : made) strategy->modules()[k]->SetOptimizer(std::move(optimizer));
+  strategy->generator() = std::move(generator);
 }
 
 TrainingState ReadTrainingState(const Napi::Object& object) {

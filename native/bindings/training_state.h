@@ -25,8 +25,7 @@ struct TrainingState {
 
 TrainingState ReadState(Strategy& strategy);
 // Modules that `tensors` does not name are left without an optimizer. Throws CodedError
-// ERR_CHECKPOINT where it is not the state of such a strategy; its optimizers may have begun anew
-// then.
+// ERR_CHECKPOINT where it is not the state of such a strategy; all is written or nothing.
 void WriteState(const TrainingState& state, Strategy* strategy);
 
 // { tensors, generator }

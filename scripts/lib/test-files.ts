@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 
-export const GATES = ['unit', 'native', 'cli', 'process', 'browser', 'gpu'] as const
+export const GATES = ['unit', 'native', 'cli', 'process', 'faults', 'browser', 'gpu'] as const
 
 export type Gate = (typeof GATES)[number]
 

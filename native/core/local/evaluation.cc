@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "coded_error.h"
+#include "train/backward.h"
 
 namespace localformer {
 namespace {
@@ -96,7 +97,7 @@ NetworkGradients GradientsOf(const SwinModel& model, const at::Tensor& images,
   NetworkGradients result;
   result.logits = logits.detach();
   result.loss = loss.item<double>();
-  loss.backward();
+  Backward({loss});
   for (const auto& [name, parameter] : model.parameters()) {
     result.gradients.emplace_back(name, parameter.grad());
   }

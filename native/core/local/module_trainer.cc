@@ -12,6 +12,7 @@
 
 #include "memory/memory_timeline.h"
 #include "swin/embedding.h"
+#include "train/backward.h"
 #include "train/device.h"
 #include "train/gradient_clip.h"
 #include "train/out_of_memory.h"
@@ -108,7 +109,7 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
   }
   MoveTo(device, auxiliary_parameters_);
   // Before the first step, so that resident bytes are the same before and after it.
-  optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
+  optimizer_ = MakeOptimizer();
 }
 
 ModuleDescription ModuleTrainer::Describe() const {
@@ -145,9 +146,14 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
   const c10::Device device = supervision.labels.device();
   ModuleStepResult result;
   const PeakWindow window = OpenPeakWindow(device);
+  const bool had_optimizer = optimizer_ != nullptr;
+  const auto undo = [&] {
+    ClearGradients();
+    if (!had_optimizer) optimizer_.reset();
+  };
   try {
     phase_ = Phase::kUpdate;
-    EnsureOptimizer();
+    if (!optimizer_) optimizer_ = MakeOptimizer();
     *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
     result.accuracy =
         static_cast<double>(*result.correct) / static_cast<double>(supervision.labels.size(0));
@@ -160,10 +166,10 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     optimizer_->Step(update.learning_rate);
     if (average_) average_->Update();
   } catch (const c10::OutOfMemoryError&) {
-    ClearGradients();
+    undo();
     throw OutOfMemory(device, name_, WordOf(phase_));
   } catch (...) {
-    ClearGradients();
+    undo();
     throw;
   }
   ClearGradients();
@@ -266,7 +272,7 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
   const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
   AddTo(&result->label_loss, share * loss.item<double>());
   AddTo(&result->correct, CountCorrect(logits, supervision.labels));
-  (loss * share).backward();
+  Backward({loss * share});
   return logits.grad();
 }
 
@@ -293,7 +299,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
       AddTo(&result->label_loss, share * loss.item<double>());
       AddTo(&result->correct, CountCorrect(logits, part.labels));
-      (loss * (share * options_.label_weight)).backward();
+      Backward({loss * (share * options_.label_weight)});
     }
     if (decoder_ != nullptr) {
       at::Tensor prediction = decoder_->Forward(x, context);
@@ -307,7 +313,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       const at::Tensor loss =
           ReconstructionLoss(prediction, target, options_.target, options_.distance);
       AddTo(&result->reconstruction_loss, share * loss.item<double>());
-      (loss * (share * options_.reconstruction_weight)).backward();
+      Backward({loss * (share * options_.reconstruction_weight)});
     }
     gradient.slice(0, begin, end).copy_(x.grad());
   }
@@ -370,17 +376,12 @@ CodedError ModuleTrainer::NonFinite(const std::string& what) const {
   return error;
 }
 
-void ModuleTrainer::EnsureOptimizer() {
-  if (!optimizer_) optimizer_ = CreateOptimizer(options_.optimizer, AllParameters());
+std::unique_ptr<Optimizer> ModuleTrainer::MakeOptimizer() const {
+  return CreateOptimizer(options_.optimizer, AllParameters());
 }
 
-ParameterList ModuleTrainer::OptimizerState() const {
-  return optimizer_ ? optimizer_->State() : ParameterList();
-}
-
-void ModuleTrainer::KeepAverage(std::optional<double> decay) {
-  average_.reset();
-  if (decay) average_ = std::make_unique<WeightAverage>(AllParameters(), *decay);
+std::unique_ptr<WeightAverage> ModuleTrainer::MakeAverage(double decay) const {
+  return std::make_unique<WeightAverage>(AllParameters(), decay);
 }
 
 at::Tensor ModuleTrainer::Forward(at::Tensor features, const ForwardContext& context) const {

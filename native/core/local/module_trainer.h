@@ -160,15 +160,17 @@ class ModuleTrainer {
   bool HasGradient() const;
   void ClearGradients();
 
-  // Frees the optimizer's state; the next step begins with a new one.
-  void ReleaseOptimizer() { optimizer_.reset(); }
-  // Makes one where there is none.
-  void EnsureOptimizer();
-  // The optimizer's own tensors (Optimizer::State); empty where it was released.
-  ParameterList OptimizerState() const;
+  // A new optimizer of its parameters, and the one that it steps with from now on; none frees the
+  // state, and the next step begins with a new one.
+  std::unique_ptr<Optimizer> MakeOptimizer() const;
+  void SetOptimizer(std::unique_ptr<Optimizer> optimizer) { optimizer_ = std::move(optimizer); }
+  // None where it was released.
+  const Optimizer* optimizer() const { return optimizer_.get(); }
 
-  // From now on the average of all weights, auxiliary ones too, is kept; without a decay no more.
-  void KeepAverage(std::optional<double> decay);
+  // A new average of all weights, auxiliary ones too, and the one that is kept from now on, or
+  // none.
+  std::unique_ptr<WeightAverage> MakeAverage(double decay) const;
+  void SetAverage(std::unique_ptr<WeightAverage> average) { average_ = std::move(average); }
   // None where none is kept. Its values: those of segment_parameters(), then the auxiliary ones.
   WeightAverage* average() const { return average_.get(); }
 

@@ -3,11 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "train/backward.h"
 
 namespace localformer {
 namespace {
@@ -35,12 +36,11 @@ void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
                         const std::vector<at::Tensor>& energies, double weight) {
   const at::Tensor source = GradientSource::apply(std::exchange(output, {}), &gradient);
   if (energies.empty() || weight == 0.0) {
-    source.backward();
+    Backward({source});
     return;
   }
   const at::Tensor energy = at::stack(energies).sum();
-  torch::autograd::backward({source, energy},
-                            {at::ones_like(source), at::full_like(energy, weight)});
+  Backward({source, energy}, {at::ones_like(source), at::full_like(energy, weight)});
 }
 
 // Autograd keeps what every operation needs.

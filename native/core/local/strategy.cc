@@ -88,11 +88,13 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
 ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
                                       const Supervision& supervision, const UpdateOptions& update,
                                       const std::atomic<bool>* cancelled, at::Tensor* output) {
+  // A module that fails has drawn nothing.
+  at::Generator generator = generator_.clone();
   ForwardContext context;
   context.training = true;
-  context.generator = &generator_;
+  context.generator = &generator;
   context.cancelled = cancelled;
-  return modules_[index]->Step(
+  ModuleStepResult done = modules_[index]->Step(
       std::move(features), supervision, update, context, output, [this](ModuleStepResult* result) {
         for (size_t k = 0; k < modules_.size(); ++k) {
           if (modules_[k]->HasGradient()) {
@@ -100,6 +102,8 @@ ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
           }
         }
       });
+  generator_ = std::move(generator);
+  return done;
 }
 
 ParameterList Strategy::AuxiliaryParameters() const {
@@ -110,26 +114,13 @@ ParameterList Strategy::AuxiliaryParameters() const {
   return list;
 }
 
-ParameterList Strategy::OptimizerState() const {
-  ParameterList list;
-  for (size_t k = 0; k < modules_.size(); ++k) {
-    AppendWithPrefix("optimizer." + std::to_string(k), modules_[k]->OptimizerState(), &list);
-  }
-  return list;
-}
-
-void Strategy::KeepOptimizers(const std::set<size_t>& modules) {
-  for (size_t k = 0; k < modules_.size(); ++k) {
-    if (modules.count(k) > 0) {
-      modules_[k]->EnsureOptimizer();
-    } else {
-      modules_[k]->ReleaseOptimizer();
-    }
-  }
-}
-
 void Strategy::KeepAverage(std::optional<double> decay) {
-  for (const auto& module : modules_) module->KeepAverage(decay);
+  std::vector<std::unique_ptr<WeightAverage>> averages(modules_.size());
+  if (decay) {
+    std::transform(modules_.begin(), modules_.end(), averages.begin(),
+                   [&](const auto& module) { return module->MakeAverage(*decay); });
+  }
+  for (size_t k = 0; k < modules_.size(); ++k) modules_[k]->SetAverage(std::move(averages[k]));
 }
 
 ParameterList Strategy::AverageParameters() const {

@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "local/module_trainer.h"
@@ -86,13 +85,7 @@ class Strategy {
   // Auxiliary parameters of all modules, `auxiliary.{k}.head.*` and so on.
   ParameterList AuxiliaryParameters() const;
 
-  // What the optimizers keep, `optimizer.{k}.exp_avg.norm.weight`; nothing of one that was
-  // released.
-  ParameterList OptimizerState() const;
-  // Only the modules of these indices have an optimizer then.
-  void KeepOptimizers(const std::set<size_t>& modules);
-
-  // Starts, or without a decay ends, the averages of all modules' weights.
+  // Starts, or without a decay ends, the averages of all modules' weights; all or none.
   void KeepAverage(std::optional<double> decay);
   // By the names of the weights, the network's first; empty where no average is kept.
   ParameterList AverageParameters() const;

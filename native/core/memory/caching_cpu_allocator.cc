@@ -23,6 +23,7 @@ constexpr size_t kLeastAddressBytes = size_t{256} << 20;
 constexpr size_t kSmallAddressShare = 8;  // an eighth of the addresses is for small blocks
 
 thread_local std::optional<OutOfMemoryInfo> lastOutOfMemory;
+thread_local uint64_t outOfMemoryCount = 0;
 std::atomic<CachingCpuAllocator*> installed{nullptr};
 
 int64_t SystemBytes() {
@@ -83,6 +84,7 @@ void FreeInstalled(void* pointer) {
 
 [[noreturn]] void ThrowOutOfMemory(const OutOfMemoryInfo& info) {
   lastOutOfMemory = info;
+  ++outOfMemoryCount;
   TORCH_CHECK_WITH(OutOfMemoryError, false, "Out of memory on the CPU: tried to allocate ",
                    format_size(static_cast<uint64_t>(info.requestedBytes)), " with ",
                    format_size(static_cast<uint64_t>(info.allocatedBytes)), " allocated and ",
@@ -95,6 +97,7 @@ void FreeInstalled(void* pointer) {
 
 std::optional<OutOfMemoryInfo> LastOutOfMemory() { return lastOutOfMemory; }
 void ClearLastOutOfMemory() { lastOutOfMemory.reset(); }
+uint64_t OutOfMemoryCount() { return outOfMemoryCount; }
 
 CachingCpuAllocator::CachingCpuAllocator()
     : systemBytes_(SystemBytes()),
@@ -133,8 +136,11 @@ void* CachingCpuAllocator::Allocate(size_t bytes) {
   std::unique_lock<std::mutex> lock(mutex_);
   Pool& pool = bytes <= kSmallRequestBytes ? small_ : large_;
   std::optional<uintptr_t> address;
-  // The first test keeps the rounding from overflowing.
-  if (bytes <= range_.size()) address = Place(pool, pool.arena.RoundUp(bytes), bytes);
+  const bool mustFail = allocationsUntilFailure_ > 0 && --allocationsUntilFailure_ == 0;
+  // The test of the size keeps the rounding from overflowing.
+  if (!mustFail && bytes <= range_.size()) {
+    address = Place(pool, pool.arena.RoundUp(bytes), bytes);
+  }
   if (!address) {
     ++stats_.num_ooms;
     const OutOfMemoryInfo info = DescribeFailure(bytes);
@@ -305,6 +311,12 @@ void CachingCpuAllocator::SetLimit(int64_t bytes) {
 int64_t CachingCpuAllocator::Limit() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return limit_;
+}
+
+void CachingCpuAllocator::FailAllocation(int64_t count) {
+  TORCH_CHECK(count >= 0, "Expected a count of 0 or more but received ", count);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  allocationsUntilFailure_ = count;
 }
 
 // ---- Windows ----

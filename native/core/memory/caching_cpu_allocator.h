@@ -29,6 +29,8 @@ struct OutOfMemoryInfo {
 // The calling thread's last failed allocation in this allocator, if it had one.
 std::optional<OutOfMemoryInfo> LastOutOfMemory();
 void ClearLastOutOfMemory();
+// How many allocations of the calling thread have failed so far.
+uint64_t OutOfMemoryCount();
 
 // Safe to call from any thread. One lock guards all state: an allocation takes well under a
 // microsecond, and what it saves are page faults of the system, a thousand times that.
@@ -78,6 +80,10 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   void SetLimit(int64_t bytes);
   int64_t Limit() const;
 
+  // For tests: the `count`-th allocation from now on fails as if memory had run out, and that one
+  // alone; 0: none does.
+  void FailAllocation(int64_t count);
+
   // Runs of reserved memory in address order, with their blocks.
   std::vector<c10::CachingDeviceAllocator::SegmentInfo> Snapshot() const;
 
@@ -126,6 +132,7 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   DeviceStats stats_;
   int64_t boundPeak_ = 0;  // highest allocated since the cache was last emptied
   int64_t limit_ = 0;
+  int64_t allocationsUntilFailure_ = 0;  // 0: none fails
   std::list<Window> windows_;
 };
 

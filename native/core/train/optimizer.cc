@@ -48,22 +48,37 @@ Optimizer::Optimizer(const ParameterList& parameters, double weight_decay,
 
 void Optimizer::Step(double learning_rate) {
   c10::NoGradGuard no_grad;
+  // What is allocated is so before anything changes, so that an update happens as a whole or not at
+  // all: a plain number would become a tensor for every parameter.
+  at::Tensor one;
+  std::vector<Group> groups;
   for (const Group& group : groups_) {
-    Group due;
-    due.weight_decay = group.weight_decay;
-    due.state.resize(group.state.size());
-    for (size_t i = 0; i < group.parameters.size(); ++i) {
-      const at::Tensor& gradient = group.parameters[i].grad();
-      if (!gradient.defined()) continue;
-      due.parameters.push_back(group.parameters[i]);
-      due.gradients.push_back(gradient);
-      due.steps.push_back(group.steps[i].add_(1));
-      for (size_t kind = 0; kind < due.state.size(); ++kind) {
-        due.state[kind].push_back(group.state[kind][i]);
-      }
-    }
-    if (!due.parameters.empty()) Update(due, learning_rate);
+    Group due = WithGradients(group);
+    if (due.parameters.empty()) continue;
+    if (!one.defined()) one = at::ones_like(due.steps.front());
+    groups.push_back(std::move(due));
   }
+  for (const Group& group : groups) {
+    at::_foreach_add_(group.steps, one);
+    Update(group, learning_rate);
+  }
+}
+
+Optimizer::Group Optimizer::WithGradients(const Group& group) {
+  Group due;
+  due.weight_decay = group.weight_decay;
+  due.state.resize(group.state.size());
+  for (size_t i = 0; i < group.parameters.size(); ++i) {
+    const at::Tensor& gradient = group.parameters[i].grad();
+    if (!gradient.defined()) continue;
+    due.parameters.push_back(group.parameters[i]);
+    due.gradients.push_back(gradient);
+    due.steps.push_back(group.steps[i]);
+    for (size_t kind = 0; kind < due.state.size(); ++kind) {
+      due.state[kind].push_back(group.state[kind][i]);
+    }
+  }
+  return due;
 }
 
 ParameterList Optimizer::State() const {

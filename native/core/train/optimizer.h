@@ -34,7 +34,8 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // One update of every parameter that has a gradient.
+  // One update of every parameter that has a gradient. What it throws, it throws before it has
+  // changed anything.
   void Step(double learning_rate);
 
   // What it keeps, by PyTorch's names and the parameter's: `exp_avg.norm.weight`,
@@ -56,10 +57,13 @@ class Optimizer {
   // allocated here, so that resident bytes are the same before and after the first step.
   Optimizer(const ParameterList& parameters, double weight_decay, std::vector<std::string> states);
 
-  // Updates every parameter of a group; all have gradients.
+  // Updates every parameter of a group; all have gradients. It may not allocate.
   virtual void Update(const Group& group, double learning_rate) = 0;
 
  private:
+  // The parameters of a group that have gradients.
+  static Group WithGradients(const Group& group);
+
   std::vector<std::string> states_;
   std::vector<Group> groups_;
 };
