@@ -7,6 +7,7 @@
 #include <set>
 
 #include "coded_error.h"
+#include "train/allocation_watch.h"
 #include "train/out_of_memory.h"
 
 namespace localformer {
@@ -80,8 +81,10 @@ void Executor::Loop() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
+    const AllocationWatch watch;
     try {
       job->Work();
+      watch.ThrowIfFailed();
     } catch (const c10::OutOfMemoryError& error) {
       // Told here, since what was asked for is known to the thread that asked alone.
       job->exception = std::make_exception_ptr(OutOfMemory(error));

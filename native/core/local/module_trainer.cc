@@ -12,6 +12,7 @@
 
 #include "memory/memory_timeline.h"
 #include "swin/embedding.h"
+#include "train/allocation_watch.h"
 #include "train/backward.h"
 #include "train/device.h"
 #include "train/gradient_clip.h"
@@ -146,6 +147,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
   const c10::Device device = supervision.labels.device();
   ModuleStepResult result;
   const PeakWindow window = OpenPeakWindow(device);
+  const AllocationWatch watch;
   const bool had_optimizer = optimizer_ != nullptr;
   const auto undo = [&] {
     ClearGradients();
@@ -163,6 +165,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
       result.gradient_norm = ClipGradients(AllParameters(), *update.clip_norm);
       if (!std::isfinite(*result.gradient_norm)) throw NonFinite("norm of the gradients");
     }
+    watch.ThrowIfFailed();
     optimizer_->Step(update.learning_rate);
     if (average_) average_->Update();
   } catch (const c10::OutOfMemoryError&) {
