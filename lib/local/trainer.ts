@@ -111,7 +111,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * learned, and everything else is as it was, random numbers and memory too.
    *
    * @throws {LocalformerError} `ERR_SHAPE`, `ERR_DATASET` (a label that is no class),
-   *   `ERR_NON_FINITE` (a module's loss or clipped gradients; its weights and those of later modules are untouched),
+   *   `ERR_NON_FINITE` (a loss or a gradient of the module that it names),
    *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed.
    */
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {

@@ -15,6 +15,7 @@
 #include "train/allocation_watch.h"
 #include "train/backward.h"
 #include "train/device.h"
+#include "train/gradient_check.h"
 #include "train/gradient_clip.h"
 #include "train/out_of_memory.h"
 
@@ -163,8 +164,8 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     Enter(Phase::kUpdate);
     if (update.clip_norm) {
       result.gradient_norm = ClipGradients(AllParameters(), *update.clip_norm);
-      if (!std::isfinite(*result.gradient_norm)) throw NonFinite("norm of the gradients");
     }
+    CheckGradients(result);
     watch.ThrowIfFailed();
     optimizer_->Step(update.learning_rate);
     if (average_) average_->Update();
@@ -368,6 +369,20 @@ void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
   CodedError error = NonFinite(std::string(which) + " loss");
   error.text["loss"] = which;
   throw error;
+}
+
+// A norm that is finite is so of every gradient.
+void ModuleTrainer::CheckGradients(const ModuleStepResult& result) const {
+  if (result.gradient_norm && std::isfinite(*result.gradient_norm)) return;
+  ParameterList named = segment_parameters_;
+  AppendWithPrefix("auxiliary." + std::to_string(index_), auxiliary_parameters_, &named);
+  const std::string parameter = FindNonFiniteGradient(named);
+  if (!parameter.empty()) {
+    CodedError error = NonFinite("gradient of " + parameter);
+    error.text["parameter"] = parameter;
+    throw error;
+  }
+  if (result.gradient_norm) throw NonFinite("norm of the gradients");
 }
 
 CodedError ModuleTrainer::NonFinite(const std::string& what) const {

@@ -200,6 +200,7 @@ class ModuleTrainer {
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
   void CheckFinite(const ModuleStepResult& result) const;
+  void CheckGradients(const ModuleStepResult& result) const;
   CodedError NonFinite(const std::string& what) const;
 
   // From here on the step is in this phase; said to whoever records memory.

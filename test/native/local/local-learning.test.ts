@@ -327,6 +327,36 @@ test('a loss that is no finite number in a later module names it and spares it',
   model.dispose()
 })
 
+for (const [name, options] of [
+  ['adamw', { optimizer: 'adamw' }],
+  ['sgd, in micro-batches of bfloat16', { optimizer: 'sgd', accumulate: 2, dtype: 'bfloat16' }],
+] as const) {
+  test(`a gradient that is no finite number is found where every loss is one: ${name}`, async () => {
+    const pair = await local({ method: 'greedy', labelWeight: 3e38, ...options })
+    const { model, trainer } = pair
+    // The logits stay as they are, and what goes back through them is a thousand times as much.
+    const auxiliary = await trainer.readAuxiliary()
+    const scaled = (name: string, factor: number) => {
+      const { shape, data } = auxiliary[name] as { shape: number[]; data: Float32Array }
+      return { [name]: { shape, data: data.map((value) => factor * value) } }
+    }
+    await trainer.writeAuxiliary({
+      ...scaled('auxiliary.0.head.norm.weight', 1e-3),
+      ...scaled('auxiliary.0.head.fc.weight', 1e3),
+    })
+    const before = await weights(pair)
+    const error = await rejects(
+      () => trainer.step(floatBatch(BATCH)),
+      'ERR_NON_FINITE',
+      /gradient of \S+\.(weight|bias|\w+_table) of module 1/,
+    )
+    assert.is(error.module, 'module 1')
+    assert.ok(Object.keys(before).includes(String(error.parameter)))
+    same(before, await weights(pair), 'weights')
+    model.dispose()
+  })
+}
+
 test('a learning rate of 0 leaves every weight as it was', async () => {
   const pair = await local()
   const before = await weights(pair)
