@@ -1,14 +1,9 @@
 // Small networks that between them use every method, number format, way to recompute, decoder, head
 // and option of a step that allocates.
-import {
-  DECODERS,
-  DTYPES,
-  HEADS,
-  type LocalOptions,
-  METHODS,
-  RECOMPUTE,
-} from '../../../lib/local/methods.js'
+
+import type { LocalOptions } from '../../../lib/local/options.js'
 import type { SwinOptions } from '../../../lib/local/swin-transformer.js'
+import { DECODERS, DTYPES, HEADS, METHODS, RECOMPUTE } from '../../../lib/local/words.js'
 
 /**
  * Two stages, a shifted window and stochastic depth. A step takes a few milliseconds, and yet the

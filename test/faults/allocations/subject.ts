@@ -4,7 +4,7 @@
 import type { ImageBatch } from '../../../lib/batch/batch.js'
 import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
-import type { OptimizationOptions } from '../../../lib/local/methods.js'
+import type { OptimizationOptions } from '../../../lib/local/options.js'
 import { SwinTransformer, type Tensors } from '../../../lib/local/swin-transformer.js'
 import type { Trainer, TrainerState } from '../../../lib/local/trainer.js'
 import { byteBatch, floatBatch } from '../../helpers/tiny.js'
