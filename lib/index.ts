@@ -115,9 +115,9 @@ export { type ResumeRunOptions, resumeRun } from './runs/resume-run.js'
 export type { Run } from './runs/run.js'
 export type { ResumeChanges } from './runs/run-config.js'
 export { type RunSummary, readRunSummary } from './runs/run-summary.js'
-export type { TrainEvent } from './train/events.js'
+export type { DoneEvent, MetricsEvent, RunEvent, TrainEvent, WarningEvent } from './train/events.js'
 export type { TrainOptions } from './train/options.js'
-export { train } from './train/train.js'
+export { type TrainingEvents, train } from './train/train.js'
 export {
   captureState,
   type RunIdentity,

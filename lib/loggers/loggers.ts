@@ -79,17 +79,22 @@ export class Loggers {
     const places: Record<string, unknown> = {}
     for (const member of this.#members) {
       await this.#settle(member)
-      const place = await this.#attempt(member, () => member.logger.sync?.())
+      const place = await this.#attempt(member, async () => asJson(await member.logger.sync?.()))
       if (place !== undefined) places[member.logger.name] = place
     }
     return places
   }
 
+  /** Closes all, also where one fails, whose error is thrown then. */
   async close(): Promise<void> {
+    const failures: unknown[] = []
     for (const member of this.#members) {
-      await this.#settle(member)
-      await this.#attempt(member, () => member.logger.close?.())
+      await this.#settle(member).catch((error) => failures.push(error))
+      await this.#attempt(member, () => member.logger.close?.()).catch((error) =>
+        failures.push(error),
+      )
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   #tell(member: Member, work: () => unknown): void {
@@ -119,7 +124,12 @@ export class Loggers {
 
   /** Until it has done what it was told to. */
   async #settle(member: Member): Promise<void> {
-    await member.pending
+    const { pending, logger } = member
+    if (pending === undefined || logger.required) await pending
+    else if (!(await isSettledSoon(pending))) {
+      member.pending = undefined
+      this.#told(member, new Error(`it has not answered for ${PATIENCE_SECONDS} s`))
+    }
     const { error } = member
     member.error = undefined
     if (error !== undefined) throw error
@@ -166,6 +176,27 @@ export function checkLoggers(loggers: unknown): asserts loggers is readonly Logg
     }
     names.add(logger.name)
   })
+}
+
+/** A run does not wait longer for one that it can do without. */
+const PATIENCE_SECONDS = 10
+
+async function isSettledSoon(work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), PATIENCE_SECONDS * 1000)
+  })
+  try {
+    return await Promise.race([work.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What a checkpoint can keep of it. */
+function asJson(place: unknown): unknown {
+  const text = JSON.stringify(place)
+  return text === undefined ? undefined : JSON.parse(text)
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

@@ -28,9 +28,10 @@ const OVER: Readonly<
 
 /** With one more step, of the modules that ran. */
 export function withStep(sums: EpochSums, modules: readonly ModuleMeans[]): EpochSums {
-  return modules.map((module, k) =>
+  const count = Math.max(sums.length, modules.length)
+  return Array.from({ length: count }, (_, k) =>
     ofEach((name, { over }) => {
-      const [before, value] = [sums[k]?.[name] ?? null, module[name]]
+      const [before, value] = [sums[k]?.[name] ?? null, modules[k]?.[name] ?? null]
       if (value === null) return before
       if (before === null) return { value, count: 1 }
       return { value: OVER[over].join(before.value, value), count: before.count + 1 }

@@ -1,7 +1,8 @@
 // A run folder: what was asked for, what happened, the weights and the checkpoints. Files that must be
 // whole are written under a temporary name and renamed; logs grow as things happen.
+
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere, makeFolder, writeFileAtomically } from '../base/files.js'
@@ -15,6 +16,7 @@ import {
   SUMMARY_FILE,
   WEIGHTS_FILE,
 } from '../base/run-files.js'
+import type { Tensors } from '../local/swin-transformer.js'
 import type { Logger } from '../loggers/logger.js'
 import { Loggers } from '../loggers/loggers.js'
 import type { RunEvent, TrainEvent } from '../train/events.js'
@@ -31,21 +33,38 @@ export interface FolderOptions {
   readonly onProblem: (problem: string) => void
 }
 
+/** How a run goes on. */
+export interface Continuation {
+  /** It does not: nothing is written any more. */
+  readonly isOver: boolean
+  /** It was over, and is trained further. */
+  readonly wasOver: boolean
+  /** What config.json is to hold; undefined: what it holds. */
+  readonly config: object | undefined
+}
+
 export class RunFolder {
   readonly directory: string
   /** Where an interrupted run goes on; undefined: it begins. */
   readonly state: LoadedState | undefined
   readonly #subject: RunSubject
-  readonly #loggers: Loggers
+  /** None of a run that is over. */
+  readonly #loggers: Loggers | undefined
   readonly #store: CheckpointStore
   readonly #lock: RunLock
   readonly #identity: string
+  #isClosed = false
   readonly #surroundings: Surroundings
 
   private constructor(
     directory: string,
     subject: RunSubject,
-    parts: { store: CheckpointStore; lock: RunLock; loggers: Loggers; identity: string },
+    parts: {
+      store: CheckpointStore
+      lock: RunLock
+      loggers: Loggers | undefined
+      identity: string
+    },
     state: LoadedState | undefined,
   ) {
     this.directory = directory
@@ -113,6 +132,7 @@ export class RunFolder {
    * Goes on with the run of a folder: from its last checkpoint that is whole, or from its beginning
    * where it has none yet.
    *
+   * @param decide How, by that checkpoint; where it throws, the folder is as it was.
    * @throws {LocalformerError} `ERR_CHECKPOINT` where all its checkpoints are damaged, or the folder
    *   cannot be written; `ERR_BUSY` where another process writes it.
    */
@@ -120,18 +140,23 @@ export class RunFolder {
     directory: string,
     subject: RunSubject,
     options: FolderOptions,
+    decide: (state: LoadedState | undefined) => Promise<Continuation>,
   ): Promise<RunFolder> {
     const store = storeOf(directory)
     const lock = lockOf(directory)
+    let folder: RunFolder | undefined
     try {
       await store.clean()
       await removeTemporaries(directory)
       const state = await store.load()
-      const folder = await RunFolder.#open(directory, subject, store, lock, state, options)
+      const { isOver, wasOver, config } = await decide(state)
+      if (config !== undefined) await reopen(directory, config, wasOver)
+      folder = await RunFolder.#open(directory, subject, store, lock, state, options, isOver)
       // A run that is over saves no further checkpoint, and may have been killed before this.
       if (state !== undefined) await folder.#shareWeights(state.name)
       return folder
     } catch (error) {
+      await folder?.close()
       lock.release()
       throw error
     }
@@ -144,12 +169,14 @@ export class RunFolder {
     lock: RunLock,
     state: LoadedState | undefined,
     { loggers, onProblem }: FolderOptions,
+    isOver = false,
   ): Promise<RunFolder> {
     const { run, config, trainer } = subject
     const logged = { directory, run, config, modules: trainer.modules.length }
     const from = state && { places: state.logs ?? {}, step: state.progress.step }
-    const opened = await Loggers.open(logged, loggers, onProblem, from)
     const identity = await identityOfFolder(directory)
+    // What was logged of a run that is over stays as it is.
+    const opened = isOver ? undefined : await Loggers.open(logged, loggers, onProblem, from)
     return new RunFolder(directory, subject, { store, lock, loggers: opened, identity }, state)
   }
 
@@ -160,11 +187,12 @@ export class RunFolder {
 
   /** Tells an event to the run's loggers. */
   log(event: RunEvent): void {
-    this.#loggers.log(event)
+    this.#loggers?.log(event)
   }
 
   /**
-   * Keeps the run as it is at a `checkpoint` event, and its weights as those of the run.
+   * Keeps the run as it is at a `checkpoint` event, and its weights as those of the run; false where a
+   * step failed since weights are not finite: what was kept before is better.
    *
    * @param every Epochs after which a checkpoint stays for good; undefined: none does.
    * @throws {LocalformerError} `ERR_CHECKPOINT`; the checkpoints that were there are untouched.
@@ -172,20 +200,23 @@ export class RunFolder {
   async saveCheckpoint(
     event: TrainEvent & { type: 'checkpoint' },
     every: number | undefined,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { trainer } = this.#subject
     await this.#checkStillOurs()
+    const state = await captureState(trainer, event.progress)
+    if (event.reason === 'failed' && !isWhole(state.weights)) return false
     const isKept = event.reason === 'epoch' && every !== undefined && event.epoch % every === 0
-    await this.#store.save(await captureState(trainer, event.progress), {
+    await this.#store.save(state, {
       keep: [
         ...(event.isBest ? [BEST] : []),
         ...(isKept ? [`epoch-${String(event.epoch).padStart(4, '0')}`] : []),
       ],
       metadata: metadataOf(this.#subject),
-      logs: await this.#loggers.sync(),
+      logs: (await this.#loggers?.sync()) ?? {},
       surroundings: this.#surroundings,
     })
     await this.#shareWeights(LAST)
+    return true
   }
 
   /**
@@ -201,22 +232,6 @@ export class RunFolder {
     })
   }
 
-  /**
-   * The run goes on by another configuration.
-   *
-   * @param wasOver It had come to its end, and is trained further.
-   * @throws {LocalformerError} `ERR_CONFIG` where it cannot be written.
-   */
-  async reopen(config: object, wasOver: boolean): Promise<void> {
-    try {
-      // First: a process that is killed in between leaves a run that ends at once when it goes on.
-      if (wasOver) await rm(path.join(this.directory, SUMMARY_FILE), { force: true })
-      await writeConfig(this.directory, config)
-    } catch (cause) {
-      throw unwritable(this.directory, cause)
-    }
-  }
-
   /** The newest weights, averaged where an average is kept. */
   get weights(): string {
     return path.join(this.directory, WEIGHTS_FILE)
@@ -224,8 +239,10 @@ export class RunFolder {
 
   /** Ends the logs; another process may go on with the run. */
   async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
     try {
-      await this.#loggers.close()
+      await this.#loggers?.close()
     } finally {
       this.#lock.release()
     }
@@ -256,11 +273,26 @@ export class RunFolder {
   }
 }
 
+function isWhole(weights: Tensors): boolean {
+  return Object.values(weights).every(({ data }) => data.every(Number.isFinite))
+}
+
 async function writeConfig(directory: string, config: object): Promise<void> {
   await writeFileAtomically(
     path.join(directory, CONFIG_FILE),
     `${JSON.stringify(config, null, 2)}\n`,
   )
+}
+
+/** The run goes on by its configuration; `wasOver`: it had come to its end. */
+async function reopen(directory: string, config: object, wasOver: boolean): Promise<void> {
+  try {
+    // First: a process that is killed in between leaves a run that ends at once when it goes on.
+    if (wasOver) await rm(path.join(directory, SUMMARY_FILE), { force: true })
+    await writeConfig(directory, config)
+  } catch (cause) {
+    throw unwritable(directory, cause)
+  }
 }
 
 /** What processes that were killed left half written beside the checkpoints. */
@@ -276,15 +308,6 @@ async function identityOfFolder(directory: string): Promise<string> {
   return `${dev}:${ino}`
 }
 
-/** What the run of a folder came to; undefined where it is not over. */
-export async function readSummary(directory: string): Promise<object | undefined> {
-  try {
-    return JSON.parse(await readFile(path.join(directory, SUMMARY_FILE), 'utf8'))
-  } catch {
-    return undefined
-  }
-}
-
 /**
  * Whether a new run may take a folder.
  *
@@ -292,8 +315,9 @@ export async function readSummary(directory: string): Promise<object | undefined
  */
 export async function checkFree(directory: string): Promise<void> {
   const store = storeOf(directory)
-  if (await store.isEmpty()) return
   const isDone = await isThere(path.join(directory, SUMMARY_FILE))
+  const hasWeights = await isThere(path.join(directory, WEIGHTS_FILE))
+  if (!isDone && !hasWeights && (await store.isEmpty())) return
   const progress = await store.progress()
   const where = progress ? ` (step ${progress.step}, epoch ${progress.epoch})` : ''
   throw new LocalformerError(

@@ -21,6 +21,8 @@ export interface StateIndex {
 
 /** The text of state.json. */
 export function stateIndexText(index: StateIndex): string {
+  // What could not be read again would cost the run.
+  checkIndex(JSON.parse(JSON.stringify(index)), 'What is to be kept')
   const document = { schema: RUN_SCHEMA, sha256: digestOf(index), state: index }
   return `${JSON.stringify(document, null, 2)}\n`
 }
@@ -44,12 +46,15 @@ export function parseStateIndex(file: string, text: string): StateIndex {
   if (digestOf(state) !== sha256) {
     throw damaged(`${file} is not what was written: its SHA-256 is another`)
   }
-  const result = indexSchema().safeParse(state)
-  if (!result.success) {
-    const { path, message } = result.error.issues[0] as z.core.$ZodIssue
-    throw damaged(`${file} holds no state of a run: ${path.join('.')}: ${message}`)
-  }
+  checkIndex(state, file)
   return state as StateIndex
+}
+
+function checkIndex(state: object, subject: string): void {
+  const result = indexSchema().safeParse(state)
+  if (result.success) return
+  const { path, message } = result.error.issues[0] as z.core.$ZodIssue
+  throw damaged(`${subject} holds no state of a run: ${path.join('.')}: ${message}`)
 }
 
 /** Of the values, however they are written. */

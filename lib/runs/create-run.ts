@@ -1,8 +1,9 @@
 // A configuration, or a script's own parts -> a run with its folder.
-import { rmdir } from 'node:fs/promises'
+
+import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, definedOf } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import { type ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
@@ -68,6 +69,7 @@ export async function createRun(
 ): Promise<Run> {
   checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
   checkKeys(options, 'options', KEYS)
+  if (options.directory !== undefined) checkPlace(options.directory)
   checkLoggers(options.loggers ?? [])
   const given = options.directory === undefined ? undefined : path.resolve(options.directory)
   if (given !== undefined && !options.overwrite) await checkFree(given)
@@ -79,8 +81,8 @@ export async function createRun(
     return await open(directory, parts, dispose, options)
   } catch (error) {
     dispose()
-    // One of a run that did not begin is empty; no other can be removed like this.
-    if (given === undefined) await rmdir(directory).catch(() => undefined)
+    // It was made for this run, which did not begin.
+    if (given === undefined) await rm(directory, { recursive: true, force: true })
     throw error
   }
 }
@@ -93,12 +95,12 @@ interface Made extends Pick<RunParts, 'trainer' | 'data' | 'config' | 'run' | 'w
 
 async function partsOfConfig(
   written: TrainingConfigInput | ResolvedConfig,
-  { data, signal }: CreateRunOptions,
+  { data, signal, checkpointEvery }: CreateRunOptions,
 ) {
   const training = await createTraining(written, data)
   const { trainer, options, weights } = training
   try {
-    const config = recordedConfig(training)
+    const config = { ...recordedConfig(training), ...definedOf({ checkpointEvery }) }
     const loop = signal === undefined ? options : { ...options, signal }
     checkTraining(trainer, training.data, loop)
     const parts: Made = {
@@ -114,6 +116,11 @@ async function partsOfConfig(
 async function partsOfScript(subject: RunSubjectParts, options: CreateRunOptions) {
   const { trainer, data } = checkParts(subject)
   const { signal, checkpointEvery } = options
+  const refuse = (name: string) => {
+    throw new LocalformerError('ERR_CONFIG', `\`${name}\` has no effect on such a run`)
+  }
+  if (options.data !== undefined) refuse('data')
+  if (signal !== undefined && subject.options === undefined) refuse('signal')
   const training = subject.options && { ...subject.options, ...(signal && { signal }) }
   if (training !== undefined) checkTraining(trainer, data, training)
   const config = resolveConfig({
@@ -122,6 +129,12 @@ async function partsOfScript(subject: RunSubjectParts, options: CreateRunOptions
   } as TrainingConfigInput)
   const parts: Made = { trainer, data, config, run: trainer.spec, weights: null, training }
   return { parts, dispose: () => undefined }
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what can be no folder's name. */
+export function checkPlace(directory: unknown): asserts directory is string {
+  if (typeof directory === 'string' && directory !== '' && !directory.includes('\0')) return
+  throw new LocalformerError('ERR_CONFIG', expected("a folder's name", 'directory', directory))
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` */

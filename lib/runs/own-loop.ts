@@ -9,6 +9,7 @@ import { frozenIn, identityOfParts } from '../train/course.js'
 import type { DoneEvent, MetricsEvent, TrainEvent } from '../train/events.js'
 import { NO_PACE, type Pace, paceWith, throughputOf } from '../train/pace.js'
 import type { RunIdentity, TrainingProgress } from '../train/training-state.js'
+import type { RunSummary } from './run-summary.js'
 
 /** What {@link Run.record} takes. */
 export type Recorded =
@@ -83,7 +84,8 @@ export class OwnLoop {
   async checkpoint(options: SaveRunOptions): Promise<TrainEvent & { type: 'checkpoint' }> {
     checkKeys(options, 'options', ['best', 'epochEnded'])
     const { best: isBest = false, epochEnded = false } = options
-    if (isBest) this.#best = { value: this.#evaluation?.accuracy ?? 0, epoch: this.#epoch }
+    const value = this.#evaluation?.accuracy
+    if (isBest) this.#best = value === undefined ? null : { value, epoch: this.#epoch }
     const progress: TrainingProgress = {
       ...{ step: this.#step, epoch: this.#epoch, stepInEpoch: this.#stepInEpoch },
       ...{ stage: 'begin', phase: 0, epochSums: this.#epochSums, pace: this.#pace },
@@ -93,7 +95,7 @@ export class OwnLoop {
       identity: await this.identity(),
     }
     const { epoch, step } = progress
-    const reason = epochEnded ? 'epoch' : 'steps'
+    const reason = epochEnded && epoch > 0 ? 'epoch' : 'steps'
     return { type: 'checkpoint', epoch, step, reason, isBest, progress }
   }
 
@@ -104,6 +106,11 @@ export class OwnLoop {
       ...{ frozenAtFirst: this.#frozenAtFirst, training: {} },
     })
     return this.#identity
+  }
+
+  /** Of the epoch that was not ended. */
+  means(): RunSummary['modules'] {
+    return meansOf(this.#epochSums)
   }
 
   done(): DoneEvent {
@@ -119,10 +126,9 @@ export class OwnLoop {
     if (!Number.isInteger(images) || images < 1) {
       throw new LocalformerError('ERR_CONFIG', expected('a number of images', 'images', images))
     }
-    if (!Array.isArray(result?.modules)) {
-      const message = expected('what a trainer\u2019s step gave', 'step', result)
-      throw new LocalformerError('ERR_CONFIG', message)
-    }
+    checkStep(result)
+    if (what.epoch !== undefined) checkEpoch(what.epoch)
+    checkFigure(learningRate, 'learningRate')
     this.#step++
     this.#stepInEpoch++
     this.#epochSums = withStep(this.#epochSums, result.modules)
@@ -137,12 +143,7 @@ export class OwnLoop {
   }
 
   #endEpoch({ epoch, epochs }: Extract<Recorded, { epochs?: number }>): TrainEvent {
-    if (!Number.isInteger(epoch) || epoch < 1) {
-      throw new LocalformerError(
-        'ERR_CONFIG',
-        expected('a whole number of at least 1', 'epoch', epoch),
-      )
-    }
+    checkEpoch(epoch)
     const modules = meansOf(this.#epochSums)
     const seconds = (performance.now() - this.#epochStartedAt) / 1000
     this.#epoch = epoch
@@ -153,10 +154,7 @@ export class OwnLoop {
   }
 
   #recordEvaluation(evaluation: Evaluation): TrainEvent {
-    if (typeof evaluation?.accuracy !== 'number' || !Array.isArray(evaluation.modules)) {
-      const message = expected('what `evaluate` gave', 'evaluation', evaluation)
-      throw new LocalformerError('ERR_CONFIG', message)
-    }
+    checkEvaluation(evaluation)
     const { count, accuracy, top5Accuracy, loss, modules } = evaluation
     this.#evaluation = { count, accuracy, top5Accuracy, loss, modules }
     return { type: 'evaluation', epoch: this.#epoch, ...this.#evaluation }
@@ -173,6 +171,41 @@ export class OwnLoop {
   #seconds(): number {
     return this.#secondsBefore + (performance.now() - this.#startedAt) / 1000
   }
+}
+
+function checkStep(step: TrainStep): void {
+  const figures = ['peakAllocatedBytes', 'peakReservedBytes', 'seconds'] as const
+  const isWhole =
+    Array.isArray(step?.modules) &&
+    step.modules.every((module) => typeof module === 'object' && module !== null) &&
+    figures.every((name) => Number.isFinite(step[name]) && step[name] >= 0)
+  if (isWhole && Number.isSafeInteger(step.peakAllocatedBytes)) return
+  throw new LocalformerError('ERR_CONFIG', expected("what a trainer's step gave", 'step', step), {
+    hint: 'Modules that are driven alone have no whole step: record figures of them as `metrics`.',
+  })
+}
+
+function checkEvaluation(evaluation: Evaluation): void {
+  const isScore = (score: unknown) => {
+    const { accuracy, loss } = (score ?? {}) as Partial<Evaluation>
+    return Number.isFinite(accuracy) && typeof loss === 'number'
+  }
+  const { count, modules } = evaluation ?? {}
+  const isWhole = isScore(evaluation) && Number.isSafeInteger(count) && Array.isArray(modules)
+  if (isWhole && modules.every(isScore)) return
+  const message = expected('what `evaluate` gave', 'evaluation', evaluation)
+  throw new LocalformerError('ERR_CONFIG', message)
+}
+
+function checkEpoch(epoch: unknown): void {
+  if (Number.isSafeInteger(epoch) && (epoch as number) >= 1) return
+  const message = expected('a whole number of at least 1', 'epoch', epoch)
+  throw new LocalformerError('ERR_CONFIG', message)
+}
+
+function checkFigure(value: unknown, name: string): void {
+  if (Number.isFinite(value) && (value as number) >= 0) return
+  throw new LocalformerError('ERR_CONFIG', expected('a number of at least 0', name, value))
 }
 
 const KEYS = ['step', 'images', 'epoch', 'learningRate', 'epochs', 'evaluation', 'metrics']

@@ -2,7 +2,7 @@
 
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, definedOf } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import type { TrainingConfig } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
@@ -10,16 +10,22 @@ import type { Trainer } from '../local/trainer.js'
 import type { Logger } from '../loggers/logger.js'
 import { checkLoggers } from '../loggers/loggers.js'
 import type { LoadedState } from '../run-folder/checkpoint-store.js'
-import { RunFolder } from '../run-folder/run-folder.js'
+import { type Continuation, RunFolder } from '../run-folder/run-folder.js'
 import { differencesOf, surroundingsOf } from '../run-folder/surroundings.js'
-import { scheduleAt } from '../train/course.js'
+import { checkResumes, scheduleAt } from '../train/course.js'
 import type { TrainOptions } from '../train/options.js'
 import { checkTraining, train } from '../train/train.js'
 import { checkIdentity, restoreState } from '../train/training-state.js'
-import { checkParts } from './create-run.js'
+import { checkParts, checkPlace } from './create-run.js'
 import { OwnLoop } from './own-loop.js'
 import { Run } from './run.js'
-import { changedConfig, configOfParts, type ResumeChanges, readRunConfig } from './run-config.js'
+import {
+  changedConfig,
+  configOfParts,
+  type ResumeChanges,
+  readCheckpointEvery,
+  readRunConfig,
+} from './run-config.js'
 import { type RunSummary, readRunSummary } from './run-summary.js'
 
 export interface ResumeRunOptions extends ResumeChanges {
@@ -54,11 +60,14 @@ const KEYS = ['data', 'trainer', 'options', 'loggers', 'signal', ...CHANGES]
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` where the folder holds no run or only damaged checkpoints;
  *   `ERR_CONFIG` where trainer, options or images are other ones than the run's; `ERR_BUSY` where
- *   another process writes it.
+ *   another process writes it; `ERR_USAGE` for a loop of a script's own without its `trainer`. What is
+ *   refused leaves the folder as it was.
  */
 export async function resumeRun(directory: string, options: ResumeRunOptions = {}): Promise<Run> {
+  checkPlace(directory)
   checkKeys(options, 'options', KEYS)
   checkLoggers(options.loggers ?? [])
+  checkEffect(options)
   const folder = path.resolve(directory)
   return options.trainer === undefined
     ? resumeConfigured(folder, options)
@@ -77,7 +86,7 @@ async function resumeConfigured(directory: string, options: ResumeRunOptions): P
   try {
     const loop = { ...training.options, ...(options.signal && { signal: options.signal }) }
     const parts = { trainer, data, config, run: config.run, weights, loop }
-    return await open(directory, parts, before, options, () => training.dispose())
+    return await open(directory, parts, options, () => training.dispose())
   } catch (error) {
     training.dispose()
     throw error
@@ -88,25 +97,40 @@ async function resumeParts(
   directory: string,
   options: ResumeRunOptions & { readonly trainer: Trainer },
 ): Promise<Run> {
-  const { trainer, data, signal, epochs, maxSteps, patience, checkpointEvery } = options
-  const subject = {
-    trainer,
-    data: data as Dataset,
+  const { trainer, data, signal, epochs, maxSteps, patience, checkpointSteps } = options
+  const { options: own, ...subject } = checkParts({
+    ...{ trainer, data: data as Dataset },
     ...(options.options && { options: options.options }),
+  })
+  const loop = own && {
+    ...own,
+    ...definedOf({ epochs, maxSteps, patience, checkpointSteps, signal }),
   }
-  checkParts(subject)
-  const amounts = Object.fromEntries(
-    Object.entries({ epochs, maxSteps, patience, signal }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  )
-  const loop = subject.options && { ...subject.options, ...amounts }
+  const checkpointEvery = options.checkpointEvery ?? (await readCheckpointEvery(directory))
   const config = {
     ...configOfParts(trainer, subject.data, loop ?? {}),
-    ...(checkpointEvery === undefined ? {} : { checkpointEvery }),
+    ...definedOf({ checkpointEvery }),
   }
-  const parts = { trainer, data: subject.data, config, run: trainer.spec, weights: null, loop }
-  return open(directory, parts, undefined, options, () => undefined)
+  const parts = { ...subject, config, run: trainer.spec, weights: null, loop }
+  return open(directory, parts, options, () => undefined)
+}
+
+/** What would be without effect is refused rather than left aside. */
+function checkEffect(o: ResumeRunOptions): void {
+  const refuse = (name: string, why: string) => {
+    throw new LocalformerError('ERR_CONFIG', `\`${name}\` has no effect ${why}`)
+  }
+  if (o.trainer === undefined) {
+    if (o.options !== undefined) refuse('options', 'without a `trainer`: name what changes itself')
+    return
+  }
+  for (const name of ['device', 'threads'] as const) {
+    if (o[name] !== undefined) refuse(name, 'on a `trainer` that is made already')
+  }
+  if (o.options !== undefined) return
+  for (const name of ['epochs', 'maxSteps', 'patience', 'checkpointSteps', 'signal'] as const) {
+    if (o[name] !== undefined) refuse(name, "on a loop of the script's own")
+  }
 }
 
 interface Parts {
@@ -119,11 +143,9 @@ interface Parts {
   readonly loop: TrainOptions | undefined
 }
 
-/** @param before The configuration so far, where the folder's is taken. */
 async function open(
   directory: string,
   parts: Parts,
-  before: TrainingConfig | undefined,
   { loggers = [], patience }: ResumeRunOptions,
   dispose: () => void,
 ): Promise<Run> {
@@ -131,38 +153,66 @@ async function open(
   if (loop !== undefined) checkTraining(trainer, data, loop)
   const warnings: string[] = []
   const onProblem = (problem: string) => warnings.push(problem)
+  let over: RunSummary | null = null
+  let isLonger = false
+  // Everything that is refused is refused before the folder is touched.
+  const decide = async (state: LoadedState | undefined): Promise<Continuation> => {
+    warnings.push(...warningsOf(state, trainer))
+    checkKind(loop, state)
+    if (loop !== undefined) checkLength(config, state)
+    const summary = await readRunSummary(directory)
+    const isMorePatient = summary?.stoppedEarly === true && isOtherPatience(patience, state)
+    isLonger = summary !== null && loop !== undefined && (isFurther(config, state) || isMorePatient)
+    if (summary !== null && !isLonger) over = summary
+    if (over === null && state !== undefined) await checkSame(trainer, data, loop, state)
+    if (isLonger && loop !== undefined && summary !== null) {
+      warnings.push(furtherText({ trainer, data, loop, summary }))
+    }
+    const isWritten = over === null && loop !== undefined
+    return { isOver: over !== null, wasOver: isLonger, config: isWritten ? config : undefined }
+  }
   const folder = await RunFolder.resume(
     directory,
     { trainer, data, run, config },
     { loggers, onProblem },
+    decide,
   )
   try {
-    const { state } = folder
-    warnings.push(...warningsOf(state, trainer))
-    checkLength(config, state)
-    const summary = await readRunSummary(directory)
-    const isLonger =
-      summary !== null &&
-      (isFurther(config, state) || (summary.stoppedEarly && patience !== undefined))
-    if (isLonger && loop !== undefined) warnings.push(furtherText({ trainer, data, loop, summary }))
-    if (isLonger || (before !== undefined && config !== before))
-      await folder.reopen(config, isLonger)
+    const state = isLonger ? patientAgain(folder.state) : folder.state
     const ownLoop = loop === undefined ? new OwnLoop(trainer, data, state?.progress) : undefined
-    if (ownLoop !== undefined && state !== undefined) await restoreOwn(ownLoop, trainer, state)
-    if (state !== undefined && ownLoop === undefined) freezeAsAtFirst(trainer, state)
+    if (ownLoop !== undefined && state !== undefined) await restoreOwn(trainer, state)
     const events = loop === undefined ? undefined : train(trainer, data, { ...loop, state })
-    const isOver = summary !== null && !isLonger
-    return new Run(
-      { ...parts, folder, events, ownLoop, summary: isOver ? summary : null, dispose },
-      warnings,
-    )
+    return new Run({ ...parts, folder, events, ownLoop, summary: over, dispose }, warnings)
   } catch (error) {
     await folder.close()
     throw error
   }
 }
 
-/** Before the folder is told of it. */
+/** A longer run is given its patience anew. */
+function patientAgain(state: LoadedState | undefined): LoadedState | undefined {
+  return state && { ...state, progress: { ...state.progress, epochsSinceBest: 0 } }
+}
+
+function isOtherPatience(patience: number | undefined, state: LoadedState | undefined): boolean {
+  const since = state?.progress.epochsSinceBest ?? 0
+  return patience !== undefined && patience > since
+}
+
+/** A training loop, or the script's own: as it was. */
+function checkKind(loop: TrainOptions | undefined, state: LoadedState | undefined): void {
+  if (state === undefined) return
+  const wasOwn = state.progress.identity.training.epochs === undefined
+  if (wasOwn === (loop === undefined)) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    wasOwn
+      ? 'The run had a loop of the script itself'
+      : 'The run had a training loop, not one of its own',
+    { hint: wasOwn ? 'Leave `options` out.' : 'Give the `options` of the loop, as they were.' },
+  )
+}
+
 function checkLength({ training }: TrainingConfig, state: LoadedState | undefined): void {
   if (state === undefined) return
   const { epochs = 0, maxSteps, schedule } = state.progress.identity.training
@@ -172,21 +222,39 @@ function checkLength({ training }: TrainingConfig, state: LoadedState | undefine
       hint: 'Its modules have had their turns: begin a new one with its weights, `init`.',
     })
   }
-  if (training.epochs >= epochs) return
-  throw new LocalformerError(
-    'ERR_CONFIG',
-    expected(`at least ${epochs}, as the run had,`, 'epochs', training.epochs),
-    { hint: 'A run that goes on can become longer, not shorter.' },
-  )
+  const refuse = (name: string, was: number, is: number | undefined) => {
+    const message = expected(`at least ${was}, as the run had,`, name, is)
+    throw new LocalformerError('ERR_CONFIG', message, {
+      hint: 'A run that goes on can become longer, not shorter.',
+    })
+  }
+  if (training.epochs < epochs) refuse('epochs', epochs, training.epochs)
+  if (limitOf(training.maxSteps) < limitOf(maxSteps)) {
+    refuse('maxSteps', limitOf(maxSteps), training.maxSteps)
+  }
 }
+
+const limitOf = (maxSteps: number | undefined) => maxSteps ?? Number.POSITIVE_INFINITY
 
 /** Is it to be trained further than it was? */
 function isFurther({ training }: TrainingConfig, state: LoadedState | undefined): boolean {
   if (state === undefined) return false
   const { epochs = 0, maxSteps } = state.progress.identity.training
-  const now = training as { epochs: number; maxSteps?: number | undefined }
-  const limit = (steps: number | undefined) => steps ?? Number.POSITIVE_INFINITY
-  return now.epochs > epochs || limit(now.maxSteps) > limit(maxSteps)
+  return training.epochs > epochs || limitOf(training.maxSteps) > limitOf(maxSteps)
+}
+
+async function checkSame(
+  trainer: Trainer,
+  data: Dataset,
+  loop: TrainOptions | undefined,
+  state: LoadedState,
+): Promise<void> {
+  if (loop === undefined) {
+    const { identity } = state.progress
+    return checkIdentity(await new OwnLoop(trainer, data, undefined).identity(), identity)
+  }
+  freezeAsAtFirst(trainer, state)
+  await checkResumes(trainer, data, loop, state)
 }
 
 /** What happens to the schedule. */
@@ -216,8 +284,7 @@ function warningsOf(state: LoadedState | undefined, trainer: Trainer): string[] 
   ]
 }
 
-async function restoreOwn(loop: OwnLoop, trainer: Trainer, state: LoadedState): Promise<void> {
-  checkIdentity(await loop.identity(), state.progress.identity)
+async function restoreOwn(trainer: Trainer, state: LoadedState): Promise<void> {
   await restoreState(trainer, state)
   for (const module of trainer.modules) {
     if (state.progress.frozen[module.index]) module.freeze()

@@ -134,3 +134,10 @@ async function refuseOwnLoop(folder: string): Promise<void> {
     },
   )
 }
+
+/** As the folder keeps it, whatever else its configuration says; undefined: none. */
+export async function readCheckpointEvery(folder: string): Promise<number | undefined> {
+  const text = await readFile(path.join(folder, CONFIG_FILE), 'utf8').catch(() => '')
+  const every = /"checkpointEvery":\s*(\d+)/.exec(text)?.[1]
+  return every === undefined ? undefined : Number(every)
+}

@@ -55,7 +55,10 @@ export class Run implements AsyncDisposable {
   readonly #report: ReportKeeper
   readonly #warnings: string[]
   #told = 0
-  #lastEpoch: (TrainEvent & { readonly type: 'epoch' }) | undefined
+  #lastModules: RunSummary['modules'] | undefined
+  #isBusy = false
+  #failure: { readonly error: unknown } | undefined
+  #finishing: Promise<RunSummary> | undefined
   #summary: RunSummary | null
   #isClosed = false
 
@@ -107,12 +110,37 @@ export class Run implements AsyncDisposable {
       })
     }
     for (;;) {
+      const told = [...this.#newWarnings()]
+      const next = await this.#next(events)
+      yield* told
       yield* this.#newWarnings()
+      if (next === undefined) return
+      yield next
+    }
+  }
+
+  /** Trains to the next event and keeps what it says; undefined where there is none. */
+  async #next(events: AsyncGenerator<TrainEvent>): Promise<TrainEvent | undefined> {
+    if (this.#isBusy) {
+      throw new LocalformerError(
+        'ERR_BUSY',
+        'Another loop is waiting for the next event of this run',
+        {
+          hint: 'Follow a run in one place: `run.events()`, then `run.finish()`.',
+        },
+      )
+    }
+    this.#isBusy = true
+    try {
       const next = await events.next()
-      if (next.done) return
+      if (next.done) return undefined
       await this.#keep(next.value)
-      yield* this.#newWarnings()
-      yield next.value
+      return next.value
+    } catch (error) {
+      this.#failure = { error }
+      throw error
+    } finally {
+      this.#isBusy = false
     }
   }
 
@@ -122,19 +150,26 @@ export class Run implements AsyncDisposable {
    *
    * @throws as {@link events}
    */
-  async finish(): Promise<RunSummary> {
+  finish(): Promise<RunSummary> {
+    this.#finishing ??= this.#finish()
+    return this.#finishing
+  }
+
+  async #finish(): Promise<RunSummary> {
+    if (this.#summary !== null) return this.#summary
+    this.#checkOpen()
+    // What ended it before ends this, too.
+    if (this.#failure !== undefined) throw this.#failure.error
     const { ownLoop } = this.#parts
-    if (ownLoop !== undefined && this.#summary === null) {
+    if (ownLoop !== undefined) {
       await this.save()
-      await this.#keep(ownLoop.done())
+      const done = ownLoop.done()
+      this.#lastModules ??= ownLoop.means()
+      await this.#keep(done)
     } else {
       for await (const _ of this.events());
     }
-    if (this.#summary !== null) return this.#summary
-    throw new LocalformerError(
-      'ERR_TORCH',
-      `The run of ${this.directory} ended without its last event`,
-    )
+    return this.#summary as RunSummary | null as RunSummary
   }
 
   /**
@@ -151,10 +186,12 @@ export class Run implements AsyncDisposable {
    *   `ERR_CHECKPOINT` where it cannot be written.
    */
   record(what: Recorded): void {
-    this.#checkOpen()
-    const event = this.#own().record(what)
-    if (event.type === 'epoch') this.#lastEpoch = event
+    const own = this.#own()
+    this.#checkGoingOn()
+    const event = own.record(what)
+    if (event.type === 'epoch') this.#lastModules = event.modules
     this.#parts.folder.log(event)
+    for (const _ of this.#newWarnings());
   }
 
   /**
@@ -163,9 +200,10 @@ export class Run implements AsyncDisposable {
    * @throws {LocalformerError} `ERR_CHECKPOINT`, `ERR_CONFIG`
    */
   async save(options: SaveRunOptions = {}): Promise<void> {
-    this.#checkOpen()
-    const event = await this.#own().checkpoint(options)
-    await this.#keep(event)
+    const own = this.#own()
+    this.#checkGoingOn()
+    await this.#keep(await own.checkpoint(options))
+    for (const _ of this.#newWarnings());
   }
 
   /** Closes the folder, which another process may then write, and frees what the run made itself. */
@@ -187,10 +225,10 @@ export class Run implements AsyncDisposable {
   async #keep(event: TrainEvent): Promise<void> {
     const { folder, config } = this.#parts
     folder.log(event)
-    if (event.type === 'epoch') this.#lastEpoch = event
+    if (event.type === 'epoch') this.#lastModules = event.modules
     if (event.type === 'checkpoint') {
-      await folder.saveCheckpoint(event, config.checkpointEvery)
-      if (event.reason === 'failed') {
+      const isKept = await folder.saveCheckpoint(event, config.checkpointEvery)
+      if (event.reason === 'failed' && isKept) {
         this.#warnings.push(
           `Step ${event.step + 1} failed; what was learned until then is kept: to go on, ` +
             `npx localformer train --resume ${this.directory}`,
@@ -205,19 +243,21 @@ export class Run implements AsyncDisposable {
     const { folder, run } = this.#parts
     // Of a run that was interrupted after its last epoch.
     const before = meansOf(folder.state?.progress.epochSums ?? [])
-    const modules = this.#lastEpoch?.modules ?? before
+    const modules = this.#lastModules ?? before
     const { directory, weights } = folder
-    const summary = summaryOf({ run, directory, weights, event, modules, warnings: this.#warnings })
     await this.#report.ended()
+    const summary = summaryOf({ run, directory, weights, event, modules, warnings: this.#warnings })
     // Last, for it says that the run is over.
     await folder.writeSummary(summary)
     this.#summary = summary
+    // Another run may go on with it now, in the same script too.
+    await folder.close()
   }
 
   *#newWarnings(): Generator<RunEvent> {
     for (; this.#told < this.#warnings.length; this.#told++) {
       const event = { type: 'warning', message: this.#warnings[this.#told] as string } as const
-      this.#parts.folder.log(event)
+      if (this.#summary === null) this.#parts.folder.log(event)
       yield event
     }
   }
@@ -227,6 +267,14 @@ export class Run implements AsyncDisposable {
     if (ownLoop !== undefined) return ownLoop
     throw new LocalformerError('ERR_CONFIG', 'This run has a training loop, which records itself', {
       hint: 'For a loop of your own make the run without `options`: createRun({ trainer, data }).',
+    })
+  }
+
+  #checkGoingOn(): void {
+    this.#checkOpen()
+    if (this.#summary === null) return
+    throw new LocalformerError('ERR_CONFIG', `The run of ${this.directory} is over`, {
+      hint: 'Begin a new one, with its weights: loadWeights(model, weights).',
     })
   }
 

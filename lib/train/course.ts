@@ -23,6 +23,7 @@ import { NO_PACE, type Pace } from './pace.js'
 import { learningRateAt } from './schedule.js'
 import { isBetter, type TrackedMetric, trackedMetric } from './tracked-metric.js'
 import {
+  checkIdentity,
   type RunIdentity,
   restoreState,
   type TrainingProgress,
@@ -159,6 +160,21 @@ export async function identityOfParts(parts: {
       ...{ testImages: data.test.count, testSha256: await fingerprint(data.test) },
     },
   }
+}
+
+/**
+ * @internal Whether a training goes on from a state.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` that names what differs.
+ */
+export async function checkResumes(
+  trainer: Trainer,
+  data: Dataset,
+  options: TrainOptions,
+  state: TrainingState,
+): Promise<void> {
+  const course = planCourse(trainer, data, resolveTrainOptions(options))
+  checkIdentity(await identityOf(course), state.progress.identity)
 }
 
 /** Which modules only pass features on by now, from the first. */

@@ -80,7 +80,8 @@ async function* eventsOf(
     yield* runPhases(course)
   } catch (error) {
     // A module's step happens as a whole or not at all; those before it have taken theirs.
-    if (isFailedStep(error) && course.step > 0) yield await checkpointEvent(course, 'failed')
+    if (isFailedStep(error) && course.step > (state?.progress.step ?? 0))
+      yield await checkpointEvent(course, 'failed')
     // Between two steps: everything is as the last one left it.
     if (signal?.aborted && error === signal.reason)
       yield await checkpointEvent(course, 'interrupted')

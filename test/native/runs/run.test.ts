@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import type { TrainingConfigInput } from '../../../lib/config/schema.js'
 import { type Dataset, defineDataset } from '../../../lib/datasets/dataset.js'
 import { syntheticDataset } from '../../../lib/datasets/synthetic.js'
+import * as memory from '../../../lib/device/memory.js'
 import { evaluate } from '../../../lib/evaluate/evaluate.js'
 import { predict } from '../../../lib/evaluate/predict.js'
 import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'
@@ -262,8 +263,13 @@ test('patience ends a run that does not get better; best follows the figure that
     await using over = await resumeRun(at('patient'), { data: synthetic })
     assert.equal((await over.finish()).steps, 9)
   }
+  {
+    await using same = await resumeRun(at('patient'), { data: synthetic, patience: 2 })
+    assert.equal((await same.finish()).steps, 9)
+  }
   await using longer = await resumeRun(at('patient'), { data: synthetic, patience: 4 })
-  assert.is((await longer.finish()).steps, 15)
+  // Given anew: four epochs more.
+  assert.is((await longer.finish()).steps, 21)
 
   const refuse = (more: object, ...parts: string[]) =>
     rejects(
@@ -377,18 +383,120 @@ test('a step that fails leaves a checkpoint of those before it', async () => {
   const end = async () => {
     for await (const event of run.events()) {
       if (event.type === 'warning') warnings.push(event.message)
-      if (event.type !== 'step' || event.step !== 7) continue
-      // What every loss becomes with such weights.
-      const bias = await trainer.model.readParameters()
-      const { shape, data } = bias['head.fc.bias'] as Tensors[string]
-      const poisoned = { shape, data: data.map(() => Number.NaN) }
+      if (event.type === 'step' && event.step === 7) memory.setLimit(memory.allocated('cpu') + 1024)
+    }
+  }
+  try {
+    await rejects(end, 'ERR_OUT_OF_MEMORY')
+  } finally {
+    memory.setLimit(0)
+  }
+  assert.match(warnings.join(), 'Step 8 failed')
+  const { state } = JSON.parse(readFileSync(at('failed', 'checkpoints/last/state.json'), 'utf8'))
+  assert.is(state.progress.step, 7)
+})
+
+/** What the folder holds of a run, the lock's text apart. */
+const contents = (folder: string) =>
+  ['config.json', 'summary.json', 'events.jsonl', 'metrics.csv'].map((name) =>
+    existsSync(at(folder, name)) ? readFileSync(at(folder, name), 'utf8') : null,
+  )
+
+test('what is refused leaves a finished run as it was, and so does looking at it', async () => {
+  {
+    await using run = await createRun(SYNTHETIC, { directory: at('finished'), data: synthetic })
+    await run.finish()
+    // Its folder is free when it is over, in the same script too.
+    await using over = await resumeRun(at('finished'), { data: synthetic })
+    assert.equal(await over.finish(), JSON.parse(JSON.stringify(run.summary)))
+    await rejects(() => over.save(), 'ERR_CONFIG', 'training loop')
+  }
+  const before = contents('finished')
+  assert.match(before[2] ?? '', '"type":"done"')
+  const other = syntheticDataset({ trainCount: 48, testCount: 16, seed: 9 })
+  for (const [options, part] of [
+    [{ data: other, epochs: 4 }, 'differs from its checkpoint: data.'],
+    [{ data: synthetic, maxSteps: 2 }, '`maxSteps` but received 2'],
+    [{ data: synthetic, epochs: 3, maxSteps: 2 }, '`maxSteps` but received 2'],
+    [{ data: synthetic, options: { epochs: 9 } }, '`options` has no effect'],
+    [{ data: synthetic, trainer: await newTrainer() }, 'not one of its own'],
+  ] as const) {
+    await rejects(() => resumeRun(at('finished'), options), 'ERR_CONFIG', part)
+    assert.equal(contents('finished'), before, part)
+  }
+  rmSync(at('finished', 'checkpoints'), { recursive: true })
+  const anew = createRun(SYNTHETIC, { directory: at('finished'), data: synthetic })
+  await rejects(() => anew, 'ERR_CONFIG', 'holds a finished run')
+})
+
+test('a finished loop of the script itself stays what it is', async () => {
+  const trainer = await newTrainer()
+  await using _ = trainer.model
+  await using run = await createRun({ trainer, data: mine }, { directory: at('own-done') })
+  run.record({ step: await trainer.step(byteBatch(8)), images: 8 })
+  const [first, second] = await Promise.all([run.finish(), run.finish()])
+  assert.is(first, second)
+  assert.is(first.modules.length, 4)
+  await rejects(() => run.record({ metrics: { x: 1 } }), 'ERR_CONFIG', 'is over')
+  const before = contents('own-done')
+  {
+    await using again = await resumeRun(at('own-done'), { trainer, data: mine })
+    assert.is((await again.finish()).steps, 1)
+  }
+  await rejects(
+    () => resumeRun(at('own-done'), { trainer, data: mine, options: LOOP }),
+    'ERR_CONFIG',
+    'a loop of the script itself',
+  )
+  assert.equal(contents('own-done'), before)
+})
+
+test('what could not be read again is not recorded', async () => {
+  const trainer = await newTrainer()
+  await using _ = trainer.model
+  await using run = await createRun({ trainer, data: mine }, { directory: at('odd') })
+  const step = await trainer.step(byteBatch(8))
+  const refuse = (what: unknown, part: string) =>
+    rejects(() => run.record(what as never), 'ERR_CONFIG', part)
+  await refuse({ step: { modules: step.modules, seconds: 1 }, images: 8 }, '`step`')
+  await refuse({ step: { ...step, peakAllocatedBytes: 0.5 }, images: 8 }, '`step`')
+  await refuse({ step, images: 8, epoch: 'x' }, '`epoch`')
+  await refuse({ step, images: 8, learningRate: Number.NaN }, '`learningRate`')
+  await refuse({ evaluation: { count: 1, accuracy: Number.NaN, loss: 1, modules: [] } }, 'evaluate')
+  run.record({ step, images: 8 })
+  await run.save({ best: true, epochEnded: true })
+  await run.dispose()
+  await using again = await resumeRun(at('odd'), { trainer, data: mine })
+  assert.is(again.startedFrom?.step, 1)
+})
+
+test('weights that are no numbers do not replace those that are', async () => {
+  const trainer = await newTrainer()
+  await using _ = trainer.model
+  const options = { epochs: 4, batchSize: 8, testLimit: 0, checkpointSteps: 2 }
+  await using run = await createRun({ trainer, data: mine, options }, { directory: at('nan') })
+  const end = async () => {
+    for await (const event of run.events()) {
+      if (event.type !== 'step' || event.step !== 3) continue
+      const bias = (await trainer.model.readParameters())['head.fc.bias'] as Tensors[string]
+      const poisoned = { ...bias, data: bias.data.map(() => Number.NaN) }
       await trainer.model.writeParameters({ 'head.fc.bias': poisoned })
     }
   }
   await rejects(end, 'ERR_NON_FINITE', 'module 4')
-  assert.match(warnings.join(), 'Step 8 failed')
-  const { state } = JSON.parse(readFileSync(at('failed', 'checkpoints/last/state.json'), 'utf8'))
-  assert.is(state.progress.step, 7)
+  await rejects(() => run.finish(), 'ERR_NON_FINITE', 'module 4')
+  const { state } = JSON.parse(readFileSync(at('nan', 'checkpoints/last/state.json'), 'utf8'))
+  assert.is(state.progress.step, 2)
+})
+
+test('two that follow a run at once are told', async () => {
+  await using run = await createRun(SYNTHETIC, { directory: at('two'), data: synthetic })
+  const [one, other] = [run.events(), run.events()]
+  const results = await Promise.allSettled([one.next(), other.next()])
+  const failed = results.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
+  assert.is(failed.length, 1)
+  assert.is(failed[0]?.reason.code, 'ERR_BUSY')
+  assert.is((await run.finish()).steps, 6)
 })
 
 test('end-to-end training makes runs too', async () => {

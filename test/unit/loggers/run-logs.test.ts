@@ -123,6 +123,28 @@ test('one that fails is told once and does not stop the run; one that is require
   await strict.close()
 })
 
+test('what no checkpoint can keep is told, and all are closed where one fails', async () => {
+  const problems: string[] = []
+  const closed: string[] = []
+  const loggers = await open(
+    [
+      { name: 'big', log: () => undefined, sync: () => 10n },
+      {
+        ...{ name: 'disk', required: true, log: () => undefined },
+        close: () => Promise.reject(new Error('gone')),
+      },
+      { name: 'last', log: () => undefined, close: () => void closed.push('last') },
+    ],
+    undefined,
+    problems,
+  )
+  assert.is((await loggers.sync()).big, undefined)
+  assert.match(problems[0] ?? '', 'The logger big failed')
+  const error = await loggers.close().catch((caught: Error) => caught)
+  assert.is((error as Error).message, 'gone')
+  assert.equal(closed, ['last'])
+})
+
 test('what is no logger, or has the name of another, is refused', async () => {
   const check = async (loggers: unknown) => checkLoggers(loggers)
   await rejects(() => check({}), 'ERR_CONFIG', 'a list of loggers')
