@@ -1,7 +1,9 @@
 // What a command module is, and the helpers that every command shares: parse -> one library call
-// -> print. A command writes its result to standard output and all else to standard error.
+// -> print. A command writes its result to standard output and all else to standard error. What is
+// printed here, and by the progress lines, is all that reaches a terminal: it is made safe for one.
 import type { CommandModule } from 'yargs'
 import { LocalformerError } from '../base/errors.js'
+import { safeJson, safeLine, safeText } from '../base/terminal.js'
 
 /** Options that every command takes. */
 export interface GlobalOptions {
@@ -21,22 +23,35 @@ let isJsonPrinted = false
 export function printJson(document: unknown): void {
   if (isJsonPrinted) return
   isJsonPrinted = true
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+  process.stdout.write(`${safeJson(document)}\n`)
 }
 
 /** Prints a line of a result meant for people. */
 export function printLine(line = ''): void {
-  process.stdout.write(`${line}\n`)
+  process.stdout.write(`${safeLine(line)}\n`)
+}
+
+/** The same of text of several lines, whose parts are lines each. */
+export function printText(text: string): void {
+  process.stdout.write(`${safeText(text)}\n`)
 }
 
 /** Says something beside the result (progress, what is being done), unless `--quiet`. */
 export function note(options: GlobalOptions, line: string): void {
-  if (!options.quiet) process.stderr.write(`${line}\n`)
+  if (!options.quiet) warn(line)
 }
 
-/** Says what has to be known whatever was asked for, with `--quiet` too. */
-export function warn(line: string): void {
-  process.stderr.write(`${line}\n`)
+/**
+ * Says what has to be known whatever was asked for, with `--quiet` too. Further lines are set in: a
+ * name with a line end in it begins no line of ours.
+ */
+export function warn(text: string): void {
+  printHint(text.replace(/\n(?=\S)/g, '\n  '))
+}
+
+/** What to do about an error: lines as they are, some to be copied. */
+export function printHint(text: string): void {
+  process.stderr.write(`${safeText(text)}\n`)
 }
 
 /** Exit code of an error: 2 for bad usage or configuration, 1 for everything else. */

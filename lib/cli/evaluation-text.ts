@@ -1,4 +1,5 @@
 // An evaluation as text for a terminal, and its confusion matrix as CSV.
+import { csvLine } from '../base/csv.js'
 import { LocalformerError } from '../base/errors.js'
 import type { DetailedEvaluation } from '../evaluate/evaluate.js'
 import { frequentConfusions, largest } from '../evaluate/scores.js'
@@ -103,7 +104,7 @@ function percent(share: number): string {
 }
 
 /**
- * The whole matrix: a head row with the predicted classes, then a row for each true class (RFC 4180).
+ * The whole matrix: a head row with the predicted classes, then a row for each true class.
  *
  * @throws {LocalformerError} `ERR_CONFIG` where there are more classes than a matrix is made of.
  */
@@ -118,14 +119,10 @@ export function confusionCsv(
       { hint: 'Leave out --confusion; the scores of each class are in --json.' },
     )
   }
-  const nameOf = (label: number) => quoted(classes[label] ?? `${label}`)
+  const nameOf = (label: number) => classes[label] ?? `${label}`
   const lines = [
     ['true class', ...confusion.map((_, label) => nameOf(label))],
     ...confusion.map((row, label) => [nameOf(label), ...row]),
   ]
-  return lines.map((cells) => `${cells.join(',')}\r\n`).join('')
-}
-
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  return lines.map(csvLine).join('')
 }

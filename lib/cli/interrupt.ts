@@ -1,6 +1,7 @@
 // Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
 // itself installs no signal handlers.
 import process from 'node:process'
+import { warn } from './command.js'
 
 /**
  * Runs `work` with a signal that SIGINT and SIGTERM abort. Work that ends because of it makes the
@@ -22,7 +23,7 @@ export async function untilInterrupted(
   } catch (error) {
     // What went wrong meanwhile is told, interrupted or not: a checkpoint that could not be kept.
     if (!controller.signal.aborted || !isAbort(error)) throw error
-    process.stderr.write(`localformer: ${typeof message === 'string' ? message : message()}\n`)
+    warn(`localformer: ${typeof message === 'string' ? message : message()}`)
     process.exitCode = 130
   } finally {
     process.off('SIGINT', interrupt)

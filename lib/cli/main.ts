@@ -8,7 +8,7 @@ import { isDebug } from '../base/environment.js'
 import { LocalformerError } from '../base/errors.js'
 import { packageVersion } from '../base/version.js'
 import { checkDeviceName } from '../device/device.js'
-import { exitCodeOf, printJson } from './command.js'
+import { exitCodeOf, printHint, printJson, warn } from './command.js'
 import { commands } from './commands/index.js'
 import { checkGiven, checkPositionals, type ParsedOptions, usageError } from './usage.js'
 
@@ -87,9 +87,9 @@ function wantsJson(argv: readonly string[]): boolean {
 
 function reportError(error: unknown, json: boolean): void {
   if (error instanceof LocalformerError) {
-    process.stderr.write(`localformer: ${error.message} [${error.code}]\n`)
-    if (error.hint) process.stderr.write(`${error.hint}\n`)
-    if (isDebug() && error.stack) process.stderr.write(`${error.stack}\n`)
+    warn(`localformer: ${error.message} [${error.code}]`)
+    if (error.hint) printHint(error.hint)
+    if (isDebug() && error.stack) printHint(error.stack)
     if (json) {
       const { code, message, hint } = error
       printJson({
@@ -100,7 +100,7 @@ function reportError(error: unknown, json: boolean): void {
     return
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  process.stderr.write(`localformer: unexpected error\n${text}\n`)
+  printHint(`localformer: unexpected error\n${text}`)
   if (json) {
     const message = error instanceof Error ? error.message : String(error)
     printJson({ schema: 1, error: { code: null, message, hint: null } })

@@ -1,4 +1,5 @@
 // GitHub's Markdown: tables and text that stays text.
+import { safeLine } from '../base/terminal.js'
 
 /** A table: the first column to the left, the others to the right. */
 export function markdownTable(
@@ -6,7 +7,7 @@ export function markdownTable(
   rows: readonly (readonly string[])[],
 ): string {
   const line = (row: readonly string[]) =>
-    `| ${head.map((_, column) => (row[column] ?? '').replaceAll('|', '\\|')).join(' | ')} |`
+    `| ${head.map((_, column) => safeLine(row[column] ?? '').replaceAll('|', '\\|')).join(' | ')} |`
   const rule = head.map((_, column) => (column === 0 ? '---' : '---:'))
   return [line(head), line(rule), ...rows.map(line)].join('\n')
 }

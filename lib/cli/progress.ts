@@ -2,6 +2,7 @@
 // line every ten per cent elsewhere (a log file, CI), nothing with --quiet.
 import { isContinuousIntegration, wantsColor } from '../base/environment.js'
 import { formatBytes } from '../base/format.js'
+import { safeLine } from '../base/terminal.js'
 import type { InstallProgress } from '../libtorch/install.js'
 import type { GlobalOptions } from './command.js'
 
@@ -79,7 +80,7 @@ function liveProgress(stream: Stream, now: () => number, color: boolean): Progre
   let drawnAt = Number.NEGATIVE_INFINITY
   const draw = (update: ProgressUpdate) => {
     const text = describeUpdate(update, (now() - startedAt) / 1000)
-    const { label } = update
+    const label = safeLine(update.label)
     const line = `${label}  ${text}`.slice(0, (stream.columns ?? 80) - 1)
     const shown = color
       ? `${line.slice(0, label.length)}${DIM}${line.slice(label.length)}${RESET}`
@@ -125,7 +126,9 @@ function plainProgress(stream: Stream, now: () => number): Progress {
           ? waited >= PLAIN_MS
           : share >= nextShare && (share >= 1 || waited >= PLAIN_MIN_MS)
       if (!isDue) return
-      stream.write(`${label}  ${describeUpdate(update, (now() - startedAt) / 1000)}\n`)
+      stream.write(
+        `${safeLine(update.label)}  ${describeUpdate(update, (now() - startedAt) / 1000)}\n`,
+      )
       writtenAt = now()
       if (share !== undefined) nextShare = nextStep(share)
     },
@@ -155,6 +158,6 @@ function describeUpdate(update: ProgressUpdate, seconds: number): string {
   const percent = share === undefined ? '' : `${Math.floor(share * 100)} %  `
   // Below half a second a rate is noise.
   const rate = isBytes && seconds >= 0.5 ? `  ${formatBytes(done / seconds)}/s` : ''
-  const detail = update.detail === undefined ? '' : `  ${update.detail}`
+  const detail = update.detail === undefined ? '' : `  ${safeLine(update.detail)}`
   return `${percent}${amount}${rate}${detail}`
 }

@@ -1,4 +1,5 @@
 // Parts of a status line -> one line of text that fits a width: the least important parts go first.
+import { safeLine } from '../base/terminal.js'
 
 export interface Part {
   readonly text: string
@@ -20,7 +21,7 @@ const RESET = '\u001b[0m'
  * With `color` what is not strong is dimmed.
  */
 export function partsThatFit(parts: readonly Part[], width: number, color: boolean): string {
-  const kept = [...parts]
+  const kept = parts.map((part) => ({ ...part, text: safeLine(part.text) }))
   while (widthOf(kept) > width && kept.length > 0) {
     const last = kept.reduce((worst, part) => (part.rank > worst.rank ? part : worst))
     const at = kept.indexOf(last)

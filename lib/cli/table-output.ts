@@ -1,7 +1,7 @@
 // How a command prints its one table: as text, JSON or Markdown, and into a file.
 import type { Options } from 'yargs'
 import { LocalformerError } from '../base/errors.js'
-import { type GlobalOptions, printJson, printLine } from './command.js'
+import { type GlobalOptions, printJson, printText } from './command.js'
 import { checkOutputFile, writeOutputFile } from './output-file.js'
 
 export const tableOptions = {
@@ -39,6 +39,6 @@ export async function printTable<T>(
   toMarkdown: (result: T) => string,
 ): Promise<void> {
   if (json) printJson(result)
-  else printLine(markdown ? toMarkdown(result) : toText(result))
+  else printText(markdown ? toMarkdown(result) : toText(result))
   if (output !== undefined) await writeOutputFile(output, `${toMarkdown(result)}\n`)
 }

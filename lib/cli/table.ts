@@ -1,7 +1,9 @@
 // Text tables: the first column to the left, numbers to the right.
+import { safeLine } from '../base/terminal.js'
 
 export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows]
+  // Before widths are taken: a cell is one line, whatever a name holds.
+  const all = [head, ...rows].map((row) => row.map(safeLine))
   const widths = head.map((_, column) =>
     all.reduce((most, row) => Math.max(most, (row[column] ?? '').length), 0),
   )
@@ -12,7 +14,6 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
       )
       .join('  ')
       .trimEnd()
-  return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join(
-    '\n',
-  )
+  const [first = '', ...others] = all.map(line)
+  return [first, widths.map((width) => '-'.repeat(width)).join('  '), ...others].join('\n')
 }

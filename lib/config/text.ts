@@ -1,5 +1,6 @@
 // A configuration -> YAML with a comment at each name; the schema -> JSON Schema for editors.
 import type { z } from 'zod'
+import { safeLine } from '../base/terminal.js'
 import { helpOf, unwrap, zod } from '../base/validate.js'
 import { configSchema, fileSchema, type TrainingConfig } from './schema.js'
 
@@ -14,7 +15,8 @@ export async function configToYaml(config: TrainingConfig, head = ''): Promise<s
   const document = new Document(null)
   if (head !== '') document.commentBefore = head.replace(/^/gm, ' ')
   document.contents = commented(document, configSchema(), config) as never
-  return document.toString({ lineWidth: 0, flowCollectionPadding: false })
+  const options = { lineWidth: 0, flowCollectionPadding: false, doubleQuotedAsJSON: true }
+  return document.toString(options)
 }
 
 type YamlDocument = InstanceType<typeof import('yaml').Document>
@@ -35,6 +37,10 @@ function commented(document: YamlDocument, schema: z.ZodObject, values: object) 
     const node = isSection
       ? commented(document, inner, value as object)
       : (document.createNode(value) as import('yaml').Node & { flow?: boolean })
+    // In quotes every character can be written by its number, as a terminal shows it.
+    if (typeof value === 'string' && safeLine(value) !== value) {
+      Object.assign(node, { type: 'QUOTE_DOUBLE' })
+    }
     if (isSection) {
       key.spaceBefore = true
       if (help !== '') key.commentBefore = ` ${help}`

@@ -1,4 +1,5 @@
 // What network a file holds, told from names and shapes alone.
+import { safeLine } from '../base/terminal.js'
 import { VARIANTS, type Variant } from '../local/swin-transformer.js'
 import { detectFormat, ourName, type WeightFormat } from './formats.js'
 import { windowOfRows } from './position-bias.js'
@@ -126,6 +127,6 @@ export function describeNetwork(
   const network = networkOf(tensors)
   if (network) return describeSizes(network)
   if (tensors.length === 0) return 'a file without tensors'
-  const names = tensors.slice(0, 3).map(({ name }) => name)
+  const names = tensors.slice(0, 3).map(({ name }) => safeLine(name))
   return `a network that is not known here (${names.join(', ')}${tensors.length > 3 ? ', ...' : ''})`
 }

@@ -4,7 +4,7 @@ import { formatBytes, formatPercent } from '../../base/format.js'
 import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
-import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
 import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -93,7 +93,7 @@ export const compareCommand: Command<CompareArguments> = {
         onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
       if (options.json) printJson(result)
-      else printLine(formatComparison(result))
+      else printText(formatComparison(result))
       if (options.output !== undefined) {
         await writeOutputFile(options.output, `${JSON.stringify(result, null, 2)}\n`)
       }

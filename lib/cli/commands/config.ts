@@ -5,7 +5,7 @@ import type { PresetName } from '../../config/preset-names.js'
 import { PRESETS } from '../../config/presets.js'
 import { resolveLayers } from '../../config/resolve.js'
 import { configJsonSchema, configToYaml } from '../../config/text.js'
-import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, printJson, printLine, printText } from '../command.js'
 import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
 
 const print: Command<ConfigArguments> = {
@@ -21,7 +21,7 @@ const print: Command<ConfigArguments> = {
   async handler(options) {
     const { config } = await configOf(options)
     if (options.json) printJson(config)
-    else process.stdout.write(await configToYaml(config, headOf(options.preset)))
+    else printText((await configToYaml(config, headOf(options.preset))).trimEnd())
   },
 }
 

@@ -4,6 +4,7 @@ import type { Argv, CommandModule } from 'yargs'
 import { expected, LocalformerError } from '../../base/errors.js'
 import { isThere } from '../../base/files.js'
 import { formatBytes } from '../../base/format.js'
+import { safeLine } from '../../base/terminal.js'
 import { contactSheet } from '../../datasets/contact-sheet.js'
 import {
   type ChannelStatistics,
@@ -205,9 +206,10 @@ function printInfo(options: GlobalOptions, dataset: Dataset): void {
       `  measured mean ${rgb(split.mean)}, std ${rgb(split.std)} (red, green, blue in 0..1)`,
     )
   }
-  const width = Math.max(...classes.map((label) => label.length))
+  const labels = classes.map(safeLine)
+  const width = labels.reduce((most, { length }) => Math.max(most, length), 0)
   printLine(`${'class'.padEnd(width + 4)}${splits.map((split) => split.name.padStart(8)).join('')}`)
-  classes.forEach((label, index) => {
+  labels.forEach((label, index) => {
     const counts = splits.map((split) => `${split.perClass[index]}`.padStart(8)).join('')
     printLine(`${`${index}`.padStart(3)} ${label.padEnd(width)}${counts}`)
   })

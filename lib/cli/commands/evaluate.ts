@@ -4,7 +4,14 @@
 import type { Argv } from 'yargs'
 import { loadRun } from '../../run-folder/load-run.js'
 import { evaluateRun } from '../../runs/evaluate-run.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import {
+  type Command,
+  type GlobalOptions,
+  note,
+  printJson,
+  printLine,
+  printText,
+} from '../command.js'
 import { type DataArguments, dataModuleOption, dataOptions, openDataOf } from '../data-options.js'
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -85,7 +92,7 @@ export const evaluateCommand: Command<EvaluateArguments> = {
       printLine(`${result.run} on ${result.count} ${split} images of ${data.name}`)
       const { classes } = run
       const heads = run.trainer.modules.map(({ name }) => name)
-      printLine(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
+      printText(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
     })
   },
 }

@@ -7,7 +7,7 @@ import { imageFilesOf, readImage } from '../../datasets/read-image.js'
 import { type Guess, type Prediction, predict } from '../../evaluate/predict.js'
 import { type LoadedRun, loadRun } from '../../run-folder/load-run.js'
 
-import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
 import { untilInterrupted } from '../interrupt.js'
 import { commandProgress } from '../progress.js'
 import { placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
@@ -73,7 +73,7 @@ export const predictCommand: Command<PredictArguments> = {
       }))
       if (options.json) printJson({ schema: 1, run: run.spec.text, predictions: results })
       else
-        printLine(
+        printText(
           formatPredictions(
             results,
             run.trainer.modules.map(({ name }) => name),

@@ -27,7 +27,7 @@ import {
   markdownOfAccuracy,
   type PlannedCell,
 } from '../accuracy-text.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import { type Command, type GlobalOptions, note, printJson, printText } from '../command.js'
 import { dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { commandProgress } from '../progress.js'
@@ -195,7 +195,7 @@ function printPlan(
   const { budget, settings } = plan
   const document = { schema: 1, what: 'accuracy-plan', budget, settings, directory, cells }
   if (options.json) printJson(document)
-  else printLine(formatPlan(plan, cells))
+  else printText(formatPlan(plan, cells))
 }
 
 async function runPlan(
