@@ -4,9 +4,21 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { LocalformerError } from '../base/errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
+import { checkFile, isArrayOf, readArgument } from '../base/validate.js'
 import type { Tensors } from '../local/swin-transformer.js'
-import { bytesPerValue, FLOAT_BYTES, INTEGER_BYTES, isFloatType, toFloat32 } from './dtypes.js'
+import { tensorsOf } from '../native/tensors.js'
+import { isFloatType, toFloat32 } from './dtypes.js'
+import {
+  type Entry,
+  type Header,
+  HeaderError,
+  METADATA,
+  parseHeader,
+  type TensorInfo,
+} from './safetensors-header.js'
+
+export type { TensorInfo } from './safetensors-header.js'
 
 export interface Checkpoint {
   readonly tensors: Tensors
@@ -17,10 +29,12 @@ export interface Checkpoint {
 /** What {@link writeCheckpoint} takes. */
 export interface CheckpointToWrite extends Checkpoint {
   /** Integers (I64) beside the weights, for readers that want some, like torchvision. */
-  readonly integers?: Readonly<
-    Record<string, { readonly shape: readonly number[]; readonly data: BigInt64Array }>
-  >
+  readonly integers?: Integers
 }
+
+type Integers = Readonly<
+  Record<string, { readonly shape: readonly number[]; readonly data: BigInt64Array }>
+>
 
 /** A file as it was written. */
 export interface WrittenFile {
@@ -35,42 +49,28 @@ export interface ReadCheckpoint extends Checkpoint {
   readonly skipped: readonly TensorInfo[]
 }
 
-/** A tensor of a file without its values. */
-export interface TensorInfo {
-  readonly name: string
-  /** As the format spells it: F32, F16, BF16, F64, I64, ... */
-  readonly dtype: string
-  readonly shape: readonly number[]
-}
-
-interface Entry extends TensorInfo {
-  /** Of its first byte in the file. */
-  readonly at: number
-  readonly bytes: number
-}
-
-interface Header {
-  readonly entries: readonly Entry[]
-  readonly metadata: Readonly<Record<string, string>>
-}
-
 const MAX_HEADER_BYTES = 100_000_000 // the format's own bound
+/** Smaller tensors are read many at a time: a file may have a million of them. */
+const WINDOW_BYTES = 4 * 2 ** 20
 
 /**
  * Writes a checkpoint under a temporary name and renames it, so that a file of this name is whole.
  *
- * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason; the file that was there stays.
+ * @throws {LocalformerError} `ERR_CHECKPOINT` with the reason, also for what is no tensor or no text;
+ *   the file that was there stays. `ERR_CONFIG` for what is the name of no file.
  */
 export async function writeCheckpoint(
   file: string,
   checkpoint: CheckpointToWrite,
 ): Promise<WrittenFile> {
+  checkFile(file, 'file')
+  const checked = readArgument('checkpoint', () => checkToWrite(checkpoint), 'ERR_CHECKPOINT')
   const temporary = `${file}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`
   try {
     const handle = await open(temporary, 'wx')
     let written: WrittenFile
     try {
-      written = await writeAll(handle, checkpoint)
+      written = await writeAll(handle, checked)
       await handle.sync()
     } finally {
       await handle.close()
@@ -78,16 +78,44 @@ export async function writeCheckpoint(
     await rename(temporary, file)
     return written
   } catch (cause) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { force: true }).catch(() => {})
     throw failure(`The checkpoint ${file} could not be written`, cause)
   }
 }
 
+/** What a reader would take: a file that is written can be read. */
+function checkToWrite(checkpoint: CheckpointToWrite): Required<CheckpointToWrite> {
+  const refuse = (what: string, name: string, value: unknown): never => {
+    throw new LocalformerError('ERR_CHECKPOINT', expected(what, name, value))
+  }
+  if (typeof checkpoint !== 'object' || checkpoint === null) {
+    refuse('tensors and metadata', 'checkpoint', checkpoint)
+  }
+  const tensors = tensorsOf(checkpoint.tensors, 'tensors')
+  const metadata = { ...checkpoint.metadata }
+  for (const [name, value] of Object.entries(metadata)) {
+    if (typeof value !== 'string') refuse('a text', `metadata.${name}`, value)
+  }
+  const integers = { ...checkpoint.integers }
+  for (const [name, value] of Object.entries(integers)) {
+    const { shape, data } = value ?? {}
+    const isTensor = Array.isArray(shape) && isArrayOf(data, BigInt64Array)
+    if (!isTensor) refuse('a shape and a BigInt64Array', `integers.${name}`, value)
+    if (Object.hasOwn(tensors, name)) refuse('another name than of a weight', 'integers', name)
+  }
+  for (const [name, { shape, data }] of Object.entries({ ...integers, ...tensors })) {
+    if (name === METADATA) refuse('another name for a tensor', 'tensors', name)
+    const count = Array.from(shape).reduce((product, side) => product * side, 1)
+    if (count !== data.length) refuse(`${count} values`, `${name}.data`, data.length)
+  }
+  return { tensors, metadata, integers }
+}
+
 async function writeAll(
   handle: FileHandle,
-  { tensors, metadata, integers }: CheckpointToWrite,
+  { tensors, metadata, integers }: Required<CheckpointToWrite>,
 ): Promise<WrittenFile> {
-  const header: Record<string, unknown> = { __metadata__: metadata }
+  const header: Record<string, unknown> = { [METADATA]: metadata }
   // Wider types first, so that every tensor begins at a multiple of its type's size.
   const all = Object.entries({ ...integers, ...tensors })
   let offset = 0
@@ -119,20 +147,27 @@ async function writeAll(
  * not read but named in `skipped`.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that is missing, truncated or of another
- *   format or data type; for a PyTorch pickle (.pth) the hint says how to convert it.
+ *   format or data type, or whose tensors overlap or leave bytes over; for a PyTorch pickle (.pth) the
+ *   hint says how to convert it. `ERR_CONFIG` for what is the name of no file.
  */
 export async function readCheckpoint(file: string): Promise<ReadCheckpoint> {
   return withFile(file, async (handle) => {
-    const { entries, metadata } = await readHeader(handle, file)
+    const { entries, inOrder, metadata, dataStart } = await readHeader(handle, file)
+    const values = new Map<string, Float32Array>()
+    const reader = new DataReader(handle, file, dataStart)
+    for (const entry of inOrder) {
+      const { name, dtype } = entry
+      if (!isFloatType(dtype)) continue
+      // Most are in the window: a promise for each of a million would take most of the time.
+      const bytes = reader.atHand(entry) ?? (await reader.read(entry))
+      values.set(name, toFloat32(dtype, bytes))
+    }
     const tensors: [string, Tensors[string]][] = []
     const skipped: TensorInfo[] = []
-    for (const entry of entries) {
-      const { name, dtype, shape } = entry
-      if (!isFloatType(dtype)) skipped.push({ name, dtype, shape })
-      else {
-        const data = toFloat32(dtype, await readBytes(handle, file, entry))
-        tensors.push([name, { shape, data }])
-      }
+    for (const { name, dtype, shape } of entries) {
+      const data = values.get(name)
+      if (data === undefined) skipped.push({ name, dtype, shape })
+      else tensors.push([name, { shape, data }])
     }
     return { tensors: Object.fromEntries(tensors), metadata, skipped }
   })
@@ -141,7 +176,7 @@ export async function readCheckpoint(file: string): Promise<ReadCheckpoint> {
 /**
  * Names, types and shapes of a checkpoint's tensors, without their values.
  *
- * @throws {LocalformerError} `ERR_CHECKPOINT`, as {@link readCheckpoint}.
+ * @throws {LocalformerError} as {@link readCheckpoint}.
  */
 export async function listCheckpoint(
   file: string,
@@ -153,6 +188,7 @@ export async function listCheckpoint(
 }
 
 async function withFile<T>(file: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+  checkFile(file, 'file')
   let handle: FileHandle
   try {
     handle = await open(file, constants.O_RDONLY)
@@ -169,79 +205,81 @@ async function withFile<T>(file: string, work: (handle: FileHandle) => Promise<T
   }
 }
 
-async function readHeader(handle: FileHandle, file: string): Promise<Header> {
-  const { size } = await handle.stat()
+async function readHeader(
+  handle: FileHandle,
+  file: string,
+): Promise<Header & { dataStart: number }> {
+  const info = await handle.stat()
+  // Of a pipe or a device there is no size to hold the header against.
+  if (!info.isFile()) throw failure(`${file} is no file`)
   const length = Buffer.alloc(8)
   const { bytesRead } = await handle.read(length, 0, 8, 0)
   const headerBytes = bytesRead === 8 ? Number(length.readBigUInt64LE()) : 0
-  if (headerBytes < 2 || headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) {
+  if (headerBytes < 2 || headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > info.size) {
     if (isPickle(length)) throw pickleFailure(file)
-    throw failure(`${file} is not a safetensors file, or is truncated (${size} bytes)`)
+    throw failure(`${file} is not a safetensors file, or is truncated (${info.size} bytes)`)
   }
   const json = Buffer.alloc(headerBytes)
-  await handle.read(json, 0, headerBytes, 8)
-  const { __metadata__: metadata, ...tensors } = parseHeader(json.toString('utf8'), file)
-  const entries = Object.entries(tensors).map(([name, entry]) =>
-    checkEntry(file, name, entry, 8 + headerBytes, size),
-  )
-  return { entries, metadata: isObject(metadata) ? (metadata as Record<string, string>) : {} }
-}
-
-function parseHeader(json: string, file: string): Record<string, unknown> {
+  await readFully(handle, file, json, 8)
+  const dataStart = 8 + headerBytes
   try {
-    const header: unknown = JSON.parse(json)
-    if (!isObject(header) || Array.isArray(header)) throw new Error('the header is not an object')
-    return header
+    return { ...parseHeader(json, info.size - dataStart), dataStart }
   } catch (cause) {
-    throw failure(`${file} has a header that is no safetensors header`, cause)
+    if (!(cause instanceof HeaderError)) throw cause
+    throw new LocalformerError('ERR_CHECKPOINT', `${file}: ${cause.message}`, { cause })
   }
 }
 
-function checkEntry(
-  file: string,
-  name: string,
-  value: unknown,
-  dataStart: number,
-  size: number,
-): Entry {
-  const { dtype, shape, data_offsets } = (value ?? {}) as Readonly<Record<string, unknown>>
-  const bytesEach = typeof dtype === 'string' ? bytesPerValue(dtype) : undefined
-  if (bytesEach === undefined) {
-    const [floats, others] = [FLOAT_BYTES, INTEGER_BYTES].map((types) => Object.keys(types))
-    throw failure(
-      `${file}: tensor ${name} is ${dtype}; read are ${floats?.join(', ')}, ` +
-        `and ${others?.join(', ')} are passed over`,
-    )
+/** Reads tensors in the order in which they lie in the file. */
+class DataReader {
+  readonly #handle: FileHandle
+  readonly #file: string
+  readonly #dataStart: number
+  #window = Buffer.alloc(0)
+  #windowAt = 0
+
+  constructor(handle: FileHandle, file: string, dataStart: number) {
+    this.#handle = handle
+    this.#file = file
+    this.#dataStart = dataStart
   }
-  const [begin, end] = Array.isArray(data_offsets) ? data_offsets : []
-  const isShape = Array.isArray(shape) && shape.every((side) => Number.isSafeInteger(side))
-  const sides: readonly number[] = isShape ? shape : [Number.NaN]
-  const count = sides.reduce((product, side) => (side < 0 ? Number.NaN : product * side), 1)
-  const fits =
-    Number.isSafeInteger(begin) &&
-    Number.isSafeInteger(end) &&
-    Number.isSafeInteger(count) &&
-    begin >= 0 &&
-    end - begin === count * bytesEach
-  if (!fits) throw failure(`${file}: tensor ${name} has offsets that do not fit its shape`)
-  if (dataStart + end > size) {
-    throw failure(`${file} is truncated: tensor ${name} ends at byte ${dataStart + end} of ${size}`)
+
+  /** The bytes of a tensor that was read with others. */
+  atHand({ at, bytes }: Entry): ArrayBuffer | undefined {
+    const begin = at - this.#windowAt
+    if (begin < 0 || begin + bytes > this.#window.length) return undefined
+    // A copy of its own, which keeps nothing else alive.
+    return new Uint8Array(this.#window.subarray(begin, begin + bytes)).buffer
   }
-  return { name, dtype: dtype as string, shape: sides, at: dataStart + begin, bytes: end - begin }
+
+  async read(entry: Entry): Promise<ArrayBuffer> {
+    const place = this.#dataStart + entry.at
+    if (entry.bytes >= WINDOW_BYTES) {
+      const data = new Uint8Array(entry.bytes)
+      await readFully(this.#handle, this.#file, data, place)
+      return data.buffer
+    }
+    const window = Buffer.alloc(WINDOW_BYTES)
+    const { bytesRead } = await this.#handle.read(window, 0, WINDOW_BYTES, place)
+    this.#window = window.subarray(0, bytesRead)
+    this.#windowAt = entry.at
+    const found = this.atHand(entry)
+    if (found !== undefined) return found
+    throw failure(`${this.#file} is truncated: tensor ${entry.name} ends early`)
+  }
 }
 
-async function readBytes(
+async function readFully(
   handle: FileHandle,
   file: string,
-  { name, at, bytes }: Entry,
-): Promise<ArrayBuffer> {
-  const data = new Uint8Array(bytes)
-  for (let done = 0; done < bytes; ) {
-    const { bytesRead } = await handle.read(data, done, bytes - done, at + done)
-    if (bytesRead === 0) throw failure(`${file} is truncated: tensor ${name} ends early`)
+  target: Uint8Array,
+  place: number,
+): Promise<void> {
+  for (let done = 0; done < target.length; ) {
+    const { bytesRead } = await handle.read(target, done, target.length - done, place + done)
+    if (bytesRead === 0) throw failure(`${file} is truncated: it ends at byte ${place + done}`)
     done += bytesRead
   }
-  return data.buffer
 }
 
 // torch.save writes a zip file, before PyTorch 1.6 a bare pickle (protocol 2 or later).
@@ -263,10 +301,6 @@ function pickleFailure(file: string): LocalformerError {
         `${JSON.stringify(target)})`,
     },
   )
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }
 
 function failure(message: string, cause?: unknown): LocalformerError {

@@ -111,6 +111,89 @@ test('hostile headers are refused', async () => {
   await refused(file, 'not a safetensors file')
 })
 
+test('tensors cover the data once, without holes, as the safetensors package demands', async () => {
+  const file = path.join(folder, 'cover.safetensors')
+  const entry = (at: number, values = 1) =>
+    `{"dtype":"F32","shape":[${values}],"data_offsets":[${at},${at + 4 * values}]}`
+  const refusedFor = async (header: string, dataBytes: number, ...parts: readonly string[]) => {
+    writeRaw(file, header, Buffer.alloc(dataBytes))
+    await refused(file, file, ...parts)
+    await listCheckpoint(file).then(
+      () => assert.unreachable(`${header} was listed`),
+      (error) => assert.is(error.code, 'ERR_CHECKPOINT'),
+    )
+  }
+  await refusedFor(`{"a":${entry(0)},"b":${entry(0)}}`, 4, 'b begins at byte 0', 'within tensor a')
+  await refusedFor(`{"a":${entry(0, 2)},"b":${entry(4, 2)}}`, 12, 'within tensor a')
+  await refusedFor(`{"a":${entry(0)},"b":${entry(8)}}`, 12, 'bytes 4 to 8', 'belong to no tensor')
+  await refusedFor(`{"a":${entry(4)}}`, 8, 'bytes 0 to 4')
+  await refusedFor(`{"a":${entry(0)}}`, 5, 'bytes 4 to 5')
+  await refusedFor('{}', 1, 'bytes 0 to 1')
+  await refusedFor(`{"a":${entry(0)},"a":${entry(0)}}`, 4, '"a" twice')
+  await refusedFor(`{"a":${entry(0)},"\\u0061":${entry(0)}}`, 4, '"a" twice')
+  await refusedFor(
+    '{"a":{"dtype":"F64","dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+    4,
+    'twice',
+  )
+  await refusedFor('{"__metadata__":{"x":"1","x":"2"}}', 0, '"x" twice')
+  await refusedFor('{"__metadata__":{"x":1}}', 0, 'metadata')
+  await refusedFor('{"__metadata__":["x"]}', 0, 'metadata')
+  await refusedFor(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4,8]}}`, 4, 'offsets')
+  await refusedFor(`{"a":{"dtype":"F32","shape":[1e15,1e15,0],"data_offsets":[0,0]}}`, 0, 'offsets')
+  await refusedFor(`{"a":${'['.repeat(5000)}${']'.repeat(5000)}}`, 0)
+  writeRaw(file, '{"a":"\xff"}', Buffer.alloc(0))
+  writeFileSync(
+    file,
+    Buffer.concat([Buffer.from([6, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('7b22ff223a7d', 'hex')]),
+  )
+  await refused(file, 'UTF-8')
+})
+
+test('what the safetensors package takes is taken, in any order and with empty tensors', async () => {
+  const file = path.join(folder, 'order.safetensors')
+  const header =
+    ' {"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"none":{"shape":[0,3],"dtype":"F32",' +
+    '"data_offsets":[4,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"__metadata__":null} '
+  const data = Buffer.alloc(8)
+  data.writeFloatLE(1, 0)
+  data.writeFloatLE(2, 4)
+  writeRaw(file, header, data)
+  const { tensors: read, metadata } = await readCheckpoint(file)
+  assert.equal(Object.keys(read), ['b', 'none', 'a'])
+  assert.equal([read.a?.data[0], read.b?.data[0], read.none?.data.length], [1, 2, 0])
+  assert.equal(metadata, {})
+})
+
+test('as many small tensors as a header holds are read in seconds', async () => {
+  const file = path.join(folder, 'many.safetensors')
+  const count = 100_000
+  const names = Array.from({ length: count }, (_, k) => {
+    return `"t${k}":{"dtype":"F32","shape":[1],"data_offsets":[${4 * k},${4 * k + 4}]}`
+  })
+  writeRaw(file, `{${names.join(',')}}`, Buffer.alloc(4 * count, 1))
+  const began = performance.now()
+  assert.is(Object.keys((await readCheckpoint(file)).tensors).length, count)
+  assert.ok(performance.now() - began < 20_000, `${performance.now() - began} ms`)
+})
+
+test('what would not be read again is not written', async () => {
+  const file = path.join(folder, 'unwritten.safetensors')
+  const tensor = { shape: [1], data: Float32Array.of(1) }
+  const refusedToWrite = async (checkpoint: unknown) => {
+    await writeCheckpoint(file, checkpoint as never).then(
+      () => assert.unreachable(JSON.stringify(checkpoint)),
+      (error) => assert.is(error.code, 'ERR_CHECKPOINT', `${error}`),
+    )
+  }
+  await refusedToWrite({ tensors: { __metadata__: tensor }, metadata: {} })
+  await refusedToWrite({ tensors: { a: { ...tensor, shape: [2] } }, metadata: {} })
+  await refusedToWrite({ tensors: {}, metadata: { a: 1 } })
+  const integers = { a: { shape: [1], data: BigInt64Array.of(1n) } }
+  await refusedToWrite({ tensors: { a: tensor }, metadata: {}, integers })
+  assert.not.ok(readdirSync(folder).includes('unwritten.safetensors'))
+})
+
 test('half, bfloat16 and double become float32; integers are named and passed over', async () => {
   const file = path.join(folder, 'types.safetensors')
   const header = {
@@ -176,8 +259,8 @@ test('integers are written beside the weights, aligned, and listed without readi
 
 test('a name that means something to JavaScript is a name', async () => {
   const file = path.join(folder, 'proto.safetensors')
-  const entry = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
-  writeRaw(file, `{"__proto__":${entry},"constructor":${entry}}`, Buffer.alloc(4))
+  const entry = (at: number) => `{"dtype":"F32","shape":[1],"data_offsets":[${at},${at + 4}]}`
+  writeRaw(file, `{"__proto__":${entry(0)},"constructor":${entry(4)}}`, Buffer.alloc(8))
   assert.equal(Object.keys((await readCheckpoint(file)).tensors), ['__proto__', 'constructor'])
 })
 
@@ -193,8 +276,9 @@ test('a PyTorch pickle is refused with the lines that convert it', async () => {
   await refused(legacy, 'is a PyTorch pickle')
 })
 
-test('a folder is refused', async () => {
+test('a folder and a device are refused', async () => {
   await refused(folder, folder)
+  await refused('/dev/zero', '/dev/zero')
 })
 
 test('what cannot be written leaves what was there', async () => {
