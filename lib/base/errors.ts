@@ -60,10 +60,16 @@ export function describe(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`
   if (typeof value === 'function') return 'a function'
   try {
-    return clip(JSON.stringify(value) ?? typeof value)
+    return clip(JSON.stringify(value, shorten) ?? typeof value)
   } catch {
     return `an object of type ${typeof value}`
   }
+}
+
+/** Of a large array a few values will do: a whole data set may be in an options object. */
+function shorten(_key: string, value: unknown): unknown {
+  if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
+  return Array.isArray(value) && value.length > 80 ? value.slice(0, 80) : value
 }
 
 function clip(text: string): string {

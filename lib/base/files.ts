@@ -46,7 +46,8 @@ export async function writeFileAtomically(
     await writeFile(temporary, content, { flush: true })
     await rename(temporary, file)
   } catch (error) {
-    await rm(temporary, { force: true })
+    // A name that cannot be written cannot be removed either.
+    await rm(temporary, { force: true }).catch(() => {})
     throw error
   }
 }

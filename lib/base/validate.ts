@@ -2,7 +2,7 @@
 // is loaded at the first check, so that importing the package stays cheap.
 import { createRequire } from 'node:module'
 import type { z } from 'zod'
-import { describe, expected, LocalformerError } from './errors.js'
+import { describe, type ErrorCode, expected, LocalformerError } from './errors.js'
 
 const require = createRequire(import.meta.url)
 
@@ -90,6 +90,61 @@ export function wordsOf(field: z.core.$ZodType): readonly string[] | undefined {
 }
 
 /**
+ * What `read` makes of an argument. One that throws while it is read (a getter, a proxy) is a wrong
+ * argument like any other.
+ *
+ * @throws {LocalformerError} what `read` throws of ours; else `code`, with what was thrown as its cause.
+ */
+export function readArgument<T>(name: string, read: () => T, code: ErrorCode = 'ERR_CONFIG'): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof LocalformerError) throw cause
+    const reason = cause instanceof Error ? cause.message : typeof cause
+    throw new LocalformerError(code, `\`${name}\` cannot be read: ${reason}`, { cause })
+  }
+}
+
+/** `instanceof` of anything: of a proxy whose traps throw it is false. */
+export function isA<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof type
+  } catch {
+    return false
+  }
+}
+
+/** A typed array of a type; a proxy of one, which the addon cannot read, is none. */
+export function isArrayOf<T extends ArrayBufferView>(
+  value: unknown,
+  type: abstract new (...args: never[]) => T,
+): value is T {
+  return ArrayBuffer.isView(value) && value instanceof type
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what can be the name of no file. */
+export function checkFile(
+  file: unknown,
+  name: string,
+  what = 'the name of a file',
+): asserts file is string {
+  if (typeof file === 'string' && file !== '' && !file.includes('\0')) return
+  throw new LocalformerError('ERR_CONFIG', expected(what, name, file))
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what is there and no function. */
+export function checkCallback(value: unknown, name: string): void {
+  if (value === undefined || typeof value === 'function') return
+  throw new LocalformerError('ERR_CONFIG', expected('a function', name, value))
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what is there and no signal. */
+export function checkSignal(value: unknown, name = 'signal'): void {
+  if (value === undefined || isA(value, AbortSignal)) return
+  throw new LocalformerError('ERR_CONFIG', expected('an AbortSignal', name, value))
+}
+
+/**
  * The keys of an options object that is read at every step, where a schema would take too long.
  *
  * @throws {LocalformerError} `ERR_CONFIG` for what is no object, and an unknown key.
@@ -98,7 +153,8 @@ export function checkKeys(options: unknown, name: string, allowed: readonly stri
   if (typeof options !== 'object' || options === null) {
     throw new LocalformerError('ERR_CONFIG', expected('an object', name, options))
   }
-  const unknown = Object.keys(options).filter((key) => !allowed.includes(key))
+  const keys = readArgument(name, () => Object.keys(options))
+  const unknown = keys.filter((key) => !allowed.includes(key))
   if (unknown.length === 0) return
   throw new LocalformerError('ERR_CONFIG', `Unknown option ${unknown.map(describe).join(', ')}`, {
     hint: `Allowed are: ${allowed.join(', ')}.`,
@@ -120,12 +176,20 @@ export function parseOptions<S extends z.ZodRawShape>(
   options: unknown,
   name?: string,
 ): z.output<z.ZodObject<S>> {
+  return readArgument(name ?? 'options', () => parseReadable(schema, options, name))
+}
+
+function parseReadable<S extends z.ZodRawShape>(
+  schema: z.ZodObject<S>,
+  options: unknown,
+  name: string | undefined,
+): z.output<z.ZodObject<S>> {
   const strict = STRICT.get(schema) ?? schema.strict()
   STRICT.set(schema, strict)
   const result = strict.safeParse(options)
   if (result.success) return result.data as z.output<z.ZodObject<S>>
   const issue = result.error.issues[0]
-  if (!issue || options === null || typeof options !== 'object') {
+  if (!issue || (issue.path.length === 0 && issue.code !== 'unrecognized_keys')) {
     throw new LocalformerError('ERR_CONFIG', expected('an object', name ?? 'options', options))
   }
   if (issue.code === 'unrecognized_keys') {

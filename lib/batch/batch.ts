@@ -2,7 +2,7 @@
 // settled, as plain values that the native thread copies.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, isArrayOf, readArgument } from '../base/validate.js'
 import type { ImageSplit } from '../datasets/dataset.js'
 import type { NativeBatch } from '../native/contract.js'
 import {
@@ -73,10 +73,14 @@ export interface PlainBatch extends NativeBatch {
  *   is no class.
  */
 export function toNativeBatch(batch: ImageBatch, input: InputShape): PlainBatch {
+  return readArgument('batch', () => readBatch(batch, input), 'ERR_SHAPE')
+}
+
+function readBatch(batch: ImageBatch, input: InputShape): PlainBatch {
   if (typeof batch !== 'object' || batch === null) throw shapeError('images', 'batch', batch)
   checkKeys(batch, 'batch', BATCH_KEYS)
   const { images, height = input.imageSize, width = input.imageSize } = batch
-  if (!(images instanceof Uint8Array) && !(images instanceof Float32Array)) {
+  if (!isArrayOf(images, Uint8Array) && !isArrayOf(images, Float32Array)) {
     throw shapeError('a Uint8Array or a Float32Array', 'images', images)
   }
   checkSides({ height, width })
@@ -123,9 +127,13 @@ export function toNativeBatch(batch: ImageBatch, input: InputShape): PlainBatch 
  *   {@link toNativeBatch} throws.
  */
 export function splitToNativeBatch(batch: SplitBatch, input: InputShape): PlainBatch {
+  return readArgument('batch', () => readSplitBatch(batch, input), 'ERR_SHAPE')
+}
+
+function readSplitBatch(batch: SplitBatch, input: InputShape): PlainBatch {
   checkKeys(batch, 'batch', ['split', 'indices', 'augment'])
   const { split, indices } = batch
-  if (typeof split !== 'object' || split === null || !(split.images instanceof Uint8Array)) {
+  if (typeof split !== 'object' || split === null || !isArrayOf(split.images, Uint8Array)) {
     throw shapeError('a split of a data set', 'split', split)
   }
   const { height, width, images, labels } = split
@@ -194,8 +202,9 @@ function mixedLabels(batch: ImageBatch, count: number, classes: number, mixesAga
 
 /** The batch itself, which must have labels. */
 export function labelled(batch: ImageBatch): ImageBatch {
-  if (typeof batch !== 'object' || batch === null || batch.labels !== undefined) return batch
-  throw shapeError('class numbers', 'labels', batch.labels)
+  if (typeof batch !== 'object' || batch === null) return batch
+  if (readArgument('batch', () => batch.labels) !== undefined) return batch
+  throw shapeError('class numbers', 'labels', undefined)
 }
 
 /** Labels as int32, each checked to be a class. */
@@ -204,6 +213,15 @@ export function toLabels(
   count: number,
   classes: number,
   name = 'labels',
+): Int32Array {
+  return readArgument(name, () => readLabels(labels, count, classes, name), 'ERR_SHAPE')
+}
+
+function readLabels(
+  labels: ArrayLike<number>,
+  count: number,
+  classes: number,
+  name: string,
 ): Int32Array {
   if (typeof labels !== 'object' || labels === null) {
     throw shapeError('a list of class numbers', name, labels)
@@ -228,7 +246,11 @@ export function toLabels(
 
 function channels(values: readonly number[] | undefined, name: string, fallback: number) {
   if (values === undefined) return [fallback, fallback, fallback]
-  const ok = Array.isArray(values) && values.length === 3 && values.every((v) => Number.isFinite(v))
+  // By place: a list may have holes, which `every` passes over.
+  const ok =
+    Array.isArray(values) &&
+    values.length === 3 &&
+    [0, 1, 2].every((k) => Number.isFinite(values[k]))
   if (!ok || (name === 'std' && values.some((v) => v <= 0))) {
     throw new LocalformerError(
       'ERR_CONFIG',

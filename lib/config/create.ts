@@ -1,8 +1,8 @@
 // A configuration -> everything that trains: data set, network, trainer, the loop's options. The same
 // for the command line and for scripts.
 
-import { definedOf } from '../base/validate.js'
-import type { Dataset } from '../datasets/dataset.js'
+import { definedOf, isA } from '../base/validate.js'
+import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { openDataset } from '../datasets/open.js'
 import { setThreads } from '../device/threads.js'
 import type { RunSpec } from '../local/run-spec.js'
@@ -48,7 +48,8 @@ export async function createTraining(
   data?: Dataset,
 ): Promise<Training> {
   const { config, spec, network } =
-    written instanceof ResolvedConfig ? written : resolveInput(written)
+    isA(written, ResolvedConfig) ? written : resolveInput(written)
+  if (data !== undefined) checkDataset(data)
   const images = data ?? (await openData(config))
   if (config.threads !== undefined) setThreads(config.threads)
   const model = await SwinTransformer.of({ ...network, classes: images.classes.length })

@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { Readable } from 'node:stream'
 import type { Document, Lexer, LineCounter, Pair } from 'yaml'
 import { LocalformerError } from '../base/errors.js'
+import { checkFile } from '../base/validate.js'
 import type { Path, Place } from './problems.js'
 import { checkInput } from './resolve.js'
 import type { TrainingConfigInput } from './schema.js'
@@ -30,6 +31,7 @@ export interface ConfigFile {
  *   configuration: every problem, with line and column.
  */
 export async function readConfig(file: string): Promise<TrainingConfigInput> {
+  checkFile(file, 'file')
   return (await readConfigFile(file)).config
 }
 

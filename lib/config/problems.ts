@@ -2,7 +2,7 @@
 // expected, what was received, and for an unknown name the nearest that there is.
 import type { z } from 'zod'
 import { expected, LocalformerError } from '../base/errors.js'
-import { unwrap } from '../base/validate.js'
+import { readArgument, unwrap } from '../base/validate.js'
 import { SPEC_KEYS } from '../local/run-spec.js'
 
 /** Names and places in lists that lead to a value. */
@@ -30,7 +30,7 @@ export function readWith<S extends z.ZodObject>(
   value: unknown,
   problems: Problem[],
 ): z.output<S> | undefined {
-  const result = schema.safeParse(value)
+  const result = readArgument('configuration', () => schema.safeParse(value))
   if (result.success) return result.data
   problems.push(...problemsIn(result.error, schema, value))
   return undefined

@@ -1,7 +1,9 @@
 // A configuration -> YAML with a comment at each name; the schema -> JSON Schema for editors.
 import type { z } from 'zod'
+import { expected, LocalformerError } from '../base/errors.js'
 import { safeLine } from '../base/terminal.js'
 import { helpOf, unwrap, zod } from '../base/validate.js'
+import { checkInput } from './resolve.js'
 import { configSchema, fileSchema, type TrainingConfig } from './schema.js'
 
 /**
@@ -9,8 +11,13 @@ import { configSchema, fileSchema, type TrainingConfig } from './schema.js'
  * stands in comments alone.
  *
  * @param head Comment above all of it.
+ * @throws {LocalformerError} `ERR_CONFIG` for what is no configuration.
  */
 export async function configToYaml(config: TrainingConfig, head = ''): Promise<string> {
+  checkInput(config, 'the configuration')
+  if (typeof head !== 'string') {
+    throw new LocalformerError('ERR_CONFIG', expected('a text', 'head', head))
+  }
   const { Document } = await import('yaml')
   const document = new Document(null)
   if (head !== '') document.commentBefore = head.replace(/^/gm, ' ')

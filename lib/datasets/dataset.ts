@@ -1,6 +1,7 @@
 // What a data set is to the rest of the package: two splits of uint8 images in memory with labels,
 // and the order in which batches are drawn from them. Nothing here knows a file format.
-import { expected, LocalformerError } from '../base/errors.js'
+import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
+import { checkKeys, isArrayOf, readArgument } from '../base/validate.js'
 import { shuffledIndices } from './shuffle.js'
 
 /** Red, green and blue, in this order. */
@@ -58,6 +59,7 @@ export interface DatasetDefinition {
 /** Images and labels of a split; `count` follows from the number of labels. */
 export interface SplitDefinition {
   readonly images: Uint8Array
+  /** Numbers in another kind of list are copied into one of these. */
   readonly labels: Labels
   /** Pixels. */
   readonly height: number
@@ -77,77 +79,167 @@ export interface SplitDefinition {
  * })
  * ```
  *
- * @throws {LocalformerError} `ERR_DATASET` when sizes do not agree, a split is empty or a label is out
- *   of range.
+ * @throws {LocalformerError} `ERR_DATASET` when sizes do not agree, a split is empty, a label is out of
+ *   range, or something is of another type.
  */
 export function defineDataset(definition: DatasetDefinition): Dataset {
-  const { name, classes } = definition
-  if (classes.length === 0) {
-    throw new LocalformerError('ERR_DATASET', `Data set ${name} names no classes`)
+  return readArgument('definition', () => defineReadable(definition), 'ERR_DATASET')
+}
+
+function defineReadable(definition: DatasetDefinition): Dataset {
+  const { name, classes, train, test } = fieldsOf(definition, 'a data set', 'definition')
+  if (typeof name !== 'string' || name === '') {
+    throw new LocalformerError('ERR_DATASET', expected('a name', 'name', name))
   }
-  for (const split of ['train', 'test'] as const)
-    checkPixels(name, split, definition[split]?.images)
-  const train = defineSplit(name, 'train', definition.train, classes.length)
-  const test = defineSplit(name, 'test', definition.test, classes.length)
-  if (train.height !== test.height || train.width !== test.width) {
+  checkClasses(name, classes)
+  const splits = { train: defineSplit(name, 'train', train, classes.length) }
+  const both = { ...splits, test: defineSplit(name, 'test', test, classes.length) }
+  if (both.train.height !== both.test.height || both.train.width !== both.test.width) {
     throw new LocalformerError(
       'ERR_DATASET',
-      `Data set ${name}: images of train are ${train.height}x${train.width} pixels, those of test ` +
-        `${test.height}x${test.width}`,
+      `Data set ${name}: images of train are ${both.train.height}x${both.train.width} pixels, those ` +
+        `of test ${both.test.height}x${both.test.width}`,
     )
   }
-  const measured = definition.mean && definition.std ? undefined : channelStatistics(train)
-  const mean = definition.mean ?? (measured as ChannelStatistics).mean
-  const std = definition.std ?? (measured as ChannelStatistics).std
+  const given = { mean: definition.mean, std: definition.std }
+  for (const key of ['mean', 'std'] as const) checkRgb(given[key], key, 'ERR_DATASET')
+  const measured = given.mean && given.std ? undefined : channelStatistics(both.train)
+  const mean = given.mean ?? (measured as ChannelStatistics).mean
+  const std = given.std ?? (measured as ChannelStatistics).std
   return {
-    name,
-    classes,
-    mean,
-    std,
-    train: { ...train, mean, std },
-    test: { ...test, mean, std },
+    ...{ name, classes, mean, std },
+    train: { ...both.train, mean, std },
+    test: { ...both.test, mean, std },
   }
 }
 
 /** What a script in JavaScript may get wrong. */
-function checkPixels(dataset: string, split: string, images: unknown): void {
-  if (images instanceof Uint8Array) return
-  const received = ArrayBuffer.isView(images) ? images.constructor.name : images
-  throw new LocalformerError(
-    'ERR_DATASET',
-    `Data set ${dataset}: ${expected('a Uint8Array of pixels 0 to 255', `${split}.images`, received)}`,
-  )
+function fieldsOf<T>(value: T, what: string, name: string): T {
+  if (typeof value === 'object' && value !== null) return value
+  throw new LocalformerError('ERR_DATASET', expected(what, name, value))
+}
+
+function checkClasses(dataset: string, classes: unknown): asserts classes is readonly string[] {
+  if (!Array.isArray(classes) || !classes.every((label) => typeof label === 'string')) {
+    const message = expected('a list of names', 'classes', classes)
+    throw new LocalformerError('ERR_DATASET', `Data set ${dataset}: ${message}`)
+  }
+  if (classes.length > 0) return
+  throw new LocalformerError('ERR_DATASET', `Data set ${dataset} names no classes`)
+}
+
+/** Undefined passes: it has a default. */
+function checkRgb(values: unknown, name: string, code: ErrorCode): void {
+  if (values === undefined) return
+  const isRgb = Array.isArray(values) && values.length === 3
+  // By place: a list may have holes, which `every` passes over.
+  if (isRgb && [0, 1, 2].every((k) => Number.isFinite(values[k]) && values[k] >= 0)) return
+  throw new LocalformerError(code, expected('three numbers of at least 0', name, values))
 }
 
 function defineSplit(
   dataset: string,
   name: string,
-  { images, labels, height, width }: SplitDefinition,
+  definition: SplitDefinition,
   classCount: number,
 ): Omit<ImageSplit, 'mean' | 'std'> {
-  const count = labels.length
-  if (count === 0) {
+  const { images, labels, height, width } = fieldsOf(definition, 'images and labels', name)
+  const refuse = (problem: string) => {
+    throw new LocalformerError('ERR_DATASET', `Data set ${dataset}: ${problem}`)
+  }
+  if (!isArrayOf(images, Uint8Array)) {
+    const received = ArrayBuffer.isView(images) ? (images as object).constructor.name : images
+    refuse(expected('a Uint8Array of pixels 0 to 255', `${name}.images`, received))
+  }
+  for (const [side, value] of Object.entries({ height, width })) {
+    if (Number.isSafeInteger(value) && value >= 1) continue
+    refuse(expected('a whole number of pixels of at least 1', `${name}.${side}`, value))
+  }
+  const count = lengthOf(labels)
+  if (count === undefined) refuse(expected('a list of class numbers', `${name}.labels`, labels))
+  if (!count) {
     throw new LocalformerError('ERR_DATASET', `Data set ${dataset}: split ${name} has no images`)
   }
   const bytes = count * 3 * height * width
   if (images.length !== bytes) {
-    throw new LocalformerError(
-      'ERR_DATASET',
-      `Data set ${dataset}: split ${name} has ${count} labels, so its images should be ${count} x 3 x ` +
-        `${height} x ${width} = ${bytes} bytes, but they are ${images.length}`,
+    refuse(
+      `split ${name} has ${count} labels, so its images should be ${count} x 3 x ${height} x ` +
+        `${width} = ${bytes} bytes, but they are ${images.length}`,
     )
   }
-  const wrong = labels.findIndex(
+  const wrong = Array.prototype.findIndex.call(
+    labels,
     (label) => !(Number.isInteger(label) && label >= 0 && label < classCount),
   )
   if (wrong >= 0) {
-    throw new LocalformerError(
-      'ERR_DATASET',
-      `Data set ${dataset}: label ${labels[wrong]} of record ${wrong} in split ${name} is not in 0..` +
-        `${classCount - 1}`,
+    refuse(
+      `label ${String(labels[wrong])} of record ${wrong} in split ${name} is not in 0..${classCount - 1}`,
     )
   }
-  return { name, count, height, width, channels: 3, images, labels }
+  const kept =
+    isArrayOf(labels, Uint8Array) || isArrayOf(labels, Uint16Array)
+      ? labels
+      : narrow(labels, classCount)
+  return { name, count, height, width, channels: 3, images, labels: kept }
+}
+
+function lengthOf(labels: unknown): number | undefined {
+  const isList = Array.isArray(labels) || (ArrayBuffer.isView(labels) && 'length' in labels)
+  return isList ? (labels as ArrayLike<number>).length : undefined
+}
+
+/** Class numbers that are checked, in the narrower of the two types that hold them. */
+function narrow(labels: ArrayLike<number>, classCount: number): Labels {
+  return classCount > 256 ? Uint16Array.from(labels) : Uint8Array.from(labels)
+}
+
+/**
+ * Is it a split with its images, rather than a whole data set or something else? Looks at sizes, not
+ * at every label.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkImages(split: unknown): asserts split is ImageSplit {
+  readArgument('split', () => {
+    const { images, labels, count, height, width, channels, mean, std } = (
+      typeof split === 'object' && split !== null ? split : {}
+    ) as Partial<ImageSplit>
+    const sides = [count, height, width]
+    const isSplit =
+      isArrayOf(images, Uint8Array) &&
+      channels === 3 &&
+      sides.every((side) => Number.isSafeInteger(side) && (side as number) >= 1) &&
+      images.length === (count as number) * 3 * (height as number) * (width as number) &&
+      lengthOf(labels) === count
+    if (!isSplit) {
+      const received = split === undefined ? split : typeof split
+      throw new LocalformerError('ERR_CONFIG', expected('a split with images', 'split', received), {
+        hint: 'A data set has two: data.train and data.test.',
+      })
+    }
+    checkRgb(mean, 'mean', 'ERR_CONFIG')
+    checkRgb(std, 'std', 'ERR_CONFIG')
+  })
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what is no data set, as {@link defineDataset} makes one. */
+export function checkDataset(data: unknown, name = 'data'): asserts data is Dataset {
+  readArgument(name, () => {
+    const {
+      name: own,
+      classes,
+      train,
+      test,
+    } = (typeof data === 'object' && data !== null ? data : {}) as Partial<Dataset>
+    const isNamed = typeof own === 'string' && Array.isArray(classes) && classes.length > 0
+    if (!isNamed) {
+      throw new LocalformerError('ERR_CONFIG', expected('a data set', name, data), {
+        hint: '`openDataset` and `defineDataset` give one.',
+      })
+    }
+    checkImages(train)
+    checkImages(test)
+  })
 }
 
 /** Which images a batch holds. */
@@ -179,6 +271,8 @@ export interface Batch extends Pick<ImageSplit, 'height' | 'width' | 'mean' | 's
 
 /** How many batches {@link batches} gives. */
 export function batchCount(split: ImageSplit, options: BatchOptions): number {
+  checkImages(split)
+  checkBatchOptions(options)
   const whole = split.count / options.batchSize
   return options.dropLast ? Math.floor(whole) : Math.ceil(whole)
 }
@@ -211,25 +305,33 @@ export function batchIndices(
   split: ImageSplit,
   options: BatchOptions,
 ): IterableIterator<Uint32Array> {
+  checkImages(split)
+  checkBatchOptions(options)
   const { batchSize, seed = 0, epoch = 0, shuffle = false } = options
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      expected('a whole number of at least 1', 'batchSize', batchSize),
-    )
-  }
-  for (const [name, value] of Object.entries({ seed, epoch })) {
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw new LocalformerError(
-        'ERR_CONFIG',
-        expected('a whole number from 0 to 2^53 - 1', name, value),
-      )
-    }
-  }
   const order = shuffle
     ? shuffledIndices(split.count, seed, epoch)
     : Uint32Array.from({ length: split.count }, (_, index) => index)
   return cutOrder(order, batchSize, batchCount(split, options))
+}
+
+function checkBatchOptions(options: BatchOptions): void {
+  checkKeys(options, 'options', ['batchSize', 'seed', 'epoch', 'shuffle', 'dropLast'])
+  readArgument('options', () => {
+    const { batchSize, seed = 0, epoch = 0, shuffle = false, dropLast = false } = options
+    const refuse = (what: string, name: string, value: unknown) => {
+      throw new LocalformerError('ERR_CONFIG', expected(what, name, value))
+    }
+    if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+      refuse('a whole number of at least 1', 'batchSize', batchSize)
+    }
+    for (const [name, value] of Object.entries({ seed, epoch })) {
+      const isSeed = Number.isSafeInteger(value) && value >= 0
+      if (!isSeed) refuse('a whole number from 0 to 2^53 - 1', name, value)
+    }
+    for (const [name, value] of Object.entries({ shuffle, dropLast })) {
+      if (typeof value !== 'boolean') refuse('true or false', name, value)
+    }
+  })
 }
 
 function* cutOrder(

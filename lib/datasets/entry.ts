@@ -56,6 +56,12 @@ export const OPEN_KEYS: readonly (keyof OpenOptions)[] = [
   'imageFolder',
 ]
 
+/** Keys of the options that give sizes. */
+export const SIZES = {
+  synthetic: ['trainCount', 'testCount', 'imageSize', 'classes', 'seed'],
+  imageFolder: ['imageSize'],
+} as const satisfies Readonly<Record<string, readonly string[]>>
+
 /** A data set that the package knows by name. */
 export interface DatasetEntry {
   readonly name: string

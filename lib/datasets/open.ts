@@ -1,10 +1,10 @@
 // Name -> Dataset: the one list of built-in data sets.
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkCallback, checkFile, checkKeys, checkSignal, readArgument } from '../base/validate.js'
 import { cifar10 } from './cifar10-fetch.js'
 import { cifar100 } from './cifar100.js'
 import type { Dataset } from './dataset.js'
-import { type DatasetEntry, OPEN_KEYS, type OpenOptions } from './entry.js'
+import { type DatasetEntry, OPEN_KEYS, type OpenOptions, SIZES } from './entry.js'
 import { imageFolder } from './image-folder.js'
 import { stl10 } from './stl10.js'
 import { svhn, svhnExtra } from './svhn.js'
@@ -64,11 +64,33 @@ export const DATASETS: readonly DatasetEntry[] = [
  *   data set.
  */
 export async function openDataset(name: string, options: OpenOptions = {}): Promise<Dataset> {
-  checkKeys(options, 'options', OPEN_KEYS)
-  const dataset = await findDataset(name).open(options)
-  options.signal?.throwIfAborted()
-  sources.set(dataset, { name, dataDir: options.dataDir })
+  const checked = readArgument('options', () => checkOpen(options))
+  const dataset = await findDataset(name).open(checked)
+  checked.signal?.throwIfAborted()
+  sources.set(dataset, { name, dataDir: checked.dataDir })
   return dataset
+}
+
+/** The options as they are now: read once. */
+function checkOpen(options: OpenOptions): OpenOptions {
+  checkKeys(options, 'options', OPEN_KEYS)
+  const { dataDir, download, signal, onProgress, synthetic, imageFolder } = options
+  if (dataDir !== undefined) checkFile(dataDir, 'dataDir', 'the name of a folder')
+  if (download !== undefined && typeof download !== 'boolean') {
+    throw new LocalformerError('ERR_CONFIG', expected('true or false', 'download', download))
+  }
+  checkSignal(signal)
+  checkCallback(onProgress, 'onProgress')
+  const sizes = {
+    ...(synthetic === undefined ? {} : { synthetic: checkedKeys(synthetic, 'synthetic') }),
+    ...(imageFolder === undefined ? {} : { imageFolder: checkedKeys(imageFolder, 'imageFolder') }),
+  }
+  return { dataDir, download, signal, onProgress, ...sizes }
+}
+
+function checkedKeys<T extends object>(options: T, name: keyof typeof SIZES): T {
+  checkKeys(options, name, SIZES[name])
+  return { ...options }
 }
 
 /** How a data set was opened. */

@@ -3,7 +3,7 @@
 import { open, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkFile, checkKeys, readArgument } from '../base/validate.js'
 import { decodePhoto, loadSharp, PHOTO_EXTENSIONS, toPlanes } from './image-folder.js'
 
 /** Pixels of one image. */
@@ -38,8 +38,9 @@ const PNG_SIGNATURE = '89504e470d0a1a0a'
  *   `size`.
  */
 export async function readImage(file: string, options: ReadImageOptions = {}): Promise<Image> {
+  checkFile(file, 'file')
   checkKeys(options, 'options', ['size'])
-  const { size } = options
+  const size = readArgument('options', () => options.size)
   if (size !== undefined && !(Number.isInteger(size) && size >= 1 && size <= 4_096)) {
     throw new LocalformerError(
       'ERR_CONFIG',

@@ -1,6 +1,7 @@
 // Images made from a seed: every class is a pattern of its own under noise, so that a model can
 // learn them in seconds. For tests and for trying out without a download.
 import { expected, LocalformerError } from '../base/errors.js'
+import { allocateImages } from './data-files.js'
 import { type Dataset, defineDataset, type SplitDefinition } from './dataset.js'
 import type { DatasetEntry, SyntheticOptions } from './entry.js'
 import { randomUint32 } from './shuffle.js'
@@ -13,7 +14,8 @@ const DEFAULT_SIZE = 32
  * wave of its own direction, frequency and colour, amplitude 48 about 128) plus uniform noise of
  * -64 to 63, cut to 0..255.
  *
- * @throws {LocalformerError} `ERR_CONFIG` for an option that is no whole number in its range.
+ * @throws {LocalformerError} `ERR_CONFIG` for an option that is no whole number in its range,
+ *   `ERR_DATASET` where the images do not fit into memory.
  */
 export function syntheticDataset(options: SyntheticOptions = {}): Dataset {
   const { trainCount = 512, testCount = 128, classes = 10, seed = 0 } = options
@@ -76,7 +78,7 @@ function makeSplit(
   const random = randomUint32(seed, stream)
   const imageBytes = 3 * imageSize * imageSize
   // Clamped rounds and cuts to 0..255 as it stores.
-  const images = new Uint8ClampedArray(count * imageBytes)
+  const images = new Uint8ClampedArray(allocateImages('synthetic', count * imageBytes).buffer)
   const labels = patterns.length > 256 ? new Uint16Array(count) : new Uint8Array(count)
   for (let image = 0; image < count; image++) {
     const label = image % patterns.length

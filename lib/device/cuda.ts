@@ -89,7 +89,7 @@ export function emptyCache(index = 0): void {
 
 /** Upper bound of what this process may take of a device, as a fraction from 0 to 1. */
 export function setPerProcessMemoryFraction(fraction: number, index = 0): void {
-  if (!(fraction >= 0 && fraction <= 1)) {
+  if (typeof fraction !== 'number' || !(fraction >= 0 && fraction <= 1)) {
     throw new LocalformerError('ERR_CONFIG', expected('a number from 0 to 1', 'fraction', fraction))
   }
   const device = checked(index)

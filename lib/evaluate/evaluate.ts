@@ -4,11 +4,12 @@
 import { expected, LocalformerError } from '../base/errors.js'
 import { integer, lazy, parseOptions, zod } from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
-import { batches, type ImageSplit } from '../datasets/dataset.js'
+import { batches, checkImages, type ImageSplit } from '../datasets/dataset.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
 import type { EvaluationFigures } from '../metrics/evaluation-metrics.js'
+import { isHandle } from '../native/handle.js'
 import { type ClassScore, classScores, confusionMatrix } from './scores.js'
 
 export interface EvaluateOptions {
@@ -89,7 +90,7 @@ async function lookAt(
   options: EvaluateOptions,
 ) {
   const { batchSize, limit, signal } = parseOptions(schema(), options)
-  if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
+  if (!isHandle(subject, SwinTransformer) && !isHandle(subject, Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
   }
   checkSplit(split)
@@ -134,20 +135,9 @@ async function scoresOf(
  * @throws {LocalformerError} `ERR_CONFIG`
  */
 export function checkSplit(split: ImageSplit): void {
-  const { images, labels, count, std } = (split ?? {}) as Partial<ImageSplit>
-  if (images instanceof Uint8Array && labels !== undefined && count !== undefined && count > 0) {
-    checkDeviation(std)
-    return
-  }
-  throw new LocalformerError(
-    'ERR_CONFIG',
-    expected('a split with images', 'split', split === undefined ? split : typeof split),
-    { hint: 'A data set has two: data.train and data.test.' },
-  )
-}
-
-/** Pixels are divided by it. */
-function checkDeviation(std: readonly number[] | undefined): void {
+  checkImages(split)
+  const { std } = split
+  // Pixels are divided by it.
   if (std === undefined || std.every((value) => value > 0)) return
   throw new LocalformerError('ERR_CONFIG', expected('three numbers above 0', 'std', std), {
     hint: 'A channel that is the same everywhere has none; a data set of your own can be given `std`.',

@@ -1,12 +1,22 @@
 // Classes of single images of any size: pixels -> square -> network -> the most probable classes.
 // in: a model or a trainer, images -> out: for each the classifier's answer, and every module's.
 import { expected, LocalformerError } from '../base/errors.js'
-import { boolean, integer, lazy, number, parseOptions, zod } from '../base/validate.js'
+import {
+  boolean,
+  integer,
+  isArrayOf,
+  lazy,
+  number,
+  parseOptions,
+  readArgument,
+  zod,
+} from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
 import type { Image } from '../datasets/read-image.js'
 import type { Logits } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
+import { isHandle } from '../native/handle.js'
 import { largest, softmax } from './scores.js'
 
 export type { Image } from '../datasets/read-image.js'
@@ -77,16 +87,16 @@ export async function predict(
   images: readonly Image[],
   options: PredictOptions,
 ): Promise<Prediction[]> {
-  if (!(subject instanceof SwinTransformer) && !(subject instanceof Trainer)) {
+  if (!isHandle(subject, SwinTransformer) && !isHandle(subject, Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
   }
   const o = parseOptions(schema(), options)
-  const { config } = subject instanceof Trainer ? subject.model : subject
+  const { config } = isHandle(subject, Trainer) ? subject.model : subject
   if (o.classes !== undefined && o.classes.length !== config.classes) {
     const what = `${config.classes} names`
     throw new LocalformerError('ERR_CONFIG', expected(what, 'classes', o.classes.length))
   }
-  const squares = images.map(middleSquare)
+  const squares = readArgument('images', () => squaresOf(images), 'ERR_SHAPE')
   const predictions = new Array<Prediction>(images.length)
   for (const indices of groupsOf(squares, o.batchSize)) {
     o.signal?.throwIfAborted()
@@ -142,12 +152,26 @@ function groupsOf(squares: readonly Image[], batchSize: number): number[][] {
   )
 }
 
+function squaresOf(images: readonly Image[]): Image[] {
+  if (Array.isArray(images)) return Array.from(images as readonly Image[], middleSquare)
+  throw new LocalformerError('ERR_SHAPE', expected('a list of images', 'images', images))
+}
+
 /** The largest square in the middle, rounded to the upper left. */
-function middleSquare({ height, width, images }: Image): Image {
-  if (!(images instanceof Uint8Array) || images.length !== 3 * height * width || height < 1) {
+function middleSquare(image: Image): Image {
+  if (typeof image !== 'object' || image === null) {
+    throw new LocalformerError('ERR_SHAPE', expected('an image', 'images', image))
+  }
+  const { height, width, images } = image
+  const hasSides = [height, width].every((side) => Number.isSafeInteger(side) && side >= 1)
+  if (!hasSides || !isArrayOf(images, Uint8Array) || images.length !== 3 * height * width) {
     throw new LocalformerError(
       'ERR_SHAPE',
-      expected(`3 x ${height} x ${width} bytes`, 'images', images?.length),
+      expected(
+        hasSides ? `3 x ${height} x ${width} bytes` : 'an image with its height and width',
+        'images',
+        (images as Uint8Array | undefined)?.length,
+      ),
     )
   }
   if (height === width) return { height, width, images }

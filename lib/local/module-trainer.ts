@@ -1,7 +1,7 @@
 // One locally trained module, driven by its trainer or alone.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, readArgument } from '../base/validate.js'
 import { toLabels } from '../batch/batch.js'
 import type {
   NativeFeatures,
@@ -10,6 +10,7 @@ import type {
   NativeTrainer,
 } from '../native/contract.js'
 import { Features } from '../native/features.js'
+import { isHandle } from '../native/handle.js'
 import { checkClipNorm, checkRate } from './step-options.js'
 
 /** What the step of a module did that learned, as one does that is driven alone; sizes in bytes. */
@@ -116,7 +117,7 @@ export class ModuleTrainer {
     options: ModuleStepOptions = {},
   ): Promise<LearningStep & { features: Features }> {
     checkKeys(options, 'options', ['learningRate', 'clipNorm', 'image'])
-    const { learningRate = 1e-3, clipNorm, image } = options
+    const { learningRate = 1e-3, clipNorm, image } = readArgument('options', () => ({ ...options }))
     checkRate(learningRate)
     checkClipNorm(clipNorm)
     const { classes } = this.#trainer.model.config
@@ -150,6 +151,6 @@ function describeOptimizer(o: NativeModule['optimizer']): ModuleOptimizer {
 
 // The addon trusts what it is handed, so another kind of handle must not get there.
 function nativeOf(features: unknown, name = 'features'): NativeFeatures {
-  if (features instanceof Features) return features.native
+  if (isHandle(features, Features)) return features.native
   throw new LocalformerError('ERR_SHAPE', expected('Features', name, features))
 }

@@ -3,6 +3,7 @@
 import { expected, LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
 import type { NativeOptions, NativeTrainer, NativeTrainerOptions } from '../native/contract.js'
+import { isHandle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { type ResolvedLocalOptions, weightsOf } from './methods.js'
 import { OPTION_ROWS } from './options.js'
@@ -63,6 +64,6 @@ export function nested(settings: ModuleSettings): NativeOptions {
 }
 
 export function checkModel(model: unknown): asserts model is SwinTransformer {
-  if (model instanceof SwinTransformer) return
+  if (isHandle(model, SwinTransformer)) return
   throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
 }

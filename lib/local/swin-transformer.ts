@@ -1,6 +1,6 @@
 // SwinTransformer: the network as scripts see it. It knows nothing of how it is trained.
 
-import { LocalformerError } from '../base/errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { integer, lazy, number, oneOf, parseOptions, zod } from '../base/validate.js'
 import { type ImageBatch, labelled, toNativeBatch, unmixed } from '../batch/batch.js'
 import { checkDeviceName, type DeviceName, resolveDevice } from '../device/device.js'
@@ -14,10 +14,10 @@ import type {
 } from '../native/contract.js'
 import { Handle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
-import { checkTensors } from '../native/tensors.js'
+import { tensorsOf } from '../native/tensors.js'
 import type { UnitCost } from './balance.js'
 import type { BatchEvaluation, Logits } from './evaluation.js'
-import type { Dtype, Recompute } from './words.js'
+import { DTYPES, type Dtype, RECOMPUTE, type Recompute } from './words.js'
 
 /**
  * Published sizes (Liu et al., arXiv 2103.14030, section 3.3); `micro` is ours, for trying things
@@ -100,6 +100,15 @@ const schema = lazy(() =>
     classes: integer(1, 100_000).default(10),
     device: zod().string({ error: 'cpu, cuda, cuda:N or auto' }).default('auto'),
     seed: integer(0).default(0),
+  }),
+)
+
+const measuringSchema = lazy(() => integer(1, 65_536))
+
+const costSchema = lazy(() =>
+  zod().object({
+    recompute: oneOf(RECOMPUTE).default('none'),
+    dtype: oneOf(DTYPES).default('float32'),
   }),
 )
 
@@ -250,8 +259,8 @@ export class SwinTransformer extends Handle<NativeModel> {
    * @throws {LocalformerError} `ERR_CHECKPOINT` that lists unknown names and wrong shapes.
    */
   async writeParameters(values: Tensors): Promise<void> {
-    checkTensors(values)
-    return this.exclusive((model) => model.writeParameters(values))
+    const tensors = tensorsOf(values)
+    return this.exclusive((model) => model.writeParameters(tensors))
   }
 
   /** Class logits `[count, classes]`, in evaluation mode. */
@@ -282,11 +291,22 @@ export class SwinTransformer extends Handle<NativeModel> {
   /**
    * What each unit takes of the device's memory in a training step on `batchSize` images, measured
    * by running it alone. Weights stay as they are.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
    */
   async measureUnits(
     batchSize = 8,
-    { recompute = 'none', dtype = 'float32' }: { recompute?: Recompute; dtype?: Dtype } = {},
+    options: { readonly recompute?: Recompute; readonly dtype?: Dtype } = {},
   ): Promise<readonly UnitCost[]> {
+    const parsed = measuringSchema().safeParse(batchSize)
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues
+      throw new LocalformerError(
+        'ERR_CONFIG',
+        expected(issue?.message ?? '', 'batchSize', batchSize),
+      )
+    }
+    const { recompute, dtype } = parseOptions(costSchema(), options)
     return this.exclusive((model) => model.measureUnits({ batchSize, recompute, dtype }))
   }
 

@@ -1,6 +1,6 @@
 // What every trainer does: steps of all modules, evaluation, and what a run keeps of it.
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, isArrayOf, readArgument } from '../base/validate.js'
 import {
   type ImageBatch,
   labelled,
@@ -19,9 +19,9 @@ import type {
   NativeTrainingState,
 } from '../native/contract.js'
 import { Features } from '../native/features.js'
-import { Handle } from '../native/handle.js'
+import { Handle, isHandle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
-import { checkTensors } from '../native/tensors.js'
+import { tensorsOf } from '../native/tensors.js'
 import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { Recipe } from './native-trainer.js'
@@ -115,14 +115,14 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed.
    */
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
-    const learningRates = this.#ratesOf(options)
-    checkClipNorm(options.clipNorm)
-    const { clipNorm } = options
-    const timeline = checkFlag(options.timeline ?? false, 'timeline')
-    const input =
-      batch instanceof PreparedBatch
-        ? this.#preparedFor(batch)
-        : toNativeBatch(labelled(batch), this.model.config)
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline'])
+    const { learningRate, clipNorm, ...rest } = readArgument('options', () => ({ ...options }))
+    const learningRates = readArgument('learningRate', () => this.#ratesOf(learningRate))
+    checkClipNorm(clipNorm)
+    const timeline = checkFlag(rest.timeline ?? false, 'timeline')
+    const input = isHandle(batch, PreparedBatch)
+      ? this.#preparedFor(batch)
+      : toNativeBatch(labelled(batch), this.model.config)
     const { timeline: points, ...result } = await this.exclusive((trainer) =>
       trainer.step(input, { learningRates, clipNorm, timeline }),
     )
@@ -147,10 +147,9 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    */
   async prepare(batch: ImageBatch | SplitBatch): Promise<PreparedBatch> {
     const { imageSize, classes } = this.model.config
-    const input =
-      typeof batch === 'object' && batch !== null && 'split' in batch
-        ? splitToNativeBatch(batch, { imageSize, classes })
-        : toNativeBatch(labelled(batch), { imageSize, classes })
+    const input = isSplitBatch(batch)
+      ? splitToNativeBatch(batch, { imageSize, classes })
+      : toNativeBatch(labelled(batch), { imageSize, classes })
     this.look(() => undefined)
     const prepared = await awaitNative(() => loadTorch().prepareBatch(input))
     return new PreparedBatch(prepared, input.count, { imageSize, classes })
@@ -216,8 +215,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
 
   /** Replaces the auxiliary parameters that are named; all or none. */
   async writeAuxiliary(values: Tensors): Promise<void> {
-    checkTensors(values)
-    return this.exclusive((trainer) => trainer.writeAuxiliary(values))
+    const tensors = tensorsOf(values)
+    return this.exclusive((trainer) => trainer.writeAuxiliary(tensors))
   }
 
   /**
@@ -273,12 +272,16 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   written then.
    */
   async writeState(state: TrainerState): Promise<void> {
-    checkTensors(state.tensors)
-    if (!(state.generator instanceof Uint8Array)) {
-      const message = expected('a Uint8Array', 'generator', state.generator)
+    if (typeof state !== 'object' || state === null) {
+      throw new LocalformerError('ERR_CHECKPOINT', expected('a state', 'state', state))
+    }
+    const { generator, ...rest } = readArgument('state', () => ({ ...state }), 'ERR_CHECKPOINT')
+    const tensors = tensorsOf(rest.tensors, 'tensors')
+    if (!isArrayOf(generator, Uint8Array)) {
+      const message = expected('a Uint8Array', 'generator', generator)
       throw new LocalformerError('ERR_CHECKPOINT', message)
     }
-    return this.exclusive((trainer) => trainer.writeState(state))
+    return this.exclusive((trainer) => trainer.writeState({ tensors, generator }))
   }
 
   /** Names of the units behind which the network is cut. */
@@ -287,9 +290,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   // A frozen module learns at no rate.
-  #ratesOf(options: StepOptions): (number | null)[] {
-    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline'])
-    const { learningRate = 1e-3 } = options
+  #ratesOf(learningRate: StepOptions['learningRate'] = 1e-3): (number | null)[] {
     if (!Array.isArray(learningRate)) checkRate(learningRate)
     const rates = Array.isArray(learningRate)
       ? (learningRate as readonly (number | null)[])
@@ -298,7 +299,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       const what = `a number, or a list of 1 to ${this.modules.length} of them`
       throw new LocalformerError('ERR_CONFIG', expected(what, 'learningRate', rates))
     }
-    return rates.map((rate, k) => {
+    // Not `map`, which passes over holes.
+    return Array.from(rates, (rate, k) => {
       if (rate !== null) checkRate(rate)
       return this.modules[k]?.frozen ? null : rate
     })
@@ -316,4 +318,10 @@ export function partsOf(tensors: Tensors): [network: Tensors, auxiliary: Tensors
   const pick = (wanted: boolean) =>
     Object.fromEntries(Object.entries(tensors).filter(([name]) => isAuxiliary(name) === wanted))
   return [pick(false), pick(true)]
+}
+
+function isSplitBatch(batch: ImageBatch | SplitBatch): batch is SplitBatch {
+  return (
+    typeof batch === 'object' && batch !== null && readArgument('batch', () => 'split' in batch)
+  )
 }

@@ -5,10 +5,12 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 import { TIMELINE_FILE } from '../base/run-files.js'
+import { checkCallback, checkFile, checkKeys, checkSignal, readArgument } from '../base/validate.js'
 import { optimizerOptionsOf } from '../config/create.js'
 import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
+import { checkDeviceName } from '../device/device.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
 import { type CompareProgress, compare } from './compare.js'
@@ -29,6 +31,13 @@ export async function measureTimelines(
   directory: string,
   options: MeasureTimelinesOptions = {},
 ): Promise<void> {
+  checkFile(directory, 'directory', 'the name of a run folder')
+  checkKeys(options, 'options', ['device', 'signal', 'onProgress'])
+  readArgument('options', () => {
+    if (options.device !== undefined) checkDeviceName(options.device)
+    checkSignal(options.signal)
+    checkCallback(options.onProgress, 'onProgress')
+  })
   const { config, spec, batchSize, classes } = await readRun(directory)
   const { imageSize, ...network } = (config.model ?? {}) as SwinOptions
   if (imageSize === undefined || batchSize === undefined || classes === undefined) {

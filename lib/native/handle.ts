@@ -19,6 +19,11 @@ export abstract class Handle<Native extends { dispose(): void }> {
     this.#native = native
   }
 
+  /** @internal See {@link isHandle}. */
+  static holds(value: object): boolean {
+    return #native in value
+  }
+
   /** Has `dispose()` been called? */
   get disposed(): boolean {
     return this.#native === undefined
@@ -66,4 +71,13 @@ export abstract class Handle<Native extends { dispose(): void }> {
       this.#busy = false
     }
   }
+}
+
+/**
+ * Is it a handle of this class? A proxy of one is not: it cannot reach what is in native memory, and
+ * its traps may throw.
+ */
+export function isHandle<T>(value: unknown, type: { readonly prototype: T }): value is T {
+  if (typeof value !== 'object' || value === null || !Handle.holds(value)) return false
+  return value instanceof (type as unknown as abstract new () => object)
 }

@@ -1,24 +1,35 @@
-// Tensors that are handed to the addon, checked as far as JavaScript can tell.
+// Tensors that are handed to the addon, or to a file, checked as far as JavaScript can tell.
 import { expected, LocalformerError } from '../base/errors.js'
+import { isArrayOf, readArgument } from '../base/validate.js'
 import type { NativeTensors } from './contract.js'
 
 /**
- * Tensors by name, as far as JavaScript can tell; whether they fit the model is told by the core.
+ * Tensors by name as they are now, in objects of their own: each value is read once, what an object
+ * inherits is no tensor. The data is not copied. Whether they fit the model is told by the core.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT`
  */
-export function checkTensors(values: unknown): asserts values is NativeTensors {
-  const fail = (what: string, name: string, received: unknown) =>
-    new LocalformerError('ERR_CHECKPOINT', expected(what, name, received))
-  if (typeof values !== 'object' || values === null) {
-    throw fail('tensors by name', 'values', values)
+export function tensorsOf(values: unknown, name = 'values'): NativeTensors {
+  return readArgument(name, () => readTensors(values, name), 'ERR_CHECKPOINT')
+}
+
+function readTensors(values: unknown, what: string): NativeTensors {
+  const fail = (expectation: string, name: string, received: unknown) =>
+    new LocalformerError('ERR_CHECKPOINT', expected(expectation, name, received))
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw fail('tensors by name', what, values)
   }
-  for (const [name, value] of Object.entries(values)) {
+  const entries = Object.entries(values).map(([name, value]) => {
     if (typeof value !== 'object' || value === null) throw fail('a tensor', name, value)
     const { shape, data } = value as { shape?: unknown; data?: unknown }
-    if (!Array.isArray(shape) || !shape.every((side) => Number.isSafeInteger(side) && side >= 0)) {
+    if (!Array.isArray(shape)) throw fail('whole numbers', `${name}.shape`, shape)
+    // Not `every`, which passes over holes.
+    const sides: unknown[] = Array.from(shape)
+    if (!sides.every((side) => Number.isSafeInteger(side) && (side as number) >= 0)) {
       throw fail('whole numbers', `${name}.shape`, shape)
     }
-    if (!(data instanceof Float32Array)) throw fail('a Float32Array', `${name}.data`, data)
-  }
+    if (!isArrayOf(data, Float32Array)) throw fail('a Float32Array', `${name}.data`, data)
+    return [name, { shape: sides as number[], data }] as const
+  })
+  return Object.fromEntries(entries)
 }

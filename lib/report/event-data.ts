@@ -5,7 +5,7 @@ import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
 import { type MetricTable, type PossibleFigures, rowsOf } from '../metrics/metric.js'
 import { MODULE_METRICS } from '../metrics/module-metrics.js'
 import { STEP_METRICS } from '../metrics/step-metrics.js'
-import { isMissing, type Json, list, number, object, parse } from './json.js'
+import { isMissing, type Json, list, number, object, parse, unreadable } from './json.js'
 import { type Bucket, Series } from './series.js'
 
 /** Of every metric, the steps that had it. */
@@ -55,7 +55,7 @@ export async function readEvents(file: string): Promise<EventData | undefined> {
     }
   } catch (error) {
     if (isMissing(error)) return undefined
-    throw error
+    throw unreadable(file, error)
   }
   return gathered.result()
 }

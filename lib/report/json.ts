@@ -1,5 +1,6 @@
 // What is in a run folder may be of any shape: values are taken as what they should be, or not at all.
 import { readFile } from 'node:fs/promises'
+import { LocalformerError } from '../base/errors.js'
 
 /** A JSON object of which nothing is known yet. */
 export type Json = Readonly<Record<string, unknown>>
@@ -10,7 +11,7 @@ export async function readJson(file: string): Promise<Json | undefined> {
     return parse(await readFile(file, 'utf8'))
   } catch (error) {
     if (isMissing(error)) return undefined
-    throw error
+    throw unreadable(file, error)
   }
 }
 
@@ -22,6 +23,11 @@ export function parse(line: string): Json | undefined {
     // A line that a killed process left half-written.
     return undefined
   }
+}
+
+export function unreadable(file: string, cause: unknown): LocalformerError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new LocalformerError('ERR_CONFIG', `${file} cannot be read: ${reason}`, { cause })
 }
 
 export function isMissing(error: unknown): boolean {

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 import { REPORT_FILE } from '../base/run-files.js'
+import { checkFile, checkKeys, readArgument } from '../base/validate.js'
 import { comparisonReport } from './comparison-report.js'
 import { readRun } from './run-data.js'
 import { runReport } from './run-report.js'
@@ -23,14 +24,14 @@ export async function writeReport(
   runFolder: string | readonly string[],
   options: WriteReportOptions = {},
 ): Promise<string> {
-  const folders = typeof runFolder === 'string' ? [runFolder] : runFolder
+  const folders = readArgument('runFolder', () => checkFolders(runFolder))
   const [first] = folders
-  if (first === undefined) {
-    throw new LocalformerError('ERR_CONFIG', expected('at least one run folder', 'run', folders))
-  }
+  checkKeys(options, 'options', ['output'])
+  const given = readArgument('options', () => options.output)
+  if (given !== undefined) checkFile(given, 'output')
   const runs = await Promise.all(folders.map(readRun))
   const isOne = runs.length === 1
-  const output = options.output ?? (isOne ? path.join(first, REPORT_FILE) : 'comparison.html')
+  const output = given ?? (isOne ? path.join(first, REPORT_FILE) : 'comparison.html')
   const html = isOne ? runReport(runs[0] as (typeof runs)[number]) : comparisonReport(runs)
   const file = path.resolve(output)
   try {
@@ -40,4 +41,12 @@ export async function writeReport(
     throw new LocalformerError('ERR_CONFIG', `${file} cannot be written: ${reason}`, { cause })
   }
   return file
+}
+
+function checkFolders(given: unknown): readonly [string, ...string[]] {
+  const folders: unknown[] = Array.isArray(given) ? [...given] : [given]
+  for (const folder of folders)
+    checkFile(folder, 'runFolder', 'the name of a run folder, or a list')
+  if (folders.length > 0) return folders as [string, ...string[]]
+  throw new LocalformerError('ERR_CONFIG', expected('at least one run folder', 'run', folders))
 }

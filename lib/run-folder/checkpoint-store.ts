@@ -6,10 +6,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { LocalformerError } from '../base/errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
 import { folderError } from '../base/folder-error.js'
 import { INDEX_FILE, LAST, PREVIOUS, STATE_FILE, WEIGHTS_FILE } from '../base/run-files.js'
+import { checkFile as checkFolder, checkKeys, isArrayOf, readArgument } from '../base/validate.js'
 import type { Tensors } from '../local/swin-transformer.js'
 import type { LogPlaces } from '../loggers/loggers.js'
 import type { TrainingProgress, TrainingState } from '../train/training-state.js'
@@ -47,6 +48,7 @@ export class CheckpointStore {
 
   /** @param directory Folder of the checkpoints; made by the first {@link save}. */
   constructor(directory: string) {
+    checkFolder(directory, 'directory', 'the name of a folder')
     this.directory = directory
   }
 
@@ -60,6 +62,7 @@ export class CheckpointStore {
    *   untouched and nothing half written stays.
    */
   async save(state: TrainingState, options: SaveOptions = {}): Promise<void> {
+    readArgument('state', () => checkSaved(state, options))
     const temporary = this.#path(`.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
     try {
       await mkdir(temporary, { recursive: true })
@@ -191,6 +194,25 @@ export class CheckpointStore {
   }
 }
 
+/** What a script may hand over. Names become folders beside `last`, so they are plain ones. */
+function checkSaved(state: TrainingState, options: SaveOptions): void {
+  checkKeys(options, 'options', ['keep', 'metadata', 'logs', 'surroundings'])
+  const isState =
+    [state, state?.progress, state?.weights, state?.tensors].every(isObject) &&
+    isArrayOf(state.generator, Uint8Array)
+  if (!isState) {
+    throw new LocalformerError('ERR_CONFIG', expected('what captureState gave', 'state', state))
+  }
+  const { keep = [] } = options
+  const isName = (name: unknown) =>
+    typeof name === 'string' && /^[A-Za-z0-9][\w-]{0,63}$/.test(name)
+  const isFree = (name: unknown) => isName(name) && name !== LAST && name !== PREVIOUS
+  if (!Array.isArray(keep) || !keep.every(isFree)) {
+    const what = 'a list of names of letters, digits, _ and -, neither last nor previous,'
+    throw new LocalformerError('ERR_CONFIG', expected(what, 'keep', keep))
+  }
+}
+
 async function writeFolder(folder: string, state: TrainingState, options: SaveOptions) {
   const { progress, weights, tensors, generator } = state
   const averages = withPrefix(tensors, 'average.')
@@ -309,4 +331,8 @@ function withPrefix(tensors: Tensors, prefix: string): Tensors {
 function prefixed(tensors: Tensors, prefix: string): Tensors {
   const entries = Object.entries(tensors)
   return Object.fromEntries(entries.map(([name, tensor]) => [`${prefix}${name}`, tensor]))
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }

@@ -3,7 +3,8 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
 import { WEIGHTS_FILE } from '../base/run-files.js'
-import type { DeviceName } from '../device/device.js'
+import { checkFile } from '../base/validate.js'
+import { checkDeviceName } from '../device/device.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
@@ -20,14 +21,16 @@ export interface LoadedRun extends Omit<RunMetadata, 'config'> {
  * file; a run of the command line or of a script.
  *
  * @param device `cpu`, `cuda`, `cuda:N` or `auto`, the default.
- * @throws {LocalformerError} `ERR_CHECKPOINT`
+ * @throws {LocalformerError} `ERR_CHECKPOINT`, `ERR_CONFIG`, and what `SwinTransformer.create` throws.
  */
 export async function loadRun(place: string, device: string = 'auto'): Promise<LoadedRun> {
+  checkFile(place, 'place', 'the name of a run folder or of its weights')
+  checkDeviceName(device)
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS_FILE)
   await checkThere(place, file)
   const { tensors, metadata } = await readCheckpoint(file)
   const { config, spec, ...rest } = readMetadata(file, metadata)
-  const model = await SwinTransformer.create({ ...config, device: device as DeviceName })
+  const model = await SwinTransformer.create({ ...config, device })
   try {
     const trainer = await createTrainer(model, spec)
     const wanted = [...model.parameters(), ...trainer.auxiliaryParameters()].map(({ name }) => name)

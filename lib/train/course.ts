@@ -5,6 +5,7 @@ import { augmentationOf } from '../batch/augmentation.js'
 import {
   type BatchOptions,
   batchCount,
+  checkDataset,
   type Dataset,
   type ImageSplit,
 } from '../datasets/dataset.js'
@@ -12,6 +13,7 @@ import { fingerprint } from '../datasets/fingerprint.js'
 import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.js'
 import { Trainer } from '../local/trainer.js'
 import { type EpochSums, meansOf } from '../metrics/means.js'
+import { isHandle } from '../native/handle.js'
 import type { TrainEvent } from './events.js'
 import {
   augmentationIn,
@@ -66,11 +68,12 @@ export interface Course {
 }
 
 export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Course {
-  if (!(trainer instanceof Trainer)) {
+  if (!isHandle(trainer, Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
   }
-  checkSplit(data?.train)
-  checkSplit(data?.test)
+  checkDataset(data)
+  checkSplit(data.train)
+  checkSplit(data.test)
   checkFits(trainer, data)
   const metric = metricOf(trainer, o)
   const split = firstImages(data.train, o.trainLimit ?? data.train.count)

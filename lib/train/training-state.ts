@@ -1,10 +1,11 @@
 // Where a training run stands, as values that can be stored: how far it is, and every tensor that
 // the next step depends on. Whoever puts it back goes on bit for bit.
-import { LocalformerError } from '../base/errors.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { SwinConfig, Tensors } from '../local/swin-transformer.js'
-import { partsOf, type Trainer, type TrainerState } from '../local/trainer.js'
+import { partsOf, Trainer, type TrainerState } from '../local/trainer.js'
 import type { EpochSums } from '../metrics/means.js'
+import { isHandle } from '../native/handle.js'
 import type { Pace } from './pace.js'
 
 /** Everything that decides the numbers of a run. */
@@ -67,6 +68,15 @@ export async function captureState(
   trainer: Trainer,
   progress: TrainingProgress,
 ): Promise<TrainingState> {
+  if (!isHandle(trainer, Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
+  }
+  if (typeof progress !== 'object' || progress === null) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected("a checkpoint's progress", 'progress', progress),
+    )
+  }
   const network = await trainer.model.readParameters()
   const weights = { ...network, ...(await trainer.readAuxiliary()) }
   return { progress, weights, ...(await trainer.readState()) }

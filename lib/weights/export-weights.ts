@@ -1,11 +1,11 @@
 // A plain Swin into a file that other packages load.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { checkFile, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
 import { type SwinConfig, SwinTransformer, type Tensors } from '../local/swin-transformer.js'
+import { isHandle } from '../native/handle.js'
 import { type CheckpointToWrite, writeCheckpoint } from './checkpoint.js'
 import { theirName, WRITTEN_FORMATS, type WrittenFormat } from './formats.js'
-import { checkFile } from './load-weights.js'
 import { windowOfStage } from './parameter-list.js'
 import { relativePositionIndex } from './torchvision.js'
 
@@ -34,7 +34,7 @@ export async function exportWeights(
   options: ExportWeightsOptions = {},
 ): Promise<void> {
   checkFile(file, 'file')
-  if (!(model instanceof SwinTransformer)) {
+  if (!isHandle(model, SwinTransformer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
   }
   const { format } = parseOptions(schema(), options)

@@ -1,9 +1,9 @@
 // What a file of weights holds, without reading the weights.
+import { checkFile } from '../base/validate.js'
 import { listCheckpoint } from './checkpoint.js'
 import { isFloatType } from './dtypes.js'
 import { describeNetwork, type FileNetwork, networkOf } from './file-network.js'
 import { detectFormat, isDropped, type WeightFormat } from './formats.js'
-import { checkFile } from './load-weights.js'
 
 export interface WeightsInfo {
   /** Whose names; null where no Swin Transformer is recognised. */

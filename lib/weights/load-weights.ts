@@ -1,8 +1,9 @@
 // Weights of another package, or of a run, into a network.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { boolean, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { boolean, checkFile, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
 import { type Parameter, SwinTransformer } from '../local/swin-transformer.js'
+import { isHandle } from '../native/handle.js'
 import { type ReadCheckpoint, readCheckpoint } from './checkpoint.js'
 import { detectFormat, FORMATS, type WeightFormat } from './formats.js'
 import {
@@ -65,7 +66,7 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<WeightsReport> {
   checkFile(file, 'file')
-  if (!(model instanceof SwinTransformer)) {
+  if (!isHandle(model, SwinTransformer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
   }
   const checked = parseOptions(schema(), options)
@@ -104,10 +105,4 @@ function adviceFor({ missing, unexpected, mismatched }: WeightsReport): string {
   return isHeadless && unexpected.length + mismatched.length === 0
     ? "The file has no classifier: classifier 'skip' keeps the network's own."
     : 'Without strict (strict: false) what fits is loaded and the rest is reported.'
-}
-
-/** @throws {LocalformerError} `ERR_CONFIG` */
-export function checkFile(file: unknown, name: string): asserts file is string {
-  if (typeof file === 'string' && file !== '') return
-  throw new LocalformerError('ERR_CONFIG', expected('the name of a file', name, file))
 }
