@@ -33,6 +33,8 @@ export class HeaderError extends Error {}
 /** Of the metadata in the header, which no tensor can have. */
 export const METADATA = '__metadata__'
 
+/** No network comes near it; a header of 100 MB holds a million, which take minutes and gigabytes. */
+const MAX_TENSORS = 100_000
 /** Deeper is no header. */
 const MAX_DEPTH = 16
 
@@ -43,7 +45,11 @@ const MAX_DEPTH = 16
 export function parseHeader(bytes: Uint8Array, dataBytes: number): Header {
   const text = decode(bytes)
   const { [METADATA]: metadata, ...tensors } = parse(text)
-  const entries = Object.entries(tensors).map(([name, value]) => entryOf(name, value))
+  const all = Object.entries(tensors)
+  if (all.length > MAX_TENSORS) {
+    throw new HeaderError(`it has ${all.length} tensors, at most ${MAX_TENSORS} are read`)
+  }
+  const entries = all.map(([name, value]) => entryOf(name, value))
   const inOrder = [...entries].sort((a, b) => a.at - b.at || a.bytes - b.bytes)
   checkCover(inOrder, dataBytes)
   // What covers the data may still hide an empty tensor, or a type, behind another of that name.
