@@ -18,6 +18,7 @@ import {
 import { filesEntry } from './entry.js'
 import type { DatasetRecipe, DatasetSource, RecipeFile, SourceContext } from './fetch.js'
 import { type NpmLimits, npmPack } from './npm-pack.js'
+import { checkPng, PngError, readPngHeader } from './png.js'
 import {
   type ArchiveLayout,
   archiveSource,
@@ -180,7 +181,7 @@ interface Raster {
 }
 
 async function decodePng(file: string): Promise<Raster> {
-  const bytes = await readFile(file)
+  const bytes = checkedRaster(file, await readFile(file))
   // Loaded where it is used: only this needs it.
   const { PNG } = await import('pngjs')
   // The asynchronous decoder takes as long as the other and leaves the event loop free.
@@ -188,11 +189,27 @@ async function decodePng(file: string): Promise<Raster> {
     new PNG().parse(bytes, (cause: Error | null, png) => {
       if (cause) {
         reject(
-          new LocalformerError('ERR_DATASET', `Cannot decode ${file}: ${cause.message}`, { cause }),
+          new LocalformerError('ERR_DATASET', `Cannot decode ${file}: its data is damaged`, {
+            cause,
+          }),
         )
       } else resolve(png)
     })
   })
+}
+
+/** A raster that is no larger than an official one, before it is inflated. */
+function checkedRaster(file: string, bytes: Buffer): Buffer {
+  try {
+    const { width, height } = readPngHeader(bytes)
+    if (width * height > CIFAR_SIZE * CIFAR_SIZE * CIFAR10_BATCH_RECORDS) {
+      throw new PngError(`it has ${width} x ${height} pixels`)
+    }
+    return checkPng(bytes)
+  } catch (cause) {
+    if (!(cause instanceof PngError)) throw cause
+    throw new LocalformerError('ERR_DATASET', `Cannot decode ${file}: ${cause.message}`, { cause })
+  }
 }
 
 /**

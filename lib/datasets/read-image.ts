@@ -5,6 +5,7 @@ import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { checkFile, checkKeys, readArgument } from '../base/validate.js'
 import { decodePhoto, loadSharp, PHOTO_EXTENSIONS, toPlanes } from './image-folder.js'
+import { checkPng, PNG_SIGNATURE, PngError, readPngHeader } from './png.js'
 
 /** Pixels of one image. */
 export interface Image {
@@ -28,7 +29,6 @@ export interface ReadImageOptions {
 /** A photo of today's cameras fits; decoded it takes 200 MB at four bytes a pixel. */
 const MAX_PIXELS = 50_000_000
 const MAX_FILE_BYTES = 256 * 2 ** 20
-const PNG_SIGNATURE = '89504e470d0a1a0a'
 
 /**
  * Reads an image file; transparent parts are black.
@@ -48,7 +48,7 @@ export async function readImage(file: string, options: ReadImageOptions = {}): P
     )
   }
   const bytes = await readBounded(file)
-  const isPng = bytes.subarray(0, 8).toString('hex') === PNG_SIGNATURE
+  const isPng = bytes.subarray(0, 8).equals(PNG_SIGNATURE)
   if (isPng) {
     const image = await readPng(file, bytes, size === undefined)
     if (image !== undefined) return image
@@ -79,11 +79,10 @@ async function readPng(file: string, bytes: Buffer, decode: boolean): Promise<Im
   // Loaded where it is used: little else needs it.
   const { PNG } = await import('pngjs')
   try {
-    // The header comes first: signature, length, IHDR, width, height.
-    if (bytes.length < 24) throw new Error('it is truncated')
-    checkPixels(bytes.readUInt32BE(16), bytes.readUInt32BE(20))
+    const header = readPngHeader(bytes)
+    checkPixels(header.width, header.height)
     if (!decode) return undefined
-    const { width, height, data } = PNG.sync.read(bytes)
+    const { width, height, data } = decoded(() => PNG.sync.read(checkPng(bytes)))
     const images = new Uint8Array(3 * width * height)
     for (let pixel = 0; pixel < width * height; pixel++) {
       const alpha = (data[4 * pixel + 3] as number) / 255
@@ -95,6 +94,16 @@ async function readPng(file: string, bytes: Buffer, decode: boolean): Promise<Im
     return { height, width, images }
   } catch (cause) {
     throw imageError(file, cause)
+  }
+}
+
+/** What a decoder says of damaged data is for its own authors: it is in the error's cause. */
+function decoded<T>(decode: () => T): T {
+  try {
+    return decode()
+  } catch (cause) {
+    if (cause instanceof PngError) throw cause
+    throw new PngError('its data is damaged', { cause })
   }
 }
 

@@ -103,6 +103,44 @@ test('predict finds in a file what evaluate finds in the data set', async () => 
   assert.is(stdout.match(/^ {2}module 1 /gm)?.length, 2)
 })
 
+test('a file that cannot be read is told, and does not keep the others from being looked at', () => {
+  const whole = readFileSync(path.join(folder, 'images/100.png'))
+  mkdirSync(path.join(folder, 'mixed'))
+  for (const name of ['a.png', 'c.png']) writeFileSync(path.join(folder, 'mixed', name), whole)
+  writeFileSync(path.join(folder, 'mixed', 'b.png'), whole.subarray(0, whole.length / 2))
+  const { status, stdout, stderr } = localformer('predict', RUN, 'mixed')
+  assert.is(status, 1)
+  assert.match(stdout, /^mixed\/a\.png +class \d/m)
+  assert.match(stdout, /^mixed\/c\.png +class \d/m)
+  assert.not.match(stdout, 'b.png')
+  assert.is(
+    stderr,
+    'localformer: Cannot read the image mixed/b.png: it is truncated, within IDAT [ERR_DATASET]\n',
+  )
+  const asJson = localformer('predict', RUN, 'mixed', '--json')
+  assert.is(asJson.status, 1)
+  const { predictions, failures } = JSON.parse(asJson.stdout)
+  const files = (list: { file: string }[]) => list.map(({ file }) => file)
+  assert.equal(
+    [files(predictions), files(failures)],
+    [['mixed/a.png', 'mixed/c.png'], ['mixed/b.png']],
+  )
+  assert.is(failures[0].code, 'ERR_DATASET')
+})
+
+test('where no file can be read there is one error, and no result', () => {
+  mkdirSync(path.join(folder, 'broken'))
+  for (const name of ['a.png', 'b.png'])
+    writeFileSync(path.join(folder, 'broken', name), 'no image')
+  const { status, stdout, stderr } = localformer('predict', RUN, 'broken')
+  assert.is(status, 1)
+  assert.is(stdout, '')
+  assert.match(
+    stderr,
+    'None of 2 images could be read. The first: Cannot read the image broken/a.png',
+  )
+})
+
 test('the weights of a checkpoint are taken where they are asked for', async () => {
   const best = path.join(RUN, 'checkpoints', 'best')
   const { status, stderr } = localformer('evaluate', RUN, '--weights', 'best')

@@ -107,7 +107,7 @@ test('what is no image or no class number is refused', () => {
   }
   assert.throws(
     () => defineDataset({ ...rest, train, test: undefined } as unknown as DatasetDefinition),
-    failsWith('ERR_DATASET', /`test.images` but received nothing/),
+    failsWith('ERR_DATASET', /images and labels for `test` but received nothing/),
   )
 })
 
