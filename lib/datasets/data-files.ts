@@ -4,6 +4,9 @@ import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 
+/** Of a file that only names classes. */
+export const MAX_NAMES_BYTES = 64 * 1024
+
 export class DataFiles {
   /** For people: `CIFAR-10`. */
   readonly title: string
@@ -96,11 +99,17 @@ export class DataFiles {
 
   /** The lines of a file with a name in each; `official` ones where a subset comes without it. */
   async names(name: string, official: readonly string[]): Promise<readonly string[]> {
-    const text = await readFile(this.path(name), 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    const entry = await stat(this.path(name)).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === 'ENOENT') return undefined
       throw this.#unreadable(name, cause)
     })
-    if (text === undefined) return official
+    if (entry === undefined) return official
+    if (entry.size > MAX_NAMES_BYTES) {
+      throw this.error(name, ` has ${entry.size} bytes, at most ${MAX_NAMES_BYTES} are read`)
+    }
+    const text = await readFile(this.path(name), 'utf8').catch((cause: Error) => {
+      throw this.#unreadable(name, cause)
+    })
     const names = text
       .split('\n')
       .map((line) => line.trim())

@@ -4,6 +4,7 @@ import { copyFile, link, mkdir, readdir, rename, rm, stat } from 'node:fs/promis
 import path from 'node:path'
 import { type DownloadLimits, downloadFile, hashFile } from '../base/download.js'
 import { LocalformerError } from '../base/errors.js'
+import { MAX_NAMES_BYTES } from './data-files.js'
 import {
   checksumError,
   type DatasetSource,
@@ -17,8 +18,8 @@ import {
 export interface ArchiveLayout {
   /** The folder's name in the official archive; the user may name it or its parent. */
   readonly folder: string
-  /** Whether a file of the archive, by its name in that folder, is of use. */
-  isWanted(name: string): boolean
+  /** Most bytes of a file of the archive, by its name in that folder; undefined: it is of no use. */
+  mostBytes(name: string): number | undefined
   /** Puts the recipe's files into `target`, from the folder that holds them. */
   collect(folder: string, target: string, origin: string, context: SourceContext): Promise<void>
 }
@@ -39,16 +40,18 @@ export function report(
   context.onEvent({ type: 'progress', phase, unit, done, total })
 }
 
-/** A layout whose files are taken as they are; `optional` ones need not be there. */
+/** A layout whose files are taken as they are; `optional` ones, names of classes, need not be there. */
 export function plainLayout(
   title: string,
   folder: string,
-  files: readonly string[],
+  wanted: readonly RecipeFile[],
   optional: readonly string[] = [],
 ): ArchiveLayout {
+  const files = wanted.map(({ name }) => name)
   return {
     folder,
-    isWanted: (name) => files.includes(name) || optional.includes(name),
+    mostBytes: (name) =>
+      optional.includes(name) ? MAX_NAMES_BYTES : wanted.find((file) => file.name === name)?.bytes,
     async collect(from, target, origin, context) {
       const there = new Set(await readdir(from))
       const missing = files.filter((name) => !there.has(name))
@@ -223,7 +226,8 @@ async function downloadChecked(
 /**
  * Streams an archive and keeps of it the files that are wanted, without their top folder.
  *
- * @throws {LocalformerError} `ERR_DATASET` for a file that is no whole tar archive.
+ * @throws {LocalformerError} `ERR_DATASET` for a file that is no whole tar archive, or in which a file
+ *   is larger than it can be or stands twice.
  */
 export async function unpack(
   archive: string,
@@ -232,8 +236,9 @@ export async function unpack(
 ): Promise<string> {
   const folder = path.join(context.work, 'unpacked')
   await mkdir(folder)
-  let done = 0
-  report(context, 'unpack', 'files', done, undefined)
+  const names = new Set<string>()
+  let problem: string | undefined
+  report(context, 'unpack', 'files', 0, undefined)
   // Loaded where it is used: only a fetch needs it.
   const { extract } = await import('tar')
   await extract({
@@ -243,14 +248,17 @@ export async function unpack(
     strict: true,
     filter: (name, entry) => {
       const [, ...inner] = name.split('/')
+      const file = inner[0] ?? ''
+      const most = inner.length === 1 ? layout.mostBytes(file) : undefined
       // Links and the like have no business in these archives.
-      const wanted =
-        'type' in entry &&
-        entry.type === 'File' &&
-        inner.length === 1 &&
-        layout.isWanted(inner[0] as string)
-      if (wanted) report(context, 'unpack', 'files', ++done, undefined)
-      return wanted
+      if (!('type' in entry) || entry.type !== 'File' || most === undefined) return false
+      if (entry.size > most) problem ??= `${file} has ${entry.size} bytes in it, at most ${most}`
+      if (names.has(file)) problem ??= `${file} stands in it twice`
+      names.add(file)
+      // Nothing more is written once something is wrong, or nobody waits for it.
+      if (problem !== undefined || context.signal?.aborted) return false
+      report(context, 'unpack', 'files', names.size, undefined)
+      return true
     },
   }).catch((cause: NodeJS.ErrnoException) => {
     // The disk's errors are not the archive's.
@@ -260,5 +268,6 @@ export async function unpack(
     })
   })
   context.signal?.throwIfAborted()
-  return folder
+  if (problem === undefined) return folder
+  throw new LocalformerError('ERR_DATASET', `Cannot unpack ${archive}: ${problem}`)
 }

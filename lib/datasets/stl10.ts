@@ -119,7 +119,7 @@ export const STL10_SOURCES: Stl10Sources = {
 
 /** How STL-10 is fetched. */
 export function stl10Recipe(sources: Stl10Sources = STL10_SOURCES): DatasetRecipe {
-  const layout = plainLayout('STL-10', STL10_FOLDER, FILES, [STL10_NAMES_FILE])
+  const layout = plainLayout('STL-10', STL10_FOLDER, sources.files, [STL10_NAMES_FILE])
   return {
     dataset: 'stl10',
     folder: STL10_FOLDER,

@@ -118,8 +118,8 @@ async function describeFile(
   if (y.count !== count) {
     throw files.error(name, `: y has ${y.count} labels, but X has ${count} images`)
   }
-  if (complete && count !== images) {
-    throw files.error(name, `: ${count} images, expected ${images}`)
+  if (complete ? count !== images : count > images) {
+    throw files.error(name, `: ${count} images, expected ${complete ? '' : 'at most '}${images}`)
   }
   return { name, count, x, y }
 }
@@ -176,7 +176,7 @@ export const SVHN_SOURCES: SvhnSources = {
 export function svhnRecipe(extra: boolean, sources: SvhnSources = SVHN_SOURCES): DatasetRecipe {
   const files = [sources.train, sources.test, ...(extra ? [sources.extra] : [])]
   const names = files.map(({ name }) => name)
-  const layout = plainLayout('SVHN', SVHN_FOLDER, names)
+  const layout = plainLayout('SVHN', SVHN_FOLDER, files)
   return {
     dataset: extra ? 'svhn-extra' : 'svhn',
     folder: extra ? SVHN_EXTRA_FOLDER : SVHN_FOLDER,

@@ -141,6 +141,32 @@ test('STL-10: a file with another md5 is refused, and nothing stays', async ({ t
   assert.equal(await readdir(root), [])
 })
 
+test('a file that is larger than it can be, or stands twice, is not unpacked', async (context) => {
+  const { temp, root } = context
+  const files = cifar100Files()
+  const archive = await pack(temp, CIFAR100_FOLDER, files)
+  const recipe = await smallCifar100(archive, files)
+  const refused = async (reason: RegExp) => {
+    const events: FetchEvent[] = []
+    const onEvent = (event: FetchEvent) => events.push(event)
+    const work = () => fetchDataset(recipe, { root, from: archive, onEvent })
+    await rejects(work, 'ERR_DATASET', /Cannot unpack/, reason)
+    assert.equal(await readdir(root), [])
+  }
+  const folder = path.join(temp, CIFAR100_FOLDER)
+  await writeFile(path.join(folder, 'test.bin'), Buffer.alloc(2 ** 24))
+  await tar.c({ file: archive, cwd: temp, gzip: true }, [CIFAR100_FOLDER])
+  await refused(/test\.bin has 16777216 bytes in it, at most \d+/)
+  await writeFiles(folder, new Map([['fine_label_names.txt', 'x'.repeat(2 ** 17)]]))
+  await writeFiles(folder, files)
+  await tar.c({ file: archive, cwd: temp, gzip: true }, [CIFAR100_FOLDER])
+  await refused(/fine_label_names\.txt has 131072 bytes in it, at most 65536/)
+  await rm(path.join(folder, 'fine_label_names.txt'))
+  const twice = [`${CIFAR100_FOLDER}/test.bin`, `${CIFAR100_FOLDER}/test.bin`]
+  await tar.c({ file: archive, cwd: temp, gzip: true }, twice)
+  await refused(/test\.bin stands in it twice/)
+})
+
 test('an archive or a folder that is here serves; what is missing in it is named', async ({
   temp,
   root,
