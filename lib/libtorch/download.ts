@@ -8,6 +8,7 @@ import { downloadFile } from '../base/download.js'
 import { isOffline } from '../base/environment.js'
 import { LocalformerError } from '../base/errors.js'
 import type { LibtorchManifest, WheelSpec } from './manifest.js'
+import { withPython } from './python.js'
 
 /** Bytes so far; `totalBytes` is 0 where the server does not say. */
 export type ReportBytes = (doneBytes: number, totalBytes: number) => void
@@ -111,7 +112,7 @@ export async function downloadUrl(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   requireNetwork(url.href)
-  const name = decodeURIComponent(path.posix.basename(url.pathname)) || 'download'
+  const name = decodeName(path.posix.basename(url.pathname)) || 'download'
   const file = path.join(folder, name.replaceAll(/[/\0]/g, '_'))
   await downloadFile(url.href, file, {
     code: 'ERR_LIBTORCH_NOT_FOUND',
@@ -121,6 +122,15 @@ export async function downloadUrl(
     onBytes: (done, total) => report(done, total ?? 0),
   })
   return file
+}
+
+/** The last part of a URL's path as a name; as it is where its escapes are none. */
+export function decodeName(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
 }
 
 /** @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND` when `LOCALFORMER_OFFLINE` is set. */
@@ -133,15 +143,36 @@ export function requireNetwork(what: string): void {
   )
 }
 
-/** Runs a command to its end; status 127 when it cannot be started. Aborting ends the child. */
+interface QuietRun {
+  readonly status: number | null
+  readonly log: string
+}
+
+/** Runs a pip to its end; status 127 when it cannot be started. Aborting ends the child. */
 async function runQuietly(
-  [program = '', ...argv]: readonly string[],
+  command: readonly string[],
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal | undefined,
-): Promise<{ status: number | null; log: string }> {
+): Promise<QuietRun> {
   signal?.throwIfAborted()
+  try {
+    return await withPython(({ cwd, env }) =>
+      runIn(cwd, { ...env, ...environment }, command, signal),
+    )
+  } catch (error) {
+    // No folder could be made for it.
+    return { status: 127, log: (error as Error).message }
+  }
+}
+
+async function runIn(
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+  [program = '', ...argv]: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<QuietRun> {
   const child = spawn(program, argv, {
-    env: { ...process.env, ...environment },
+    ...{ cwd, env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const stop = () => child.kill('SIGTERM')

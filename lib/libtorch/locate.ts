@@ -9,6 +9,7 @@ import path from 'node:path'
 import { cacheDirectory, libtorchOverride, libtorchShared } from '../base/environment.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { FLAVORS, type Flavor, type LibtorchManifest, MANIFEST } from './manifest.js'
+import { withPythonSync } from './python.js'
 
 export const SOURCES = ['option', 'LOCALFORMER_LIBTORCH', 'LIBTORCH', 'cache', 'python'] as const
 
@@ -236,7 +237,10 @@ print(list(spec.submodule_search_locations)[0] if spec else "")
 
 function inspectPython(manifest: LibtorchManifest): LibtorchCandidate {
   const source = 'python'
-  const python = spawnSync('python3', ['-c', PYTHON_QUERY], { encoding: 'utf8', timeout: 30_000 })
+  const options = { encoding: 'utf8', timeout: 30_000 } as const
+  const python = withPythonSync((settings) =>
+    spawnSync('python3', ['-c', PYTHON_QUERY], { ...options, ...settings }),
+  )
   if (python.error || python.status !== 0) {
     const reason = python.error
       ? `python3 could not be run (${python.error.message})`

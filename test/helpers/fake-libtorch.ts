@@ -137,6 +137,9 @@ export function makePip(folder: string, wheels: string, failing?: string): strin
   mkdirSync(folder, { recursive: true })
   const script = `#!/bin/sh
 echo "$*" >> "${folder}/calls"
+found=0
+for entry in ./*; do [ -e "$entry" ] && found=1; done
+echo "$PWD $found $PYTHONSAFEPATH" >> "${folder}/places"
 case "$*" in *--version) exit 0;; esac
 ${failing ? `echo "${failing}" >&2; exit 1` : ''}
 for word in "$@"; do
