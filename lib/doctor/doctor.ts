@@ -13,6 +13,7 @@ import { isOlder } from '../base/version.js'
 import { datasetsDirectory, isComplete } from '../datasets/fetch.js'
 import { DATASETS } from '../datasets/open.js'
 import { findPip } from '../libtorch/download.js'
+import { type InstalledLibtorch, readInstalled } from '../libtorch/install.js'
 import { type LibtorchCandidate, libtorchCandidates, locateLibtorch } from '../libtorch/locate.js'
 import type { Flavor } from '../libtorch/manifest.js'
 import { findAddon } from '../native/load.js'
@@ -150,12 +151,22 @@ function checkLibtorch(): Check {
   try {
     const { root, version, flavor, source } = locateLibtorch()
     const others = candidates.filter((candidate) => candidate.source !== source)
-    return ok(name, `${version} (${flavor}) in ${root}, found by ${source}; ${places(others)}`)
+    const found = `${version} (${flavor}) in ${root}, found by ${source}`
+    const receipt = source === 'cache' ? readInstalled(path.dirname(root)) : undefined
+    if (receipt?.verified) return ok(name, `${found}; ${places(others)}`)
+    // Of one that somebody else has put there nothing is known; one of ours says where it is from.
+    const origin = receipt?.from === undefined ? 'its files are not checked' : unchecked(receipt)
+    const detail = `${found}; ${origin}; ${places(others)}`
+    return source === 'cache' ? warn(name, detail, `${INSTALL_LIBTORCH} --force`) : ok(name, detail)
   } catch (error) {
     if (!(error instanceof LocalformerError)) throw error
     const decisive = candidates.find(({ status }) => status !== 'unset')
     return fail(name, places(candidates), fixOfLibtorch(decisive))
   }
+}
+
+function unchecked({ from, source }: InstalledLibtorch): string {
+  return `not verified: it was installed from ${from ?? source}, of which no sum was known`
 }
 
 // The option is a matter of a single command, so it is no place here.

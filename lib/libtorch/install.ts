@@ -9,7 +9,7 @@ import { hashFile } from '../base/download.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { formatBytes } from '../base/format.js'
 import { publish, requireSpace, retire, withLockedCache, withStaging } from './cache.js'
-import { downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
+import { decodeName, downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
 import { readSharedLibrary, X86_64 } from './elf.js'
 import {
   checkFlavor,
@@ -22,6 +22,7 @@ import {
 } from './locate.js'
 import {
   downloadBytes,
+  FLAVORS,
   type Flavor,
   type LibtorchManifest,
   MANIFEST,
@@ -30,6 +31,7 @@ import {
 } from './manifest.js'
 import {
   type Contents,
+  checkMembers,
   flush,
   type Member,
   openArchive,
@@ -53,6 +55,10 @@ export interface InstallOptions {
   readonly flavor?: Flavor | undefined
   /** A wheel, an official LibTorch zip, an unpacked folder or a URL. Default: the pip client. */
   readonly from?: string | undefined
+  /** Of the file that `from` names, in hexadecimal digits: it has to be this one. */
+  readonly sha256?: string | undefined
+  /** Take what a URL gives though no sum of it is known. Default: false. */
+  readonly trust?: boolean | undefined
   /** Replace one that is installed. Default: false. */
   readonly force?: boolean | undefined
   readonly onProgress?: ((progress: InstallProgress) => void) | undefined
@@ -104,12 +110,14 @@ export interface InstallResult extends InstalledLibtorch {
  *
  * @throws {LocalformerError} `ERR_CONFIG` for a wrong option, a source that is no LibTorch, or a
  *   cache that cannot be written or is full; `ERR_LIBTORCH_NOT_FOUND` when the source cannot be
- *   fetched or lacks a library; `ERR_LIBTORCH_VERSION`; `ERR_CHECKSUM`.
+ *   fetched or lacks a library; `ERR_LIBTORCH_VERSION`; `ERR_CHECKSUM`, also for a URL of which no sum
+ *   is known and that is not trusted.
  * @throws The signal's reason when it is aborted.
  */
 export async function installLibtorch(options: InstallOptions = {}): Promise<InstallResult> {
   checkFlavor(options.flavor)
   const source = parseSource(options.from)
+  checkTrust(source, options)
   const folder = libtorchCache(options.cache)
   const onWait = (owner: string) =>
     options.onNote?.(`Waiting for another install (process ${owner.split(':')[1]}) to end`)
@@ -158,6 +166,8 @@ type Source =
 
 // Room for what is not in the sizes: folders and the rounding of small files to blocks.
 const SPACE_MARGIN = 1.1
+const UNKNOWN_FACTOR = 4
+const UNKNOWN_SLACK_BYTES = 64 * 2 ** 20
 
 /** The steps of one install; all it writes is in `staging`. */
 class Installation {
@@ -231,15 +241,24 @@ class Installation {
   async #openFile(file: string, given: string): Promise<Contents> {
     const name = path.basename(file)
     const wheel = this.#manifest.wheels.find((known) => known.file === name)
-    if (wheel) await this.#verify(file, wheel)
+    if (wheel && this.#options.sha256 === undefined) await this.#verify(file, wheel)
     else await this.#lookUpHash(file, given)
     return this.#checkVersion(await openArchive(file), given)
   }
 
-  /** A known wheel under another name is known by its sha256. */
+  /** A known wheel under another name is known by its sha256; any other by the one that was given. */
   async #lookUpHash(file: string, given: string): Promise<void> {
     const count = this.#counter('verify', path.basename(file), statSync(file).size)
     const sha256 = await hashFile(file, 'sha256', this.#options.signal, count)
+    const wanted = this.#options.sha256?.toLowerCase()
+    if (wanted === sha256) return
+    if (wanted !== undefined) {
+      throw new LocalformerError(
+        'ERR_CHECKSUM',
+        `The sha256 of ${given} is ${sha256}, expected ${wanted}`,
+        { hint: 'It is damaged, or another file than the one whose sum was given.' },
+      )
+    }
     if (this.#manifest.wheels.some((known) => known.sha256 === sha256)) return
     this.#verified = false
     this.#say(`${given} is none of the pinned wheels, so its sha256 (${sha256}) was not checked`)
@@ -337,6 +356,8 @@ class Installation {
         archives.push(archive)
         members.push(...archive.members)
       }
+      const given = this.#source.kind === 'pip' ? 'The torch wheel' : this.#source.given
+      checkMembers(members, given, this.#verified ? Infinity : this.#mostBytes(flavor))
       const sizeBytes = members.reduce((sum, member) => sum + member.sizeBytes, 0)
       await requireSpace(this.#staging, sizeBytes * SPACE_MARGIN)
       const item = `LibTorch ${contents.version} (${flavor})`
@@ -346,6 +367,11 @@ class Installation {
     } finally {
       for (const archive of archives) archive.close()
     }
+  }
+
+  /** Of an archive that is not known by its sum: with room for builds that are larger than ours. */
+  #mostBytes(flavor: Flavor): number {
+    return UNKNOWN_SLACK_BYTES + UNKNOWN_FACTOR * this.#manifest.installedBytes[flavor]
   }
 
   async #finish(contents: Contents, flavor: Flavor, sizeBytes: number): Promise<InstallResult> {
@@ -406,6 +432,43 @@ function requirePlatform({ version }: LibtorchManifest): void {
   )
 }
 
+/**
+ * What comes from a host is taken where its sum is known: a pinned wheel by its name, or one that was
+ * given. Told before half a gigabyte is fetched.
+ */
+function checkTrust(source: Source, { sha256, trust, manifest = MANIFEST }: InstallOptions): void {
+  if (trust !== undefined && typeof trust !== 'boolean') {
+    throw new LocalformerError('ERR_CONFIG', expected('true or false', 'trust', trust))
+  }
+  if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/i.test(sha256))) {
+    throw new LocalformerError('ERR_CONFIG', expected('64 hexadecimal digits', 'sha256', sha256))
+  }
+  const isFile = source.kind === 'url' || (source.kind === 'path' && !isFolder(source.path))
+  if (sha256 !== undefined && !isFile) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      'A `sha256` is that of a file or URL given with `from`',
+    )
+  }
+  if (source.kind !== 'url' || sha256 !== undefined || trust === true) return
+  requireNetwork(source.url.href)
+  const name = path.posix.basename(source.url.pathname)
+  if (manifest.wheels.some(({ file }) => file === decodeName(name))) return
+  throw new LocalformerError(
+    'ERR_CHECKSUM',
+    `${source.given} is none of the pinned wheels, so what it gives cannot be checked`,
+    {
+      hint:
+        'Give the sum that its publisher names with --sha256, or --trust to take whatever comes: ' +
+        'it is code that runs in this process. Without --from the pinned wheels are fetched.',
+    },
+  )
+}
+
+function isFolder(place: string): boolean {
+  return statSync(place).isDirectory()
+}
+
 function parseSource(from: string | undefined): Source {
   if (from === undefined) return { kind: 'pip' }
   if (typeof from !== 'string' || from === '') {
@@ -438,14 +501,29 @@ function findInstalled(flavor: Flavor, options: InstallOptions): InstallResult |
   return found && { ...found, alreadyInstalled: true }
 }
 
-function readInstalled(directory: string): InstalledLibtorch | undefined {
+/** What is installed in a folder of the cache; undefined where its receipt is missing or damaged. */
+export function readInstalled(directory: string): InstalledLibtorch | undefined {
   try {
-    const text = readFileSync(path.join(directory, RECEIPT), 'utf8')
-    const { schema, ...facts } = JSON.parse(text) as Receipt
+    const receipt: unknown = JSON.parse(readFileSync(path.join(directory, RECEIPT), 'utf8'))
+    if (!isReceipt(receipt)) return undefined
+    const { schema, ...facts } = receipt
     return { ...facts, root: path.join(directory, 'torch'), directory }
   } catch {
     return undefined
   }
+}
+
+function isReceipt(value: unknown): value is Receipt {
+  if (typeof value !== 'object' || value === null) return false
+  const { version, flavor, source, from, verified, sizeBytes } = value as Partial<Receipt>
+  return (
+    typeof version === 'string' &&
+    FLAVORS.includes(flavor as Flavor) &&
+    typeof source === 'string' &&
+    (from === null || typeof from === 'string') &&
+    typeof verified === 'boolean' &&
+    typeof sizeBytes === 'number'
+  )
 }
 
 // What every Linux with a C++ runtime has, and what comes with the NVIDIA driver.

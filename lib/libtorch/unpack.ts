@@ -10,6 +10,7 @@ import zlib from 'node:zlib'
 import yauzl from 'yauzl'
 import { hashFile } from '../base/download.js'
 import { LocalformerError } from '../base/errors.js'
+import { formatBytes } from '../base/format.js'
 import { parseVersionPy, readVersion } from './locate.js'
 import { type Flavor, isKept, type WheelSpec } from './manifest.js'
 
@@ -38,6 +39,10 @@ export interface Contents {
 // Enough to hide the latency of 9,000 small headers; the large libraries come one after another.
 const CONCURRENT_MEMBERS = 8
 const LARGE_BYTES = 1 << 20
+/** A torch wheel has some ten thousand. */
+const MAX_ENTRIES = 200_000
+/** Of the file that names the version, which is read into memory. */
+const MAX_VERSION_BYTES = 64 * 1024
 
 /** @throws {LocalformerError} `ERR_CHECKSUM` when the file is not the wheel that is pinned. */
 export async function verifyWheel(
@@ -74,9 +79,16 @@ export async function openArchive(file: string): Promise<Contents> {
 
 async function readContents(zip: yauzl.ZipFile, file: string): Promise<Contents> {
   const entries: yauzl.Entry[] = []
-  for await (const entry of zip.eachEntry()) entries.push(entry)
+  for await (const entry of zip.eachEntry()) {
+    if (entries.push(entry) > MAX_ENTRIES) throw notLibtorch(file, `more than ${MAX_ENTRIES} files`)
+  }
   const find = (pattern: RegExp) => entries.find((entry) => pattern.test(entry.fileName))
-  const read = async (entry: yauzl.Entry) => text(await zip.openReadStreamPromise(entry))
+  const read = async (entry: yauzl.Entry) => {
+    if (entry.uncompressedSize > MAX_VERSION_BYTES) {
+      throw notLibtorch(file, `${entry.fileName} has ${entry.uncompressedSize} bytes`)
+    }
+    return text(await zip.openReadStreamPromise(entry))
+  }
   const hasCuda = find(/(^|\/)lib\/libtorch_cuda\.so$/) !== undefined
   const close = () => zip.close()
   const choose = (flavor: Flavor, rename: (name: string) => string) =>
@@ -154,6 +166,43 @@ export async function openFolder(root: string): Promise<Contents> {
       .map(([target, source]) => fileMember(source, target, sizes.get(target) ?? 0))
   const hasCuda = sources.has('torch/lib/libtorch_cuda.so')
   return { kind: 'folder', version, cuda: undefined, hasCuda, members, close: () => {} }
+}
+
+/**
+ * What a damaged or hostile archive may hold: one file twice, a file where a folder is wanted, more
+ * than there can be.
+ *
+ * @param given Where the members are from, for people.
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkMembers(members: readonly Member[], given: string, mostBytes: number): void {
+  const refuse = (problem: string) => {
+    throw new LocalformerError('ERR_CONFIG', `${given} ${problem}`, {
+      hint: 'It is damaged, or no LibTorch.',
+    })
+  }
+  const names = new Set<string>()
+  for (const { target } of members) {
+    const name = path.posix.normalize(target)
+    if (name.startsWith('../') || path.posix.isAbsolute(name))
+      refuse(`leads out of its folder: ${name}`)
+    if (names.has(name)) refuse(`holds ${name} twice`)
+    names.add(name)
+  }
+  for (const name of names) {
+    for (
+      let parent = path.posix.dirname(name);
+      parent !== '.';
+      parent = path.posix.dirname(parent)
+    ) {
+      if (names.has(parent)) refuse(`holds both ${parent} and ${name}`)
+    }
+  }
+  const bytes = members.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  if (bytes <= mostBytes) return
+  refuse(
+    `unpacks to ${formatBytes(bytes)}, more than the ${formatBytes(mostBytes)} of any LibTorch`,
+  )
 }
 
 /** Writes the members below `folder`; rejects with the signal's reason when it is aborted. */

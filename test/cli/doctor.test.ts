@@ -1,6 +1,6 @@
 // `localformer doctor`: on this machine, on one without LibTorch, and its checks one by one.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
@@ -15,7 +15,7 @@ import {
   checkThreads,
   readProbe,
 } from '../../lib/doctor/doctor.js'
-import { makeSandbox, type Sandbox } from '../helpers/fake-libtorch.js'
+import { makeSandbox, type Sandbox, torchFiles, writeFiles } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor')
 const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
@@ -91,6 +91,33 @@ test('a variable that names no LibTorch is named, with how to be rid of it', ({ 
   assert.is(status, 'fail')
   assert.match(detail, 'nowhere (no such folder)')
   assert.match(fix ?? '', 'unset LOCALFORMER_LIBTORCH')
+})
+
+test('pip.py in the working directory is not run', ({ sandbox }) => {
+  const place = path.join(sandbox.folder, 'work')
+  mkdirSync(place, { recursive: true })
+  const mark = path.join(sandbox.folder, 'ran')
+  writeFileSync(path.join(place, 'pip.py'), `open(${JSON.stringify(mark)}, "w").write("x")\n`)
+  spawnSync(process.execPath, [main, 'doctor'], {
+    ...{ cwd: place, env: { ...process.env, ...without(sandbox) } },
+  })
+  assert.not(existsSync(mark))
+})
+
+test('a LibTorch whose files could not be checked is said to be such', ({ sandbox }) => {
+  writeFiles(sandbox.folder, torchFiles('2.11.0+cpu', null))
+  const env = { ...process.env, ...without(sandbox) }
+  const args = [main, 'libtorch', 'install', '--from', sandbox.folder]
+  assert.is(spawnSync(process.execPath, args, { env }).status, 0)
+  const { stdout } = doctor(without(sandbox), '--json')
+  const { status, detail, fix } = byName(JSON.parse(stdout).checks, 'libtorch')
+  assert.is(status, 'warn')
+  assert.match(detail, `not verified: it was installed from ${sandbox.folder}`)
+  assert.is(fix, 'npx localformer libtorch install --force')
+  const own = { ...without(sandbox), LOCALFORMER_LIBTORCH: sandbox.folder }
+  const found = byName(JSON.parse(doctor(own, '--json').stdout).checks, 'libtorch')
+  assert.is(found.status, 'ok')
+  assert.match(found.detail, 'its files are not checked')
 })
 
 test('a half fetched data set is told apart from none', ({ sandbox }) => {

@@ -95,6 +95,45 @@ test('install takes a folder, which list, where and remove then know', ({ sandbo
   assert.equal(localformer(sandbox, 'list', '--json').json().installed, [])
 })
 
+test('install from a URL without a known sum is refused, and says how to give one', ({
+  sandbox,
+}) => {
+  const from = 'https://127.0.0.1:9/libtorch.zip'
+  const env = { ...process.env, LOCALFORMER_CACHE: sandbox.cache }
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [main, 'libtorch', 'install', '--from', from],
+    {
+      ...{ env, encoding: 'utf8' },
+    },
+  )
+  assert.is(status, 1)
+  assert.match(stderr, 'none of the pinned wheels')
+  assert.match(stderr, '--sha256')
+  assert.match(stderr, '--trust')
+  const folder = unpacked(sandbox)
+  const args = ['install', '--from', folder, '--sha256', 'a'.repeat(64)]
+  assert.is(localformer(sandbox, ...args).code, 2)
+  assert.equal(sandbox.cached(), [])
+})
+
+test('what could not be verified is said by list', ({ sandbox }) => {
+  localformer(sandbox, 'install', '--from', unpacked(sandbox))
+  assert.match(localformer(sandbox, 'list').stdout, /from folder, not verified {2}/)
+})
+
+test('the torch of the working directory is not taken for that of Python', ({ sandbox }) => {
+  const place = path.join(sandbox.folder, 'work')
+  writeFiles(place, torchFiles('2.11.0', null))
+  const env = { ...process.env, LOCALFORMER_CACHE: sandbox.cache, PYTHONPATH: '' }
+  for (const name of ['LOCALFORMER_LIBTORCH', 'LIBTORCH'] as const)
+    Reflect.deleteProperty(env, name)
+  const { stdout, stderr } = spawnSync(process.execPath, [main, 'libtorch', 'where', '--python'], {
+    ...{ env, cwd: place, encoding: 'utf8' },
+  })
+  assert.not.match(`${stdout}${stderr}`, place)
+})
+
 test('install of an unknown flavor is bad usage', ({ sandbox }) => {
   const { code, stderr } = localformer(sandbox, 'install', '--flavor', 'x')
   assert.is(code, 2)

@@ -22,6 +22,8 @@ const FLAVOR_OPTION = {
 interface InstallArguments {
   flavor: Flavor | undefined
   from: string | undefined
+  sha256: string | undefined
+  trust: boolean
   force: boolean
 }
 
@@ -41,6 +43,16 @@ const install: Command<InstallArguments> = {
           'A torch wheel, an official LibTorch zip, an unpacked folder (also site-packages/torch) ' +
           'or a URL of a wheel or zip [default: the pip client]',
       })
+      .option('sha256', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Sum that the file of --from has to have, as its publisher names it',
+      })
+      .option('trust', {
+        type: 'boolean',
+        default: false,
+        describe: 'Take what the URL of --from gives though no sum of it is known',
+      })
       .option('force', {
         type: 'boolean',
         default: false,
@@ -54,6 +66,8 @@ const install: Command<InstallArguments> = {
       const result = await installLibtorch({
         flavor: options.flavor,
         from: options.from,
+        sha256: options.sha256,
+        trust: options.trust,
         force: options.force,
         signal,
         onProgress: (step) => progress.update(installUpdate(step)),
@@ -157,6 +171,8 @@ export const libtorchCommand: CommandModule<GlobalOptions, GlobalOptions> = {
   handler() {},
 }
 
-function describeInstalled({ version, flavor, sizeBytes, source, directory }: InstalledLibtorch) {
-  return `${version} ${flavor.padEnd(4)}  ${formatBytes(sizeBytes)}  from ${source}  ${directory}`
+function describeInstalled(installed: InstalledLibtorch): string {
+  const { version, flavor, sizeBytes, source, verified, directory } = installed
+  const from = `from ${source}${verified ? '' : ', not verified'}`
+  return `${version} ${flavor.padEnd(4)}  ${formatBytes(sizeBytes)}  ${from}  ${directory}`
 }

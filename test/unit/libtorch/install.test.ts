@@ -1,6 +1,7 @@
 // Installing LibTorch from each kind of source, and what is left when it fails or is killed.
 
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   appendFileSync,
   copyFileSync,
@@ -32,6 +33,7 @@ import {
   archiveFiles,
   elf,
   type FakeWheels,
+  type Files,
   makePip,
   makeSandbox,
   makeWheels,
@@ -217,7 +219,8 @@ test('--from an http URL: known wheels are verified, a wrong answer is said', as
   try {
     await withPip(async () => {
       const missing = `${base}/none.whl`
-      await fails(install({ from: missing }), 'ERR_LIBTORCH_NOT_FOUND', /none\.whl/, /404/)
+      const trusted = install({ from: missing, trust: true })
+      await fails(trusted, 'ERR_LIBTORCH_NOT_FOUND', /none\.whl/, /404/)
       const result = await install({ from: `${base}/${path.basename(wheels.torch)}` })
       assert.is(result.verified, true)
       assert.equal(sandbox.cached(), ['2.11.0-cpu'])
@@ -228,8 +231,107 @@ test('--from an http URL: known wheels are verified, a wrong answer is said', as
   }
   await removeLibtorch({ cache: sandbox.cache })
   await withEnvironment(CLEAN, () =>
-    fails(install({ from: `${base}/torch.whl` }), 'ERR_LIBTORCH_NOT_FOUND', /ECONNREFUSED/),
+    fails(
+      install({ from: `${base}/torch.whl`, trust: true }),
+      'ERR_LIBTORCH_NOT_FOUND',
+      /ECONNREFUSED/,
+    ),
   )
+})
+
+test('a URL of which no sum is known is refused before it is asked, unless it is trusted', async () => {
+  const file = zip(archiveFiles())
+  const sha256 = createHash('sha256').update(file).digest('hex')
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? '')
+    response.end(file)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const from = `http://127.0.0.1:${port}/libtorch.zip`
+  try {
+    await fails(
+      install({ from }),
+      'ERR_CHECKSUM',
+      /none of the pinned wheels/,
+      /--sha256/,
+      /--trust/,
+    )
+    await fails(install({ from, trust: false }), 'ERR_CHECKSUM')
+    await fails(install({ from: `${from}%ff` }), 'ERR_CHECKSUM')
+    assert.equal(asked, [])
+    const other = 'a'.repeat(64)
+    await fails(install({ from, sha256: other }), 'ERR_CHECKSUM', new RegExp(`expected ${other}`))
+    const notes: string[] = []
+    const trusted = await install({ from, trust: true, onNote: (note) => notes.push(note) })
+    assert.is(trusted.verified, false)
+    assert.match(notes.join('\n'), sha256)
+    const checked = await install({ from, sha256: sha256.toUpperCase(), force: true })
+    assert.is(checked.verified, true)
+  } finally {
+    server.close()
+    server.closeAllConnections()
+  }
+})
+
+test('a sum is that of a file or URL, and the file has to have it', async () => {
+  const sha256 = 'b'.repeat(64)
+  await fails(install({ from: wheels.torch, sha256 }), 'ERR_CHECKSUM', /expected bbbb/)
+  for (const options of [{ sha256 }, { from: wheels.folder, sha256 }]) {
+    await fails(install(options), 'ERR_CONFIG', /A `sha256` is that of a file or URL/)
+  }
+  await fails(install({ from: wheels.torch, sha256: 'abc' }), 'ERR_CONFIG', /64 hexadecimal digits/)
+  const trust = 'yes' as unknown as boolean
+  await fails(install({ from: wheels.torch, trust }), 'ERR_CONFIG', /true or false for `trust`/)
+})
+
+test('an archive that cannot be unpacked as it stands is refused, and nothing is left', async () => {
+  const file = path.join(sandbox.folder, 'hostile.zip')
+  const refused = async (files: Files, ...parts: readonly RegExp[]) => {
+    writeFileSync(file, zip({ ...archiveFiles(), ...files }))
+    await fails(install({ from: file }), 'ERR_CONFIG', ...parts)
+  }
+  const [header, inner] = ['libtorch/include/a.h', 'libtorch/include/a.h/b']
+  await refused({ [header]: '', [inner]: '' }, /holds both torch\/include\/a\.h and/)
+  await refused({ [inner]: '', [header]: '' }, /holds both/)
+  await refused({ [header]: '', 'libtorch/include/./a.h': '' }, /holds torch\/include\/a\.h twice/)
+  await refused({ 'libtorch/include/../../../x': '' }, /damaged/)
+  await refused(
+    { 'libtorch/build-version': ' '.repeat(2 ** 20) },
+    /build-version has 1048576 bytes/,
+  )
+  const many = Object.fromEntries(
+    Array.from({ length: 70 }, (_, k) => [`libtorch/include/${k}.h`, Buffer.alloc(2 ** 20)]),
+  )
+  await refused(many, /unpacks to 70\.0 MiB, more than the/)
+})
+
+test('a receipt that is damaged is none', async () => {
+  const { directory } = await install({ from: wheels.torch })
+  const receipt = path.join(directory, 'install.json')
+  const whole = readFileSync(receipt, 'utf8')
+  for (const text of ['', '{', 'null', '[]', '{"version":1}', whole.replace('"cpu"', '"tpu"')]) {
+    writeFileSync(receipt, text)
+    assert.equal(listLibtorch({ cache: sandbox.cache }), [], text)
+  }
+})
+
+test('pip is started where nobody else can have put a pip.py', async () => {
+  const before = process.cwd()
+  const place = path.join(sandbox.folder, 'work')
+  writeFiles(place, { 'pip.py': 'raise SystemExit(3)' })
+  process.chdir(place)
+  try {
+    await withPip(async () => {
+      await install()
+    })
+  } finally {
+    process.chdir(before)
+  }
+  const places = readFileSync(path.join(sandbox.folder, 'bin/places'), 'utf8').trim().split('\n')
+  assert.ok(places.length >= 3)
+  for (const line of places) assert.match(line, /^\S*localformer-python-\S+ 0 1$/)
 })
 
 test('offline: neither pip nor a URL is tried', async () => {
