@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // The command line's root: a strict list of command modules, one place that prints errors.
+import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import process from 'node:process'
-import yargs, { type CommandModule } from 'yargs'
+import type { CommandModule } from 'yargs'
 import { Parser } from 'yargs/helpers'
 import { isDebug } from '../base/environment.js'
 import { LocalformerError } from '../base/errors.js'
@@ -11,6 +12,9 @@ import { checkDeviceName } from '../device/device.js'
 import { exitCodeOf, printHint, printJson, warn } from './command.js'
 import { commands } from './commands/index.js'
 import { checkGiven, checkPositionals, type ParsedOptions, usageError } from './usage.js'
+
+// Required and not imported: its entry for `import` cuts help at a width, in the middle of words.
+const yargs = createRequire(import.meta.url)('yargs/yargs') as typeof import('yargs')['default']
 
 export async function main(argv: readonly string[]): Promise<number> {
   let parser = yargs([...argv])

@@ -1,6 +1,7 @@
-// What yargs found wrong with a command line -> an ERR_USAGE that names what is allowed.
+// What yargs found wrong with a command line -> an ERR_USAGE that says what was meant, or is allowed.
 import type { Argv } from 'yargs'
 import { expected, LocalformerError } from '../base/errors.js'
+import { nearestOf } from '../base/nearest.js'
 
 /**
  * What yargs passes as the third argument of a `fail` handler: its usage object at the command at
@@ -81,7 +82,8 @@ export function checkPositionals(argv: readonly string[], usage: string): void {
 
 /**
  * The error to throw from yargs' `fail` handler: `error` itself where a command threw it, else one
- * for the command line, with the allowed options or commands as its hint.
+ * for the command line. Its hint is the option that was meant, or the commands that there are; all
+ * options are in the error's `allowed`.
  */
 export function usageError(message: string | null, error: unknown, yargs: Argv): unknown {
   // YError is what yargs throws for a value that is missing behind an option.
@@ -89,15 +91,34 @@ export function usageError(message: string | null, error: unknown, yargs: Argv):
   if (!isUsage) return error
   const text = message ?? (error as Error).message
   const usage = yargs as unknown as Usage
-  const hint = hintOf(text, usage)
+  const unknown = unknownOptions(text)
+  if (unknown !== undefined) return unknownError(unknown, usage)
+  const hint = hintOf(usage)
   return new LocalformerError('ERR_USAGE', rephrase(text, usage), hint ? { hint } : {})
 }
 
-function hintOf(text: string, usage: Usage): string | undefined {
-  if (/^Unknown arguments?:/.test(text)) {
-    const options = Object.keys(usage.getDescriptions()).map((name) => `--${name}`)
-    return `Options: ${options.join(', ')}.`
-  }
+function unknownError(unknown: readonly string[], usage: Usage): LocalformerError {
+  const names = Object.keys(usage.getDescriptions())
+  const meant = unknown.flatMap((name) => {
+    const near = nearestOf(name, names)
+    return near === undefined ? [] : [`--${near}${unknown.length > 1 ? ` for --${name}` : ''}`]
+  })
+  const question = meant.length === 0 ? '' : `Did you mean ${meant.join(', ')}? `
+  const [, ...words] = usage.getUsage()[0]?.[0].split(' ') ?? []
+  const command = ['localformer', ...words.filter((word) => !/^[<[]/.test(word))].join(' ')
+  const allowed = names.map((name) => `--${name}`)
+  const [one, list] = [unknown.length === 1, unknown.map((name) => `--${name}`)]
+  return new LocalformerError(
+    'ERR_USAGE',
+    `Unknown ${one ? 'option' : 'options'}: ${list.join(', ')}`,
+    {
+      hint: `${question}\`${command} --help\` lists the options.`,
+      details: { allowed },
+    },
+  )
+}
+
+function hintOf(usage: Usage): string | undefined {
   const commands = usage.getCommands().map(([command]) => command.split(' ')[0])
   return commands.length > 0 ? `Commands: ${commands.join(', ')}.` : undefined
 }
@@ -116,7 +137,7 @@ function rephrase(text: string, usage: Usage): string {
   if (extra && usage.getCommands().length === 0) {
     return `Unexpected ${extra[1] === 'command' ? 'argument' : 'arguments'} ${extra[2]}`
   }
-  return withoutSpellings(text)
+  return text
 }
 
 /** `$0 evaluate <run>` -> which of its positionals come after the `got` that are there. */
@@ -129,14 +150,11 @@ function missingPositionals(got: number, usage: Usage): string | undefined {
 }
 
 // yargs names an unknown option twice where it has a hyphen: image-siz, imageSiz.
-function withoutSpellings(text: string): string {
-  const [, head, list] = /^(Unknown arguments?): (.*)$/.exec(text) ?? []
-  if (head === undefined || list === undefined) return text
-  const names = list.split(', ')
-  const kept = names.filter(
+function unknownOptions(text: string): string[] | undefined {
+  const names = /^Unknown arguments?: (.*)$/s.exec(text)?.[1]?.split(', ')
+  return names?.filter(
     (name) => !names.some((other) => other !== name && camelCase(other) === name),
   )
-  return `Unknown ${kept.length === 1 ? 'option' : 'options'}: ${kept.map((name) => `--${name}`).join(', ')}`
 }
 
 /** `image-size` -> `imageSize`: yargs takes both. */

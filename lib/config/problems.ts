@@ -2,6 +2,7 @@
 // expected, what was received, and for an unknown name the nearest that there is.
 import type { z } from 'zod'
 import { expected, LocalformerError } from '../base/errors.js'
+import { distanceOf } from '../base/nearest.js'
 import { readArgument, unwrap } from '../base/validate.js'
 import { SPEC_KEYS } from '../local/run-spec.js'
 
@@ -142,36 +143,14 @@ function namesOf(schema: z.ZodObject, parent = ''): Name[] {
 
 /** The name that is most like `key`, those beside it first; undefined where none is much like it. */
 function nearest(key: string, parent: string, names: readonly Name[]): string | undefined {
-  const wanted = plain(key)
   let best: { readonly name: Name; readonly cost: number } | undefined
   for (const name of names) {
-    const distance = editDistance(wanted, plain(name.name))
-    if (distance > Math.max(1, Math.floor(wanted.length / 3))) continue
+    const distance = distanceOf(key, name.name)
+    if (distance === undefined) continue
     const cost = distance + (name.parent === parent ? 0 : 0.5)
     if (best === undefined || cost < best.cost) best = { name, cost }
   }
   if (best === undefined) return undefined
   const { name } = best
   return name.parent === parent || name.parent === '' ? name.name : `${name.parent}.${name.name}`
-}
-
-/** `learning_rate`, `learning-rate` and `learningRate` are the same. */
-const plain = (name: string) =>
-  name
-    .slice(0, 64)
-    .toLowerCase()
-    .replace(/[-_\s]/g, '')
-
-/** Letters to change, add or leave out (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

@@ -88,14 +88,37 @@ test('an unknown command of a command is answered with those it has', () => {
   for (const name of ['install', 'where', 'list', 'remove']) assert.match(error.hint ?? '', name)
 })
 
-test('an unknown option is named once, with those that are allowed', () => {
+test('an unknown option is named once, with what was meant and where the others stand', () => {
   const { code, error } = errorOf('summary', '--image-siz', '32')
   assert.is(code, 2)
   assert.is(error.code, 'ERR_USAGE')
-  assert.match(error.message, 'image-siz')
-  assert.not.match(error.message, 'imageSiz')
-  for (const name of ['--image-size', '--variant', '--json']) assert.match(error.hint ?? '', name)
+  assert.is(error.message, 'Unknown option: --image-siz')
+  assert.is(
+    error.hint,
+    'Did you mean --image-size? `localformer summary --help` lists the options.',
+  )
+  for (const name of ['--image-size', '--variant', '--json'])
+    assert.ok(error.allowed.includes(name))
+  const { stderr } = localformer('summary', '--image-siz', '32')
+  assert.is(stderr.trimEnd().split('\n').length, 2)
 })
+
+const MEANT: [string[], string][] = [
+  [['train', '--learningrate', '1'], 'Did you mean --learning-rate? '],
+  [['train', '--bach-size', '1', '--epoch', '1'], 'Did you mean --batch-size for --bach-size, '],
+  [['dataset', 'fetch', 'x', '--form', 'y'], 'Did you mean --from? `localformer dataset fetch '],
+  [
+    ['libtorch', 'install', '--forse'],
+    'Did you mean --force? `localformer libtorch install --help`',
+  ],
+  [['evaluate', 'x', '--entirely-new', '1'], '`localformer evaluate --help` lists the options.'],
+]
+
+for (const [args, hint] of MEANT) {
+  test(`${args.join(' ')} is answered with what was meant`, () => {
+    assert.ok(errorOf(...args).error.hint.startsWith(hint), errorOf(...args).error.hint)
+  })
+}
 
 test('an unknown value is answered with the allowed ones', () => {
   const { code, error } = errorOf('summary', '--variant', 'huge')
@@ -152,6 +175,17 @@ test('every option that is no flag needs its value, in every command', () => {
   for (const [name, { type, requiresArg, describe }] of all) {
     assert.ok(describe, `${name} says what it is`)
     if (type !== 'boolean') assert.ok(requiresArg, name)
+  }
+})
+
+test('help keeps words whole', () => {
+  for (const name of ['train', 'evaluate', 'report', 'summary']) {
+    const words = new Set(localformer(name, '--help').stdout.split(/\s+/))
+    const described = commands
+      .filter(({ command }) => `${command}`.startsWith(name))
+      .flatMap((command) => [...optionsOf(command as never).values()])
+      .flatMap(({ describe = '' }) => describe.split(/\s+/))
+    for (const word of described) assert.ok(words.has(word), `${name} --help breaks ${word}`)
   }
 })
 
