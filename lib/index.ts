@@ -138,9 +138,14 @@ export {
   type ConvertWeightsOptions,
   convertWeights,
 } from './weights/convert-weights.js'
-export { type ExportWeightsOptions, exportWeights } from './weights/export-weights.js'
+export {
+  type ExportedWeights,
+  type ExportWeightsOptions,
+  exportWeights,
+} from './weights/export-weights.js'
 export type { FileNetwork } from './weights/file-network.js'
 export type { WeightFormat, WrittenFormat } from './weights/formats.js'
 export { inspectWeights, type WeightsInfo } from './weights/inspect-weights.js'
 export { type LoadWeightsOptions, loadWeights } from './weights/load-weights.js'
 export type { ClassifierChoice, Mismatch, WeightsReport } from './weights/plan.js'
+export type { TrainedOn, TrainedOnOptions } from './weights/trained-on.js'

@@ -5,8 +5,19 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 
-/** @throws {LocalformerError} `ERR_CONFIG` where its folder is missing or cannot be written. */
-export async function checkOutputFile(file: string, option = '--output'): Promise<void> {
+/**
+ * @param extension Of what is written, where a name must not say another format: `.png`.
+ * @throws {LocalformerError} `ERR_CONFIG` where its folder is missing or cannot be written.
+ */
+export async function checkOutputFile(
+  file: string,
+  option = '--output',
+  extension?: string,
+): Promise<void> {
+  const own = path.extname(file)
+  if (extension !== undefined && own !== '' && own.toLowerCase() !== extension) {
+    throw outputError(file, option, `it is written as ${extension}, not as ${own}`)
+  }
   const folder = path.dirname(path.resolve(file))
   const isFolder = await stat(folder).then(
     (entry) => entry.isDirectory(),

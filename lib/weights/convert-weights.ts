@@ -8,8 +8,10 @@ import { checkExportable, toFormat } from './export-weights.js'
 import { networkOf } from './file-network.js'
 import { FORMATS, type WeightFormat, WRITTEN_FORMATS, type WrittenFormat } from './formats.js'
 import { planFile } from './load-weights.js'
+import { checkOutput } from './output.js'
 import { parameterList } from './parameter-list.js'
 import type { WeightsReport } from './plan.js'
+import { pythonFor } from './python.js'
 import { doesNotFit, notASwin } from './refusal.js'
 
 export interface ConvertWeightsOptions {
@@ -26,11 +28,15 @@ export interface ConvertWeightsOptions {
   readonly windowSize?: number
   /** Default true; false leaves out tensors that are no part of a Swin Transformer. */
   readonly strict?: boolean
+  /** Default false: values that are no finite numbers are an error. */
+  readonly allowNonFinite?: boolean
 }
 
 export interface ConvertedWeights extends WeightsReport {
   /** Sizes of the network that was written. */
   readonly config: SwinConfig
+  /** Lines of Python that load it into the package whose names it has, and prepare images for it. */
+  readonly python: string
 }
 
 const schema = lazy(() =>
@@ -40,16 +46,18 @@ const schema = lazy(() =>
     imageSize: integer(1, 4096).optional(),
     windowSize: integer(1, 64).optional(),
     strict: boolean().default(true),
+    allowNonFinite: boolean().default(false),
   }),
 )
 
 /**
  * Writes the Swin of a safetensors file with timm's or torchvision's names. Its sizes are those of
- * the file; for another image size or window the bias tables are resized.
+ * the file; for another image size or window the bias tables are resized. What the file says of the
+ * images that it was trained on stays in its metadata.
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that cannot be read or written, holds no Swin
- *   Transformer, or is incomplete; `ERR_CONFIG` for sizes that do not divide, and where both are one
- *   file.
+ *   Transformer, or is incomplete; `ERR_NON_FINITE`; `ERR_CONFIG` for sizes that do not divide, where
+ *   both are one file, and for an output whose name says another format.
  */
 export async function convertWeights(
   file: string,
@@ -57,8 +65,9 @@ export async function convertWeights(
   options: ConvertWeightsOptions = {},
 ): Promise<ConvertedWeights> {
   checkFile(file, 'file')
-  checkFile(output, 'output')
-  const { format, to, imageSize, windowSize, strict } = parseOptions(schema(), options)
+  checkOutput(output, 'output')
+  const checked = parseOptions(schema(), options)
+  const { format, to, imageSize, windowSize, strict, allowNonFinite } = checked
   await checkOther(file, output)
   const contents = await readCheckpoint(file)
   const { tensors, skipped } = contents
@@ -82,7 +91,7 @@ export async function convertWeights(
   })
   checkExportable(config, to)
   const parameters = parameterList(config)
-  const loading = { format, strict: false, classifier: 'load' } as const
+  const loading = { format, strict: false, classifier: 'load', allowNonFinite } as const
   const { values, report } = planFile(file, contents, parameters, loading)
   const isWhole = report.missing.length + report.mismatched.length === 0
   if (!isWhole || (strict && report.unexpected.length > 0)) {
@@ -91,8 +100,9 @@ export async function convertWeights(
       : 'Only a whole network is written.'
     throw doesNotFit(file, contents, parameters, format, report, advice)
   }
-  await writeCheckpoint(output, toFormat(values, config, to))
-  return { ...report, config }
+  const { trainedOn } = report
+  await writeCheckpoint(output, toFormat(values, config, to, trainedOn))
+  return { ...report, config, python: pythonFor(output, config, to, trainedOn) }
 }
 
 /** What is converted loses heads, decoders and what says how it was trained: never in place. */

@@ -1,15 +1,18 @@
 // A plain Swin into a file that other packages load.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkFile, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
+import { checkKeys, lazy, oneOf, parseOptions, readArgument, zod } from '../base/validate.js'
 import { type SwinConfig, SwinTransformer, type Tensors } from '../local/swin-transformer.js'
 import { isHandle } from '../native/handle.js'
-import { type CheckpointToWrite, writeCheckpoint } from './checkpoint.js'
+import { type CheckpointToWrite, type WrittenFile, writeCheckpoint } from './checkpoint.js'
 import { theirName, WRITTEN_FORMATS, type WrittenFormat } from './formats.js'
+import { checkOutput } from './output.js'
 import { windowOfStage } from './parameter-list.js'
+import { pythonFor } from './python.js'
 import { relativePositionIndex } from './torchvision.js'
+import { metadataOf, type TrainedOn, type TrainedOnOptions, trainedOnOf } from './trained-on.js'
 
-export interface ExportWeightsOptions {
+export interface ExportWeightsOptions extends TrainedOnOptions {
   /**
    * Whose names, so that its `load_state_dict` takes the file as it is: timm's (>= 0.9; default) or
    * torchvision's, which come with its buffers `relative_position_index`.
@@ -17,12 +20,24 @@ export interface ExportWeightsOptions {
   readonly format?: WrittenFormat
 }
 
+/** A file that was written, and how Python reads it. */
+export interface ExportedWeights extends WrittenFile {
+  /** Lines that load it into the package whose names it has, and prepare images for it. */
+  readonly python: string
+}
+
 const schema = lazy(() => zod().object({ format: oneOf(WRITTEN_FORMATS).default('timm') }))
+const TRAINED_ON = ['dataset', 'classes', 'mean', 'std'] as const
 
 /**
  * Writes a network, without heads and decoders of a trainer, as safetensors in float32. The metadata
- * has the sizes (`model`, JSON) and `format: pt`, which readers of PyTorch files ask for. The file is
- * written under a temporary name and renamed.
+ * has the sizes (`model`, JSON), what is said of the images (see {@link TrainedOn}), and `format: pt`,
+ * which readers of PyTorch files ask for. The file is written under a temporary name and renamed.
+ *
+ * ```ts
+ * const { model, dataset, classes, mean, std } = await loadRun('runs/mine', 'cpu')
+ * const { python } = await exportWeights(model, 'a.safetensors', { dataset, classes, mean, std })
+ * ```
  *
  * @throws {LocalformerError} `ERR_CHECKPOINT` where it cannot be written; `ERR_CONFIG`, also for
  *   torchvision's names and a map that is smaller than the window, which torchvision pads;
@@ -32,14 +47,22 @@ export async function exportWeights(
   model: SwinTransformer,
   file: string,
   options: ExportWeightsOptions = {},
-): Promise<void> {
-  checkFile(file, 'file')
+): Promise<ExportedWeights> {
+  checkOutput(file, 'file')
   if (!isHandle(model, SwinTransformer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a SwinTransformer', 'model', model))
   }
-  const { format } = parseOptions(schema(), options)
-  checkExportable(model.config, format)
-  await writeCheckpoint(file, toFormat(await model.readParameters(), model.config, format))
+  checkKeys(options, 'options', ['format', ...TRAINED_ON])
+  const { format } = parseOptions(
+    schema(),
+    readArgument('options', () => ({ format: options.format })),
+  )
+  const { config } = model
+  const trainedOn = trainedOnOf(options, config.classes)
+  checkExportable(config, format)
+  const checkpoint = toFormat(await model.readParameters(), config, format, trainedOn)
+  const written = await writeCheckpoint(file, checkpoint)
+  return { ...written, python: pythonFor(file, config, format, trainedOn) }
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` for a network that the format's package computes otherwise. */
@@ -62,11 +85,12 @@ export function toFormat(
   tensors: Tensors,
   config: SwinConfig,
   format: WrittenFormat,
+  trainedOn: TrainedOn,
 ): CheckpointToWrite {
   const renamed = Object.entries(tensors).map(([name, tensor]) => [theirName(format, name), tensor])
   return {
     tensors: Object.fromEntries(renamed),
-    metadata: { format: 'pt', model: JSON.stringify(config) },
+    metadata: { format: 'pt', model: JSON.stringify(config), ...metadataOf(trainedOn) },
     ...(format === 'torchvision' ? { integers: indicesOf(tensors, config) } : {}),
   }
 }

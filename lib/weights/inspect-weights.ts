@@ -4,6 +4,7 @@ import { listCheckpoint } from './checkpoint.js'
 import { isFloatType } from './dtypes.js'
 import { describeNetwork, type FileNetwork, networkOf } from './file-network.js'
 import { detectFormat, isDropped, type WeightFormat } from './formats.js'
+import { readTrainedOn, type TrainedOn } from './trained-on.js'
 
 export interface WeightsInfo {
   /** Whose names; null where no Swin Transformer is recognised. */
@@ -21,6 +22,8 @@ export interface WeightsInfo {
   /** Number of tensors by data type. */
   readonly dtypes: Readonly<Record<string, number>>
   readonly metadata: Readonly<Record<string, string>>
+  /** What that says of the images that the network was trained on. */
+  readonly trainedOn: TrainedOn
 }
 
 /**
@@ -43,5 +46,6 @@ export async function inspectWeights(file: string): Promise<WeightsInfo> {
     dropped: tensors.length - weights.length,
     dtypes,
     metadata,
+    trainedOn: readTrainedOn(metadata),
   }
 }

@@ -2,11 +2,12 @@
 
 import { expected, LocalformerError } from '../base/errors.js'
 import { boolean, checkFile, lazy, oneOf, parseOptions, zod } from '../base/validate.js'
-import { type Parameter, SwinTransformer } from '../local/swin-transformer.js'
+import { type Parameter, SwinTransformer, type Tensors } from '../local/swin-transformer.js'
 import { isHandle } from '../native/handle.js'
 import { type ReadCheckpoint, readCheckpoint } from './checkpoint.js'
 import { detectFormat, FORMATS, type WeightFormat } from './formats.js'
 import {
+  CLASSIFIER,
   CLASSIFIER_CHOICES,
   type ClassifierChoice,
   type Plan,
@@ -14,6 +15,7 @@ import {
   type WeightsReport,
 } from './plan.js'
 import { doesNotFit, notASwin } from './refusal.js'
+import { checkNames } from './trained-on.js'
 
 export interface LoadWeightsOptions {
   /**
@@ -32,6 +34,11 @@ export interface LoadWeightsOptions {
    * network keeps its own in any case, and the file needs none.
    */
   readonly classifier?: ClassifierChoice
+  /**
+   * Default false: values that are no finite numbers, as a training leaves that diverged, are an error
+   * that names their tensors. True: they are taken.
+   */
+  readonly allowNonFinite?: boolean
 }
 
 /** With a smaller share of the parameters it is another network, whatever `strict` says. */
@@ -42,6 +49,7 @@ const schema = lazy(() =>
     format: oneOf(['auto', ...FORMATS]).default('auto'),
     strict: boolean().default(true),
     classifier: oneOf(CLASSIFIER_CHOICES).default('auto'),
+    allowNonFinite: boolean().default(false),
   }),
 )
 
@@ -58,7 +66,7 @@ const schema = lazy(() =>
  * @throws {LocalformerError} `ERR_CHECKPOINT` for a file that cannot be read, that holds no Swin
  *   Transformer or less than a quarter of this one, and with `strict` for one that does not fit in
  *   every tensor: one error that lists them by kind, whose properties `missing`, `unexpected` and
- *   `mismatched` are those of the report; `ERR_CONFIG`, `ERR_BUSY`, `ERR_DISPOSED`.
+ *   `mismatched` are those of the report; `ERR_NON_FINITE`, `ERR_CONFIG`, `ERR_BUSY`, `ERR_DISPOSED`.
  */
 export async function loadWeights(
   model: SwinTransformer,
@@ -81,7 +89,7 @@ export function planFile(
   file: string,
   contents: ReadCheckpoint,
   parameters: readonly Parameter[],
-  { format, strict, classifier }: Required<LoadWeightsOptions>,
+  { format, strict, classifier, allowNonFinite }: Required<LoadWeightsOptions>,
 ): Plan {
   const names = [...Object.keys(contents.tensors), ...contents.skipped.map(({ name }) => name)]
   const detected = detectFormat(names)
@@ -97,7 +105,29 @@ export function planFile(
     const advice = strict ? adviceFor(plan.report) : 'Too little of the network is in it.'
     throw doesNotFit(file, contents, parameters, format, plan.report, advice)
   }
+  if (!allowNonFinite) checkFinite(file, plan.values)
+  const [, bias] = CLASSIFIER.map((name) => plan.values[name])
+  checkNames(file, plan.report.trainedOn, bias?.shape[0])
   return plan
+}
+
+function checkFinite(file: string, values: Tensors): void {
+  const found = Object.entries(values).flatMap(([name, { data }]) => {
+    const count = data.reduce((sum, value) => sum + (Number.isFinite(value) ? 0 : 1), 0)
+    return count === 0 ? [] : [{ name, count }]
+  })
+  if (found.length === 0) return
+  const shown = found.slice(0, 5).map(({ name, count }) => `${count} in ${name}`)
+  const more =
+    found.length > shown.length ? `, and ${found.length - shown.length} more tensors` : ''
+  throw new LocalformerError(
+    'ERR_NON_FINITE',
+    `${file} holds values that are no finite numbers: ${shown.join(', ')}${more}`,
+    {
+      hint: 'They are of a training that diverged; allowNonFinite (--allow-non-finite) takes them.',
+      details: { tensors: found.map(({ name }) => name) },
+    },
+  )
 }
 
 function adviceFor({ missing, unexpected, mismatched }: WeightsReport): string {

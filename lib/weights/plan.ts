@@ -5,6 +5,7 @@ import type { Parameter, Tensors } from '../local/swin-transformer.js'
 import type { ReadCheckpoint } from './checkpoint.js'
 import { isDropped, ourName, type WeightFormat } from './formats.js'
 import { resizeBiasTable, windowOfRows } from './position-bias.js'
+import { readTrainedOn, type TrainedOn } from './trained-on.js'
 
 /** What became of a file's tensors and of a network's parameters. */
 export interface WeightsReport {
@@ -27,6 +28,8 @@ export interface WeightsReport {
   readonly unexpected: readonly string[]
   /** Parameters that have another shape in the file. */
   readonly mismatched: readonly Mismatch[]
+  /** What the file says of the images that its network was trained on. */
+  readonly trainedOn: TrainedOn
 }
 
 export interface Mismatch {
@@ -47,10 +50,11 @@ export const CLASSIFIER_CHOICES = ['auto', 'load', 'skip'] as const
 
 export type ClassifierChoice = (typeof CLASSIFIER_CHOICES)[number]
 
-const CLASSIFIER: readonly string[] = ['head.fc.weight', 'head.fc.bias']
+/** Its weight and its bias. */
+export const CLASSIFIER: readonly string[] = ['head.fc.weight', 'head.fc.bias']
 
 export function planLoad(
-  { tensors, skipped }: Pick<ReadCheckpoint, 'tensors' | 'skipped'>,
+  { tensors, skipped, metadata }: ReadCheckpoint,
   parameters: readonly Parameter[],
   format: WeightFormat,
   classifier: ClassifierChoice,
@@ -99,6 +103,7 @@ export function planLoad(
       ...report,
       unexpected: source.unexpected,
       classifier: isLoaded ? 'loaded' : 'kept',
+      trainedOn: readTrainedOn(metadata),
     },
   }
 }

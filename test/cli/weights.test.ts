@@ -1,6 +1,14 @@
 // `localformer weights`: looks at files and converts them, on a machine without LibTorch.
 import { spawnSync } from 'node:child_process'
-import { existsSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -78,6 +86,48 @@ test('convert takes every option', async () => {
   assert.is(resized.length, 5)
   const info = weights('info', at('tv.safetensors'), '--json').json()
   assert.equal([info.format, info.network.windowSize], ['torchvision', 3])
+})
+
+test('what the network was trained on is kept, shown, and used by the Python that is printed', async () => {
+  await writeAs('timm', at('in.safetensors'))
+  const { tensors } = await readCheckpoint(at('in.safetensors'))
+  const classes = ['cat', 'dog', 'é', 'x', 'y', 'z', '-']
+  const metadata = {
+    ...{ dataset: 'mine', classes: JSON.stringify(classes) },
+    normalisation: '{"mean":[0.1,0.2,0.3],"std":[0.4,0.5,0.6]}',
+  }
+  mkdirSync(at('run'), { recursive: true })
+  await writeCheckpoint(at('run/weights.safetensors'), { tensors, metadata })
+  const { code, stdout, stderr } = weights('convert', at('run'), at('out.safetensors'))
+  assert.is(code, 0, stderr)
+  assert.match(stdout, '\nIn Python:\n')
+  assert.match(stdout, `file = ${JSON.stringify(at('out.safetensors'))}`)
+  assert.match(stdout, 'json.loads(metadata["normalisation"])')
+  assert.match(stdout, 'num_classes=7')
+  const info = weights('info', at('out.safetensors'))
+  assert.match(info.stdout, /^trained on +mine$/m)
+  assert.match(info.stdout, /^normalised +mean 0\.1 0\.2 0\.3, std 0\.4 0\.5 0\.6$/m)
+  assert.match(info.stdout, /^class names cat, dog, é, x, y, z, -$/m)
+  const json = weights('convert', at('run'), at('out.safetensors'), '--json').json()
+  assert.equal(json.trainedOn.classes, classes)
+  assert.match(json.python, 'create_transform')
+})
+
+test('a name of another format, and values that are no numbers, are refused', async () => {
+  await writeAs('timm', at('in.safetensors'))
+  const onnx = weights('convert', at('in.safetensors'), at('a.onnx'))
+  assert.is(onnx.code, 2)
+  assert.match(onnx.stderr, 'Weights are written as safetensors, not as .onnx')
+  assert.match(onnx.stderr, 'Name it a.safetensors.')
+  assert.not(existsSync(at('a.onnx')))
+  const { tensors } = await readCheckpoint(at('in.safetensors'))
+  tensors['norm.bias']?.data.set([Number.NaN])
+  await writeCheckpoint(at('nan.safetensors'), { tensors, metadata: {} })
+  const convert = ['convert', at('nan.safetensors'), at('nan-out.safetensors')]
+  const refused = weights(...convert)
+  assert.is(refused.code, 1)
+  assert.match(refused.stderr, '1 in norm.bias [ERR_NON_FINITE]')
+  assert.is(weights(...convert, '--allow-non-finite').code, 0)
 })
 
 test('a file is not converted in place', async () => {

@@ -114,7 +114,7 @@ const infoCommand: Command<InfoArguments> = {
       ) as unknown as Argv<GlobalOptions & InfoArguments>,
   handler: async (options) => {
     const { name, contactSheet: file } = options
-    if (file !== undefined) await checkOutputFile(file, SHEET_OPTION)
+    if (file !== undefined) await checkOutputFile(file, SHEET_OPTION, '.png')
     const data = await openDataOf({ ...options, dataset: name })
     if (file !== undefined) await writeSheet(options, file, data)
     printInfo(options, data)

@@ -1,4 +1,6 @@
 // localformer weights info | convert: prints what lib/weights does. Neither needs LibTorch.
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { convertWeights } from '../../weights/convert-weights.js'
 import {
@@ -8,7 +10,15 @@ import {
   type WrittenFormat,
 } from '../../weights/formats.js'
 import { inspectWeights } from '../../weights/inspect-weights.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import type { TrainedOn } from '../../weights/trained-on.js'
+import {
+  type Command,
+  type GlobalOptions,
+  note,
+  printJson,
+  printLine,
+  printText,
+} from '../command.js'
 
 interface InfoArguments {
   file: string
@@ -37,8 +47,22 @@ const info: Command<InfoArguments> = {
       printLine(`classes     ${classes ?? 'no classifier'}`)
       printLine(`window      ${windowSize}, as of ${imageSize} px`)
     }
+    printTrainedOn(found.trainedOn)
   },
 }
+
+function printTrainedOn({ dataset, classes, mean, std }: TrainedOn): void {
+  if (dataset !== null) printLine(`trained on  ${dataset}`)
+  if (mean !== null) {
+    printLine(`normalised  mean ${mean.join(' ')}, std ${(std ?? []).join(' ')}`)
+  }
+  if (classes === null) return
+  const shown = classes.slice(0, SHOWN_CLASSES).join(', ')
+  const more = classes.length > SHOWN_CLASSES ? `, and ${classes.length - SHOWN_CLASSES} more` : ''
+  printLine(`class names ${shown}${more}`)
+}
+
+const SHOWN_CLASSES = 10
 
 interface ConvertArguments {
   file: string
@@ -48,6 +72,7 @@ interface ConvertArguments {
   imageSize: number | undefined
   windowSize: number | undefined
   strict: boolean
+  allowNonFinite: boolean
 }
 
 const convert: Command<ConvertArguments> = {
@@ -58,7 +83,7 @@ const convert: Command<ConvertArguments> = {
       .positional('file', {
         type: 'string',
         demandOption: true,
-        describe: "A safetensors file, also a run's weights.safetensors",
+        describe: 'A safetensors file, or the folder of a run',
       })
       .positional('output', {
         type: 'string',
@@ -94,6 +119,11 @@ const convert: Command<ConvertArguments> = {
         default: true,
         describe: '--no-strict leaves out tensors that are no part of a Swin',
       })
+      .option('allow-non-finite', {
+        type: 'boolean',
+        default: false,
+        describe: 'Take values that are no finite numbers, too',
+      })
       .example('$0 weights convert a.safetensors b.safetensors', "to timm's names")
       .example('$0 weights convert a.safetensors b.safetensors --to torchvision', 'to others')
       .example(
@@ -101,9 +131,10 @@ const convert: Command<ConvertArguments> = {
         'bias tables for window 6',
       ) as unknown as Argv<GlobalOptions & ConvertArguments>,
   async handler(options) {
-    const { file, output, format, to, imageSize, windowSize, strict } = options
+    const { output, format, to, imageSize, windowSize, strict, allowNonFinite } = options
+    const file = await fileOf(options.file)
     const result = await convertWeights(file, output, {
-      ...{ format, to, strict },
+      ...{ format, to, strict, allowNonFinite },
       ...(imageSize === undefined ? {} : { imageSize }),
       ...(windowSize === undefined ? {} : { windowSize }),
     })
@@ -117,7 +148,17 @@ const convert: Command<ConvertArguments> = {
     if (unexpected.length > 0) {
       note(options, `Left out ${unexpected.length}: ${unexpected.slice(0, 10).join(', ')}`)
     }
+    printText(`\nIn Python:\n\n${result.python}`)
   },
+}
+
+/** Of a run folder its newest weights. */
+async function fileOf(place: string): Promise<string> {
+  const isFolder = await stat(place).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  )
+  return isFolder ? path.join(place, 'weights.safetensors') : place
 }
 
 export const weightsCommand: CommandModule<GlobalOptions, GlobalOptions> = {

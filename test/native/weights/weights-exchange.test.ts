@@ -2,15 +2,18 @@
 // files. Runs where Python has both (`PYTHON`, default python3); test/native/weights.test.ts does the
 // same with golden numbers everywhere.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { PNG } from 'pngjs'
 import { test as plain } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   exportWeights,
   loadWeights,
+  predict,
+  readImage,
   type SwinOptions,
   SwinTransformer,
   type Tensors,
@@ -100,6 +103,42 @@ test('weights written here are loaded strictly by both packages, with the same l
   assert.equal(Object.keys(deviations), Object.keys(NETWORKS))
   for (const [name, value] of Object.entries(deviations)) atMost(value, 2e-5, name)
 })
+
+for (const format of ['timm', 'torchvision'] as const) {
+  test(`the Python that is printed gives the same answers (${format})`, async () => {
+    await using model = await SwinTransformer.create(SMALL)
+    await loadWeights(model, at('timm-small.safetensors'))
+    const trainedOn = {
+      classes: ['a', 'b "c"', 'd\\e', 'é\n', '猫'],
+      ...{ mean: [0.4, 0.5, 0.6], std: [0.2, 0.25, 0.3] },
+    }
+    const options = { format, dataset: 'mine', ...trainedOn }
+    const { python: code } = await exportWeights(model, at(`used "${format}".safetensors`), options)
+    const png = new PNG({ width: 32, height: 32 })
+    png.data.forEach((_, k) => {
+      png.data[k] = k % 4 === 3 ? 255 : (k * 37) % 251
+    })
+    writeFileSync(at('image.png'), PNG.sync.write(png, { colorType: 2 }))
+    const use = [
+      ...['import torch', 'from PIL import Image'],
+      `image = Image.open(${JSON.stringify(at('image.png'))}).convert("RGB")`,
+      'with torch.no_grad(): p = model(transform(image).unsqueeze(0)).softmax(1)[0]',
+      'print(json.dumps([[classes[int(k)], float(p[k])] for k in p.argsort(descending=True)]))',
+    ]
+    const { status, stdout, stderr } = python('-c', [code, ...use].join('\n'))
+    assert.is(status, 0, stderr)
+    const images = [await readImage(at('image.png'))]
+    const [prediction] = await predict(model, images, { ...trainedOn, top: 5 })
+    const wanted: [string, number][] = JSON.parse(stdout)
+    assert.equal(
+      prediction?.top.map(({ name }) => name),
+      wanted.map(([name]) => name),
+    )
+    for (const [k, { probability }] of (prediction?.top ?? []).entries()) {
+      atMost(Math.abs(probability - (wanted[k]?.[1] ?? 0)), 1e-4, `probability ${k}`)
+    }
+  })
+}
 
 test('a pickle is refused with lines of Python that convert it', async () => {
   await using model = await SwinTransformer.create(SMALL)

@@ -1,11 +1,13 @@
 // Weights of timm, torchvision and Microsoft, through files, into the network and out again.
-import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
+  convertWeights,
   exportWeights,
+  inspectWeights,
   type LoadWeightsOptions,
   LocalTrainer,
   loadWeights,
@@ -198,6 +200,111 @@ test('wrong arguments, a cut file, a disposed network', async () => {
   model.dispose()
   await rejects(() => loadWeights(model, file), 'ERR_DISPOSED')
   await rejects(() => exportWeights(model, file), 'ERR_DISPOSED')
+})
+
+/** Doubles that no short decimal is, and names that mean something to JSON, Python and a terminal. */
+const TRAINED_ON = {
+  dataset: 'mine "1"',
+  classes: ['a', 'b "c"', 'd\\e', 'é\n', '__proto__', '', '猫'],
+  mean: [0.1 + 0.2, 1 / 3, 5e-324],
+  std: [0.2470322, 2 / 3, 1e300],
+} as const
+
+test('what a network was trained on comes back exactly, from file to file', async () => {
+  await using model = await SwinTransformer.create(SMALL)
+  const nothing = { dataset: null, classes: null, mean: null, std: null }
+  for (const format of WRITTEN_FORMATS) {
+    await exportWeights(model, at('named.safetensors'), { format, ...TRAINED_ON })
+    assert.equal((await loadWeights(model, at('named.safetensors'))).trainedOn, TRAINED_ON)
+    for (const to of WRITTEN_FORMATS) {
+      const { trainedOn } = await convertWeights(at('named.safetensors'), at('to.safetensors'), {
+        to,
+      })
+      assert.equal(trainedOn, TRAINED_ON)
+      assert.equal((await loadWeights(model, at('to.safetensors'))).trainedOn, TRAINED_ON)
+      assert.equal((await inspectWeights(at('to.safetensors'))).trainedOn, TRAINED_ON)
+    }
+    await exportWeights(model, at('plain.safetensors'), { format })
+    assert.equal((await loadWeights(model, at('plain.safetensors'))).trainedOn, nothing)
+  }
+})
+
+test("a run's weights say the same when they are converted", async () => {
+  const { mean, std, classes, dataset } = TRAINED_ON
+  await using model = await SwinTransformer.create(SMALL)
+  await writeCheckpoint(at('run.safetensors'), {
+    tensors: await model.readParameters(),
+    metadata: {
+      ...{ model: JSON.stringify(model.config), run: 'greedy:1', dataset },
+      ...{ classes: JSON.stringify(classes), normalisation: JSON.stringify({ mean, std }) },
+    },
+  })
+  const { trainedOn } = await convertWeights(at('run.safetensors'), at('of-run.safetensors'))
+  assert.equal(trainedOn, TRAINED_ON)
+})
+
+test('metadata of another package is none of ours; of ours it has to fit', async () => {
+  await using model = await SwinTransformer.create(SMALL)
+  const tensors = await model.readParameters()
+  const write = (metadata: Record<string, string>) =>
+    writeCheckpoint(at('foreign.safetensors'), { tensors, metadata })
+  for (const classes of ['7', 'ten', '{"a":1}', '[1,2]', 'null']) {
+    await write({ classes, normalisation: '{"mean":[0,0],"std":"x"}' })
+    const { trainedOn } = await loadWeights(model, at('foreign.safetensors'))
+    assert.equal(trainedOn, { dataset: null, classes: null, mean: null, std: null })
+  }
+  await write({ classes: '["a","b"]' })
+  const told = ['names 2 classes', 'tells 7 apart']
+  await rejects(() => loadWeights(model, at('foreign.safetensors')), 'ERR_CHECKPOINT', ...told)
+  const convert = () => convertWeights(at('foreign.safetensors'), at('x.safetensors'))
+  await rejects(convert, 'ERR_CHECKPOINT', ...told)
+  const wrong = async (options: object, ...parts: string[]) => {
+    await rejects(() => exportWeights(model, at('x.safetensors'), options), 'ERR_CONFIG', ...parts)
+  }
+  await wrong({ classes: ['a'] }, '7 names', '`classes`')
+  await wrong({ mean: [0, 0, 0] }, 'both or none', '`std`')
+  await wrong({ mean: [0, 0, 0], std: [1, 1, 0] }, 'three numbers above 0')
+  await wrong({ mean: [0, 0, Number.NaN], std: [1, 1, 1] }, 'three numbers of at least 0')
+  await wrong({ labels: [] }, '"labels"')
+})
+
+test('weights that are no finite numbers are refused, unless they are wanted', async () => {
+  await using model = await SwinTransformer.create(SMALL)
+  const before = await model.readParameters()
+  for (const [value, name] of [
+    [Number.NaN, 'norm.bias'],
+    [Number.POSITIVE_INFINITY, 'head.fc.weight'],
+    [Number.NEGATIVE_INFINITY, 'layers.0.blocks.0.attn.relative_position_bias_table'],
+  ] as const) {
+    const tensors = structuredClone(before)
+    tensors[name]?.data.fill(value, 1, 3)
+    await writeCheckpoint(at('broken.safetensors'), { tensors, metadata: {} })
+    const load = () => loadWeights(model, at('broken.safetensors'))
+    const { tensors: named } = await rejects(load, 'ERR_NON_FINITE', `2 in ${name}`, 'diverged')
+    assert.equal(named, [name])
+    same(before, await model.readParameters(), 'nothing is written')
+    const convert = (options: object) =>
+      convertWeights(at('broken.safetensors'), at('whole.safetensors'), options)
+    await rejects(() => convert({}), 'ERR_NON_FINITE', name)
+    await convert({ allowNonFinite: true })
+    await loadWeights(model, at('whole.safetensors'), { allowNonFinite: true })
+    assert.ok(Object.is((await model.readParameters())[name]?.data[1], value))
+    await model.writeParameters(before)
+  }
+  const read = await readCheckpoint(at('broken.safetensors'))
+  assert.is(Object.keys(read.tensors).length, Object.keys(before).length, 'a file is a file')
+})
+
+test('weights are written under no name of another format', async () => {
+  await using model = await SwinTransformer.create(SMALL)
+  for (const name of ['a.onnx', 'a.pth', 'a.bin', 'a.safetensors.onnx']) {
+    const told = ['as safetensors, not as', 'a.safetensors']
+    await rejects(() => exportWeights(model, at(name)), 'ERR_CONFIG', ...told)
+    await writeAs('timm', at('in.safetensors'))
+    await rejects(() => convertWeights(at('in.safetensors'), at(name)), 'ERR_CONFIG', ...told)
+    assert.not(existsSync(at(name)))
+  }
+  for (const name of ['plain', 'A.SAFETENSORS']) await exportWeights(model, at(name))
 })
 
 test("torchvision's names are not written where it would compute otherwise", async () => {

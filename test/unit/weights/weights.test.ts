@@ -62,8 +62,13 @@ function tensorsOf(list: readonly Parameter[]): Tensors {
   )
 }
 
+const NOTHING_SAID = { dataset: null, classes: null, mean: null, std: null }
+const LOADING: Required<LoadWeightsOptions> = {
+  ...{ format: 'auto', strict: true, classifier: 'auto', allowNonFinite: false },
+}
+
 function plan(tensors: Tensors, options: LoadWeightsOptions = {}, integers: string[] = []) {
-  const all = { format: 'auto', strict: true, classifier: 'auto', ...options } as const
+  const all = { ...LOADING, ...options }
   return planFile('some.safetensors', contents(tensors, integers), NETWORK, all)
 }
 
@@ -141,8 +146,7 @@ for (const format of FORMATS) {
     const file = at(`${format}.safetensors`)
     await writeAs(format, file)
     const read = await readCheckpoint(file)
-    const options = { format: 'auto', strict: true, classifier: 'auto' } as const
-    const { values, report } = planFile(file, read, NETWORK, options)
+    const { values, report } = planFile(file, read, NETWORK, LOADING)
     assert.is(report.format, format)
     assert.is(report.classifier, 'loaded')
     assert.equal(
@@ -192,7 +196,7 @@ test('every problem is listed in one error, by kind, and whole in its properties
     { ...report, loaded: 0 },
     {
       ...{ format: 'timm', loaded: 0, resized: [], classifier: 'loaded', dropped: [] },
-      ...{ missing, unexpected, mismatched },
+      ...{ missing, unexpected, mismatched, trainedOn: NOTHING_SAID },
     },
   )
   assert.is(Object.keys(values).length, 77)
@@ -274,8 +278,7 @@ test('half a classifier of other classes is no classifier of other classes', asy
 
 test('bias tables of another window are resized, and are named', () => {
   const small = parameterList(configOf({ ...SMALL, imageSize: 16, windowSize: 2 }))
-  const options = { format: 'auto', strict: true, classifier: 'auto' } as const
-  const { values, report } = planFile('x', contents(OURS), small, options)
+  const { values, report } = planFile('x', contents(OURS), small, LOADING)
   const tables = small.filter(({ name }) => name.endsWith('bias_table')).map(({ name }) => name)
   assert.is(tables.length, 5)
   assert.equal(report.resized, tables)
@@ -383,6 +386,7 @@ test('info: what a file holds, of every format', async () => {
       parameters: NETWORK.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
       dropped: GOLDEN.networks[format].buffers.length,
       metadata: { format: 'pt' },
+      trainedOn: NOTHING_SAID,
     })
     const total = NETWORK.length + info.dropped
     assert.is((dtypes.F32 ?? 0) + (dtypes.I64 ?? 0), total)
