@@ -247,9 +247,9 @@ export async function unpack(
     strip: 1,
     strict: true,
     filter: (name, entry) => {
-      const [, ...inner] = name.split('/')
+      const [top, ...inner] = name.split('/')
       const file = inner[0] ?? ''
-      const most = inner.length === 1 ? layout.mostBytes(file) : undefined
+      const most = inner.length === 1 && top !== '..' ? layout.mostBytes(file) : undefined
       // Links and the like have no business in these archives.
       if (!('type' in entry) || entry.type !== 'File' || most === undefined) return false
       if (entry.size > most) problem ??= `${file} has ${entry.size} bytes in it, at most ${most}`

@@ -533,7 +533,8 @@ const SYSTEM_LIBRARY =
 /** Follows DT_NEEDED from what is loaded, so that a missing library is named now and not later. */
 function checkLibraries(root: string, flavor: Flavor): void {
   const folders = [path.join(root, 'lib'), ...nvidiaFolders(path.join(root, '..', 'nvidia'))]
-  const roots = flavor === 'cuda' ? ['libtorch_cpu.so', 'libtorch_cuda.so'] : ['libtorch_cpu.so']
+  const loaded = ['libc10.so', 'libtorch_cpu.so']
+  const roots = flavor === 'cuda' ? [...loaded, 'libtorch_cuda.so'] : loaded
   const queue = roots.map((name) => ({ name, neededBy: 'LibTorch' }))
   const seen = new Set<string>()
   for (const { name, neededBy } of queue) {

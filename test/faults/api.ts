@@ -237,7 +237,10 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
     readCheckpoint: [weights],
     writeCheckpoint: ['out.safetensors', { tensors, metadata: { a: 'b' }, integers: {} }],
     convertWeights: [weights, 'converted.safetensors', convert],
-    exportWeights: [model, 'exported.safetensors', { format: 'timm' }],
+    exportWeights: [
+      ...[model, 'exported.safetensors'],
+      { format: 'timm', dataset: 'mine', classes: data.classes, ...stats },
+    ],
     inspectWeights: [weights],
     loadWeights: [model, weights, { format: 'timm', strict: true, classifier: 'load' }],
     'memory.setLimit': [2 ** 34],
