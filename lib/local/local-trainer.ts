@@ -1,6 +1,7 @@
 // Local learning: a network cut into modules that learn from their own losses.
 
 import { expected, LocalformerError } from '../base/errors.js'
+import { readArgument } from '../base/validate.js'
 import { balancedEnds } from './balanced-ends.js'
 import { type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
 import { checkModel, createNative, recipeOf } from './native-trainer.js'
@@ -28,10 +29,12 @@ export class LocalTrainer extends Trainer {
   static async create(model: SwinTransformer, options: LocalOptions = {}): Promise<LocalTrainer> {
     checkModel(model)
     const { depths } = model.config
-    const split = options?.split === 'blocks' ? modulesOf('blocks', depths) : undefined
-    const o = resolveLocalOptions({
-      ...(split === undefined ? {} : { modules: split }),
-      ...options,
+    const o = readArgument('options', () => {
+      const split = options?.split === 'blocks' ? modulesOf('blocks', depths) : undefined
+      return resolveLocalOptions({
+        ...(split === undefined ? {} : { modules: split }),
+        ...options,
+      })
     })
     checkPerModule(o)
     // Refused here, too, where there are more modules than units.

@@ -7,6 +7,7 @@ import type { Dataset, Rgb } from '../datasets/dataset.js'
 import { parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import type { SwinConfig } from '../local/swin-transformer.js'
 import type { Trainer } from '../local/trainer.js'
+import { readTrainedOn } from '../weights/trained-on.js'
 import { otherSchema } from './refusals.js'
 
 /** What a run is. */
@@ -52,12 +53,13 @@ export function readMetadata(
   const { schema } = metadata
   if (schema !== undefined && schema !== String(RUN_SCHEMA)) throw otherSchema(file, schema)
   try {
+    const { dataset, classes, mean, std } = readTrainedOn(metadata)
+    if (classes === null || mean === null || std === null) throw new Error('it says too little')
     return {
+      // Its sizes are checked where the network is made.
       config: JSON.parse(metadata.model ?? '') as SwinConfig,
       spec: parseRunSpec(metadata.run ?? ''),
-      dataset: metadata.dataset ?? '',
-      classes: JSON.parse(metadata.classes ?? '[]') as string[],
-      ...(JSON.parse(metadata.normalisation ?? '') as Pick<RunMetadata, 'mean' | 'std'>),
+      ...{ dataset: dataset ?? '', classes, mean, std },
     }
   } catch (cause) {
     throw new LocalformerError('ERR_CHECKPOINT', `${file} was not written by a run`, {

@@ -3,14 +3,15 @@
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, definedOf } from '../base/validate.js'
+import { checkKeys, definedOf, checkFile, checkSignal, readArgument } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import { type ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
-import type { Dataset } from '../datasets/dataset.js'
+import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { Trainer } from '../local/trainer.js'
 import type { Logger } from '../loggers/logger.js'
 import { checkLoggers } from '../loggers/loggers.js'
+import { isHandle } from '../native/handle.js'
 import { checkFree, RunFolder } from '../run-folder/run-folder.js'
 import type { TrainOptions } from '../train/options.js'
 import { checkTraining, train } from '../train/train.js'
@@ -67,24 +68,39 @@ export async function createRun(
   subject: TrainingConfigInput | ResolvedConfig | RunSubjectParts,
   options: CreateRunOptions = {},
 ): Promise<Run> {
-  checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
-  checkKeys(options, 'options', KEYS)
-  if (options.directory !== undefined) checkPlace(options.directory)
-  checkLoggers(options.loggers ?? [])
-  const given = options.directory === undefined ? undefined : path.resolve(options.directory)
-  if (given !== undefined && !options.overwrite) await checkFree(given)
-  const { parts, dispose } = isParts(subject)
-    ? await partsOfScript(subject, options)
-    : await partsOfConfig(subject, options)
+  const what = readArgument('what is run', () => {
+    checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
+    return { ...subject }
+  })
+  const checked = readArgument('options', () => checkOptions(options))
+  const given = checked.directory === undefined ? undefined : path.resolve(checked.directory)
+  if (given !== undefined && !checked.overwrite) await checkFree(given)
+  const { parts, dispose } = isParts(what)
+    ? await partsOfScript(what, checked)
+    : await partsOfConfig(what, checked)
   const directory = given ?? (await newFolder(parts.run))
   try {
-    return await open(directory, parts, dispose, options)
+    return await open(directory, parts, dispose, checked)
   } catch (error) {
     dispose()
     // It was made for this run, which did not begin.
     if (given === undefined) await rm(directory, { recursive: true, force: true })
     throw error
   }
+}
+
+/** The options as they are now: read once. */
+function checkOptions(options: CreateRunOptions): CreateRunOptions {
+  checkKeys(options, 'options', KEYS)
+  const { directory, overwrite = false, data, loggers = [], signal } = options
+  if (directory !== undefined) checkFile(directory, 'directory', 'the name of a folder')
+  if (typeof overwrite !== 'boolean') {
+    throw new LocalformerError('ERR_CONFIG', expected('true or false', 'overwrite', overwrite))
+  }
+  if (data !== undefined) checkDataset(data)
+  checkLoggers(loggers)
+  checkSignal(signal)
+  return { ...options }
 }
 
 /** What a run is made of, before it has a folder. */
@@ -131,22 +147,14 @@ async function partsOfScript(subject: RunSubjectParts, options: CreateRunOptions
   return { parts, dispose: () => undefined }
 }
 
-/** @throws {LocalformerError} `ERR_CONFIG` for what can be no folder's name. */
-export function checkPlace(directory: unknown): asserts directory is string {
-  if (typeof directory === 'string' && directory !== '' && !directory.includes('\0')) return
-  throw new LocalformerError('ERR_CONFIG', expected("a folder's name", 'directory', directory))
-}
-
 /** @throws {LocalformerError} `ERR_CONFIG` */
 export function checkParts(subject: RunSubjectParts): RunSubjectParts {
   checkKeys(subject, 'what is run', ['trainer', 'data', 'options'])
   const { trainer, data } = subject
-  if (!(trainer instanceof Trainer)) {
-    throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', trainer))
+  if (!isHandle(trainer, Trainer)) {
+    throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
   }
-  if (typeof data?.name !== 'string' || !Array.isArray(data.classes)) {
-    throw new LocalformerError('ERR_CONFIG', expected('a data set', 'data', data))
-  }
+  checkDataset(data)
   return subject
 }
 

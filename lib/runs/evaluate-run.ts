@@ -1,7 +1,10 @@
 // A trained run on images: checked to be the classes that it knows, with the pixels as it was trained.
-import { LocalformerError } from '../base/errors.js'
-import type { Dataset } from '../datasets/dataset.js'
+import { expected, LocalformerError } from '../base/errors.js'
+import { checkKeys, readArgument } from '../base/validate.js'
+import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { type DetailedEvaluation, type EvaluateOptions, evaluate } from '../evaluate/evaluate.js'
+import { Trainer } from '../local/trainer.js'
+import { isHandle } from '../native/handle.js'
 import type { LoadedRun } from '../run-folder/load-run.js'
 
 export interface EvaluateRunOptions extends EvaluateOptions {
@@ -27,13 +30,34 @@ export interface RunEvaluation extends DetailedEvaluation {
 export async function evaluateRun(
   run: LoadedRun,
   data: Dataset,
-  { split = 'test', ...options }: EvaluateRunOptions = {},
+  options: EvaluateRunOptions = {},
 ): Promise<RunEvaluation> {
+  const { split, ...rest } = readArgument('options', () => checkOptions(options))
+  checkRun(run)
+  checkDataset(data)
   checkClasses(run, data)
   const { mean, std } = run
   // As it was trained: photos that came since would change what a pixel means.
-  const result = await evaluate(run.trainer, { ...data[split], mean, std }, options)
+  const result = await evaluate(run.trainer, { ...data[split], mean, std }, rest)
   return { schema: 1, run: run.spec.text, dataset: data.name, split, ...result }
+}
+
+function checkOptions(options: EvaluateRunOptions) {
+  checkKeys(options, 'options', ['split', 'batchSize', 'limit', 'signal'])
+  const { split = 'test', ...rest } = options
+  if (split === 'train' || split === 'test') return { split, ...rest } as const
+  throw new LocalformerError('ERR_CONFIG', expected('train or test', 'split', split))
+}
+
+function checkRun(run: unknown): asserts run is LoadedRun {
+  readArgument('run', () => {
+    const { trainer, spec, classes } = (
+      typeof run === 'object' && run !== null ? run : {}
+    ) as Partial<LoadedRun>
+    if (isHandle(trainer, Trainer) && typeof spec?.text === 'string' && Array.isArray(classes))
+      return
+    throw new LocalformerError('ERR_CONFIG', expected('what loadRun gave', 'run', typeof run))
+  })
 }
 
 function checkClasses({ classes, dataset }: LoadedRun, data: Dataset): void {

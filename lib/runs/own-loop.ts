@@ -1,6 +1,6 @@
 // A loop of a script's own, as a run sees it: what was recorded -> the events of a run, and how far it is.
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys } from '../base/validate.js'
+import { checkKeys, readArgument } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
@@ -72,6 +72,14 @@ export class OwnLoop {
 
   /** @throws {LocalformerError} `ERR_CONFIG` */
   record(what: Recorded): TrainEvent | MetricsEvent {
+    return readArgument('what is recorded', () => {
+      // It will be written: what JSON has no word for is told before anything is counted.
+      JSON.stringify(what)
+      return this.#record(what)
+    })
+  }
+
+  #record(what: Recorded): TrainEvent | MetricsEvent {
     checkKeys(what, 'what is recorded', KEYS)
     if ('step' in what) return this.#recordStep(what)
     if ('evaluation' in what) return this.#recordEvaluation(what.evaluation)
@@ -83,7 +91,13 @@ export class OwnLoop {
 
   async checkpoint(options: SaveRunOptions): Promise<TrainEvent & { type: 'checkpoint' }> {
     checkKeys(options, 'options', ['best', 'epochEnded'])
-    const { best: isBest = false, epochEnded = false } = options
+    const { best: isBest = false, epochEnded = false } = readArgument('options', () => ({
+      ...options,
+    }))
+    for (const [name, flag] of Object.entries({ best: isBest, epochEnded })) {
+      if (typeof flag === 'boolean') continue
+      throw new LocalformerError('ERR_CONFIG', expected('true or false', name, flag))
+    }
     const value = this.#evaluation?.accuracy
     if (isBest) this.#best = value === undefined ? null : { value, epoch: this.#epoch }
     const progress: TrainingProgress = {
@@ -122,7 +136,14 @@ export class OwnLoop {
   }
 
   #recordStep(what: Extract<Recorded, { step: TrainStep }>): TrainEvent {
-    const { step: result, images, learningRate = 1e-3 } = what
+    const { step: result, images, epoch = this.#epoch + 1, learningRate = 1e-3 } = what
+    if (!Number.isInteger(epoch) || epoch < 1) {
+      const message = expected('a whole number of at least 1', name, epoch)
+      throw new LocalformerError('ERR_CONFIG', message)
+    }
+    if (!Number.isFinite(learningRate)) {
+      throw new LocalformerError('ERR_CONFIG', expected('a number', 'learningRate', learningRate))
+    }
     if (!Number.isInteger(images) || images < 1) {
       throw new LocalformerError('ERR_CONFIG', expected('a number of images', 'images', images))
     }
@@ -136,7 +157,7 @@ export class OwnLoop {
     this.#pace = paceWith(this.#pace, { images, seconds: result.seconds })
     return {
       ...result,
-      ...{ type: 'step', epoch: what.epoch ?? this.#epoch + 1, activeModule: null },
+      ...{ type: 'step', epoch, activeModule: null },
       ...{ step: this.#step, totalSteps: this.#step, learningRate },
       ...{ waitSeconds: null, imagesPerSecond: images / result.seconds },
     }
@@ -144,6 +165,7 @@ export class OwnLoop {
 
   #endEpoch({ epoch, epochs }: Extract<Recorded, { epochs?: number }>): TrainEvent {
     checkEpoch(epoch)
+    if (epochs !== undefined) checkEpoch(epochs, 'epochs')
     const modules = meansOf(this.#epochSums)
     const seconds = (performance.now() - this.#epochStartedAt) / 1000
     this.#epoch = epoch
@@ -197,9 +219,9 @@ function checkEvaluation(evaluation: Evaluation): void {
   throw new LocalformerError('ERR_CONFIG', message)
 }
 
-function checkEpoch(epoch: unknown): void {
+function checkEpoch(epoch: unknown, name = 'epoch'): void {
   if (Number.isSafeInteger(epoch) && (epoch as number) >= 1) return
-  const message = expected('a whole number of at least 1', 'epoch', epoch)
+  const message = expected('a whole number of at least 1', name, epoch)
   throw new LocalformerError('ERR_CONFIG', message)
 }
 

@@ -2,10 +2,10 @@
 
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, definedOf } from '../base/validate.js'
+import { checkKeys, definedOf, checkFile, checkSignal, readArgument } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import type { TrainingConfig } from '../config/schema.js'
-import type { Dataset } from '../datasets/dataset.js'
+import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import type { Trainer } from '../local/trainer.js'
 import type { Logger } from '../loggers/logger.js'
 import { checkLoggers } from '../loggers/loggers.js'
@@ -19,13 +19,7 @@ import { checkIdentity, restoreState } from '../train/training-state.js'
 import { checkParts, checkPlace } from './create-run.js'
 import { OwnLoop } from './own-loop.js'
 import { Run } from './run.js'
-import {
-  changedConfig,
-  configOfParts,
-  type ResumeChanges,
-  readCheckpointEvery,
-  readRunConfig,
-} from './run-config.js'
+import { changedConfig, configOfParts, type ResumeChanges, readCheckpointEvery, readRunConfig } from './run-config.js'
 import { type RunSummary, readRunSummary } from './run-summary.js'
 
 export interface ResumeRunOptions extends ResumeChanges {
@@ -64,14 +58,17 @@ const KEYS = ['data', 'trainer', 'options', 'loggers', 'signal', ...CHANGES]
  *   refused leaves the folder as it was.
  */
 export async function resumeRun(directory: string, options: ResumeRunOptions = {}): Promise<Run> {
-  checkPlace(directory)
+  checkFile(directory, 'directory', 'the folder of a run')
   checkKeys(options, 'options', KEYS)
-  checkLoggers(options.loggers ?? [])
-  checkEffect(options)
+  const given = readArgument('options', () => ({ ...options }))
+  readArgument('loggers', () => checkLoggers(given.loggers ?? []))
+  checkSignal(given.signal)
+  if (given.data !== undefined) checkDataset(given.data)
+  checkEffect(given)
   const folder = path.resolve(directory)
-  return options.trainer === undefined
-    ? resumeConfigured(folder, options)
-    : resumeParts(folder, { ...options, trainer: options.trainer })
+  return given.trainer === undefined
+    ? resumeConfigured(folder, given)
+    : resumeParts(folder, { ...given, trainer: given.trainer })
 }
 
 async function resumeConfigured(directory: string, options: ResumeRunOptions): Promise<Run> {

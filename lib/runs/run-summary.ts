@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { RUN_SCHEMA, SUMMARY_FILE } from '../base/run-files.js'
+import { checkFile } from '../base/validate.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { ModuleMeans } from '../metrics/module-metrics.js'
 import type { DoneEvent } from '../train/events.js'
@@ -44,6 +45,7 @@ export function summaryOf(parts: {
 
 /** What the run of a folder came to; null where it is not over, or the file is not what a run wrote. */
 export async function readRunSummary(directory: string): Promise<RunSummary | null> {
+  checkFile(directory, 'directory', 'the folder of a run')
   try {
     const summary = JSON.parse(await readFile(path.join(directory, SUMMARY_FILE), 'utf8'))
     return summary?.schema === RUN_SCHEMA ? summary : null

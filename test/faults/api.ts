@@ -21,7 +21,9 @@ const { LocalformerError } = exported
 /** Is no value of the world outside: of TypeScript alone, or named by its users and not called. */
 const NOT_CALLED = new Set(['LocalformerError'])
 /** What ends the subject for all that come after, or is only for the package itself. */
-const NOT_TRIED = new Set(['constructor', 'dispose', 'adopt', 'runExclusive', 'look', 'exclusive'])
+const NOT_TRIED = new Set([
+  ...['constructor', 'dispose', 'finish', 'adopt', 'runExclusive', 'look', 'exclusive'],
+])
 
 const HANG_MS = 20_000
 /** Events of a training that are asked for. */
@@ -51,6 +53,7 @@ export async function failApi(
       await tryCall(tally, chance, target, argumentsOf(chance, target.right))
       exported.memory.setLimit(undefined)
     }
+    await subjects.run.dispose()
     subjects.model.dispose()
   } finally {
     for (const error of stray) tally.fail('left behind', describeError(error))
@@ -87,7 +90,8 @@ async function tryCall(
     else if (error instanceof Trap) tally.count("calls that passed on a caller's own error")
     else {
       const what = describeError(error)
-      chance.violation(tally, where, what, `${name} ${what}`)
+      // Without the values in it, of which there are many.
+      chance.violation(tally, where, what, `${name} ${placeOf(error) ?? what.slice(0, 25)}`)
     }
   }
 }
@@ -110,7 +114,8 @@ async function withinTime<T>(work: () => Promise<T>): Promise<T | typeof HANGS> 
 async function settle(made: unknown): Promise<void> {
   const result = made instanceof Promise ? await made : made
   if (typeof result !== 'object' || result === null) return
-  if (Symbol.asyncIterator in result) {
+  if ('events' in result && 'finish' in result) await (result as exported.Run).dispose()
+  else if (Symbol.asyncIterator in result) {
     const events = (result as AsyncGenerator)[Symbol.asyncIterator]()
     for (let event = 0; event < EVENTS; event++) if ((await events.next()).done) break
     await events.return?.(undefined)
@@ -124,8 +129,15 @@ async function settle(made: unknown): Promise<void> {
 
 function describeError(error: unknown): string {
   if (!(error instanceof Error)) return `threw ${show(error)}`
-  const place = error.stack?.split('\n').find((line) => line.includes('/lib/'))
-  return `${error.name}: ${error.message}${place === undefined ? '' : ` ${place.trim()}`}`
+  return `${error.name}: ${error.message} ${placeOf(error) ?? ''}`.trim()
+}
+
+function placeOf(error: unknown): string | undefined {
+  const stack = error instanceof Error ? error.stack : undefined
+  return stack
+    ?.split('\n')
+    .find((line) => line.includes('/lib/'))
+    ?.trim()
 }
 
 type Subjects = Awaited<ReturnType<typeof makeSubjects>>
@@ -147,7 +159,9 @@ async function makeSubjects(folder: string) {
   mkdirSync('run')
   const state = await trainer.readState()
   const file = await exported.readCheckpoint(weights)
-  return { model, trainer, backprop, data, module, features, prepared, store, weights, state, file }
+  const run = await exported.createRun({ trainer, data }, { directory: 'own' })
+  const handles = { model, trainer, backprop, module, features, prepared, store, run }
+  return { ...handles, data, weights, state, file }
 }
 
 /** Right arguments by the name of what is called. */
@@ -232,6 +246,19 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
     load: [{ libtorch: 'nowhere' }],
     writeReport: ['run', { output: 'report.html' }],
     loadRun: ['run', 'cpu'],
+    createRun: [
+      { trainer, data, options: training },
+      { directory: 'made', overwrite: true, loggers: [{ name: 'own', log: () => {} }] },
+    ],
+    resumeRun: ['made', { epochs: 2, loggers: [], data }],
+    evaluateRun: [
+      { trainer, model, spec: { text: 'paper:2' }, classes: data.classes, dataset: 'x', ...stats },
+      data,
+      { split: 'test', batchSize: 2, limit: 2 },
+    ],
+    readRunSummary: ['made'],
+    'run.record': [{ metrics: { 'a/b': 1 } }],
+    'run.save': [{ best: true, epochEnded: false }],
     train: [trainer, data, training],
     captureState: [trainer, progress],
     readCheckpoint: [weights],
@@ -275,7 +302,7 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
 
 function targetsOf(subjects: Subjects): Target[] {
   const right = rightArguments(subjects)
-  const { model, trainer, backprop, module, features, prepared, store } = subjects
+  const { model, trainer, backprop, module, features, prepared, store, run } = subjects
   const targets: Target[] = []
   const add = (name: string, call: unknown) => {
     if (typeof call === 'function')
@@ -298,7 +325,7 @@ function targetsOf(subjects: Subjects): Target[] {
       for (const [key, inner] of Object.entries(value)) add(`${name}.${key}`, inner)
     }
   }
-  const instances = { model, trainer, backprop, module, features, prepared, store }
+  const instances = { model, trainer, backprop, module, features, prepared, store, run }
   for (const [name, instance] of Object.entries(instances)) {
     for (const key of methodsOf(instance)) {
       const method = (instance as unknown as Record<string, unknown>)[key]
