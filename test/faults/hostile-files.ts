@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../../lib/base/errors.js'
 import { readConfig } from '../../lib/config/file.js'
 import { resolveConfig } from '../../lib/config/resolve.js'
@@ -16,6 +17,9 @@ import { readSvhn } from '../../lib/datasets/svhn.js'
 import { installLibtorch } from '../../lib/libtorch/install.js'
 import type { LibtorchManifest } from '../../lib/libtorch/manifest.js'
 import { writeReport } from '../../lib/report/write-report.js'
+import { CheckpointStore } from '../../lib/run-folder/checkpoint-store.js'
+import { loadRun } from '../../lib/run-folder/load-run.js'
+import type { TrainingState } from '../../lib/train/training-state.js'
 import { readCheckpoint } from '../../lib/weights/checkpoint.js'
 import { convertWeights } from '../../lib/weights/convert-weights.js'
 import { inspectWeights } from '../../lib/weights/inspect-weights.js'
@@ -68,6 +72,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   mat: { weight: 3, read: readMat },
   run: { weight: 2, read: readRunFile },
+  checkpoint: { weight: 4, read: readCheckpointFile },
   tar: { weight: 2, read: readTar },
   zip: { weight: 2, read: readZip },
 }
@@ -82,6 +87,13 @@ async function readSafetensors(file: string, work: string): Promise<void> {
   }
   // Most are no network, which is told.
   await convertWeights(file, output, { strict: false }).catch(expectRefusal)
+  await loadRun(file, 'cpu').then(({ model, classes, mean, std }) => {
+    model.dispose()
+    demand(
+      [...mean, ...std].every(Number.isFinite) && classes.length > 0,
+      'a run says its normalisation',
+    )
+  }, expectRefusal)
   demand(
     (await readdir(work)).every((name) => !name.endsWith('.tmp')),
     'no temporary file stays',
@@ -105,6 +117,42 @@ async function readRunFile(file: string, work: string): Promise<void> {
   const name = path.basename(file).replace(/^(good|bad)-/, '')
   writeFileSync(path.join(folder, name), readFileSync(file))
   await writeReport(folder, { output: path.join(work, 'report.html') })
+}
+
+/**
+ * One file of the last checkpoint is the hostile one. What goes on is one of the two that were written,
+ * to the last bit, or nothing does.
+ */
+async function readCheckpointFile(file: string, work: string): Promise<void> {
+  const [older, newer] = [stateAt(1), stateAt(2)]
+  const directory = path.join(work, 'checkpoints')
+  const store = new CheckpointStore(directory)
+  for (const state of [older, newer]) await store.save(state)
+  const name = path.basename(file).replace(/^(good|bad)-/, '')
+  writeFileSync(path.join(directory, 'last', name), readFileSync(file))
+  const loaded = await new CheckpointStore(directory).load()
+  const { weights, tensors, generator, progress } = loaded ?? {}
+  const wanted = loaded?.damage === undefined ? newer : older
+  const isWhole = isDeepStrictEqual({ weights, tensors, generator, progress }, wanted)
+  demand(isWhole, 'a checkpoint that is used is one that was written')
+  if (loaded?.damage !== undefined) throw loaded.damage
+}
+
+function stateAt(step: number): TrainingState {
+  const tensor = (shift: number) => ({
+    ...{ shape: [2, 3], data: Float32Array.from({ length: 6 }, (_, k) => step + shift + k / 7) },
+  })
+  const identity = { model: { classes: 10 }, trainer: {}, training: {}, data: {} }
+  return {
+    weights: { 'a.weight': tensor(0), 'auxiliary.0.head.fc.bias': tensor(1) },
+    tensors: { 'optimizer.0.exp_avg.a.weight': tensor(2) },
+    generator: Uint8Array.from({ length: 24 }, (_, k) => k * step),
+    progress: {
+      ...{ step, epoch: 1, stepInEpoch: step, stage: 'steps', phase: 0, evaluation: null },
+      ...{ epochSums: { count: 0, sums: [] }, best: null, epochsSinceBest: 0, seconds: step },
+      ...{ peakAllocatedBytes: 1, frozen: [false], identity: identity as never },
+    },
+  }
 }
 
 async function readTar(file: string, work: string): Promise<void> {
@@ -151,7 +199,7 @@ export async function failFiles(
   const folder = await mkdtemp(path.join(tmpdir(), 'localformer-faults-files-'))
   const begun = process.memoryUsage().rss
   try {
-    const samples = [...corpus(), ...runSamples(folder)]
+    const samples = [...corpus(), ...runSamples(folder), ...(await checkpointSamples(folder))]
     for (const sample of samples) {
       const isRead = await tryFile(tally, chance, folder, sample, sample.bytes)
       if (isRead === sample.name.startsWith('good')) continue
@@ -235,6 +283,15 @@ function runSamples(folder: string): Sample[] {
   writeRun(run, { steps: 12, epochs: 2, modules: 2 })
   return ['config.json', 'events.jsonl', 'timeline.json', 'reconstructions.json'].map((name) => ({
     ...{ kind: 'run', name: `good-${name}`, bytes: readFileSync(path.join(run, name)) },
+  }))
+}
+
+async function checkpointSamples(folder: string): Promise<Sample[]> {
+  const directory = path.join(folder, 'kept')
+  await new CheckpointStore(directory).save(stateAt(2))
+  return readdirSync(path.join(directory, 'last')).map((name) => ({
+    kind: 'checkpoint',
+    ...{ name: `good-${name}`, bytes: readFileSync(path.join(directory, 'last', name)) },
   }))
 }
 

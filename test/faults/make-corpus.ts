@@ -6,6 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { deflateSync, gzipSync } from 'node:zlib'
 import { PNG } from 'pngjs'
 import { Header } from 'tar'
+import { defineDataset } from '../../lib/datasets/dataset.js'
+import { LocalTrainer } from '../../lib/local/local-trainer.js'
+import { SwinTransformer } from '../../lib/local/swin-transformer.js'
+import { metadataOf } from '../../lib/run-folder/run-metadata.js'
 import { writeCheckpoint } from '../../lib/weights/checkpoint.js'
 import { parameterList } from '../../lib/weights/parameter-list.js'
 import { archiveFiles, elf, zip } from '../helpers/fake-libtorch.js'
@@ -44,6 +48,25 @@ async function network(file: string): Promise<void> {
       ...{ model: JSON.stringify(config), dataset: 'mine', classes: '["a","b","c"]' },
       normalisation: '{"mean":[0.5,0.5,0.5],"std":[0.2,0.2,0.2]}',
     },
+  })
+}
+
+/** Weights of a run, with heads and decoder, as small as they can be. */
+async function runWeights(file: string): Promise<void> {
+  const sizes = { imageSize: 8, patchSize: 2, windowSize: 2, embedDim: 4, mlpRatio: 1, classes: 3 }
+  const network = { ...sizes, depths: [1, 1], heads: [1, 2], device: 'cpu' } as const
+  await using model = await SwinTransformer.create(network)
+  await using trainer = await LocalTrainer.create(model, { method: 'paper', modules: 2 })
+  const split = {
+    ...{ images: new Uint8Array(3 * 192).fill(7), labels: Uint8Array.of(0, 1, 2) },
+    ...{ height: 8, width: 8 },
+  }
+  const classes = ['a', 'b', 'c']
+  const std = [0.2, 0.2, 0.2] as const
+  const data = defineDataset({ name: 'mine', classes, train: split, test: split, std })
+  await writeCheckpoint(file, {
+    tensors: { ...(await model.readParameters()), ...(await trainer.readAuxiliary()) },
+    metadata: metadataOf({ trainer, data, run: trainer.spec, config: {} }),
   })
 }
 
@@ -220,3 +243,4 @@ for (const [kind, files] of Object.entries(kinds)) {
   }
 }
 await network(path.join(CORPUS, 'safetensors', 'good-network.safetensors'))
+await runWeights(path.join(CORPUS, 'safetensors', 'good-run.safetensors'))
