@@ -47,8 +47,7 @@ export async function createTraining(
   written: TrainingConfigInput | ResolvedConfig,
   data?: Dataset,
 ): Promise<Training> {
-  const { config, spec, network } =
-    isA(written, ResolvedConfig) ? written : resolveInput(written)
+  const { config, spec, network } = isA(written, ResolvedConfig) ? written : resolveInput(written)
   if (data !== undefined) checkDataset(data)
   const images = data ?? (await openData(config))
   if (config.threads !== undefined) setThreads(config.threads)

@@ -1,7 +1,7 @@
 // Layers of a configuration -> the whole one: defaults, then a preset, a file, flags. What the schema
 // cannot tell, whether the parts go together, is checked here too, without LibTorch.
 
-import { definedOf } from '../base/validate.js'
+import { definedOf, readArgument } from '../base/validate.js'
 import type { DeviceName } from '../device/device.js'
 import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
@@ -66,7 +66,7 @@ export function checkInput(
 ): asserts config is TrainingConfigInput {
   const problems: Problem[] = []
   readWith(fileSchema(), config, problems)
-  const run = (config as Fields | null | undefined)?.run
+  const run = readArgument(subject, () => (config as Fields | null | undefined)?.run)
   if (typeof run === 'string') attempt(problems, ['run'], () => parseRunSpec(run))
   if (problems.length > 0) throw configError(problems, subject, placeOf)
 }

@@ -23,6 +23,7 @@ const NOT_CALLED = new Set(['LocalformerError'])
 /** What ends the subject for all that come after, or is only for the package itself. */
 const NOT_TRIED = new Set([
   ...['constructor', 'dispose', 'finish', 'adopt', 'runExclusive', 'look', 'exclusive'],
+  ...['of', 'holds', 'measureModule'],
 ])
 
 const HANG_MS = 20_000
@@ -188,7 +189,13 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
   const tensors = { a: { shape: [2], data: Float32Array.of(1, 2) } }
   const progress = {
     ...{ step: 1, epoch: 1, stepInEpoch: 1, stage: 'steps', phase: 0, seconds: 1 },
-    ...{ epochSums: { count: 0, sums: [] }, evaluation: null, best: null, peakAllocatedBytes: 1 },
+    ...{
+      epochSums: [],
+      pace: { images: 1, seconds: 1 },
+      evaluation: null,
+      best: null,
+      peakAllocatedBytes: 1,
+    },
     ...{ frozen: [false, false], identity: { model: {}, trainer: {}, training: {}, data: {} } },
   }
   const state = { progress, weights: tensors, ...s.state }
@@ -315,7 +322,9 @@ function targetsOf(subjects: Subjects): Target[] {
       if (name === 'CheckpointStore') add(name, (...args: unknown[]) => new Made(...args))
       for (const key of Object.getOwnPropertyNames(value)) {
         const method = (value as unknown as Record<string, unknown>)[key]
-        if (typeof method === 'function') add(`${name}.${key}`, method.bind(value))
+        if (typeof method === 'function' && !NOT_TRIED.has(key)) {
+          add(`${name}.${key}`, method.bind(value))
+        }
       }
     } else if (typeof value === 'function') add(name, value)
     else if (

@@ -149,7 +149,8 @@ function stateAt(step: number): TrainingState {
     generator: Uint8Array.from({ length: 24 }, (_, k) => k * step),
     progress: {
       ...{ step, epoch: 1, stepInEpoch: step, stage: 'steps', phase: 0, evaluation: null },
-      ...{ epochSums: { count: 0, sums: [] }, best: null, epochsSinceBest: 0, seconds: step },
+      ...{ epochSums: [], pace: { images: step, seconds: step }, best: null },
+      ...{ epochsSinceBest: 0, seconds: step },
       ...{ peakAllocatedBytes: 1, frozen: [false], identity: identity as never },
     },
   }
