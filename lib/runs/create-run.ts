@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, definedOf, checkFile, checkSignal, readArgument } from '../base/validate.js'
+import { checkFile, checkKeys, checkSignal, definedOf, readArgument } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import { type ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'

@@ -137,18 +137,11 @@ export class OwnLoop {
 
   #recordStep(what: Extract<Recorded, { step: TrainStep }>): TrainEvent {
     const { step: result, images, epoch = this.#epoch + 1, learningRate = 1e-3 } = what
-    if (!Number.isInteger(epoch) || epoch < 1) {
-      const message = expected('a whole number of at least 1', name, epoch)
-      throw new LocalformerError('ERR_CONFIG', message)
-    }
-    if (!Number.isFinite(learningRate)) {
-      throw new LocalformerError('ERR_CONFIG', expected('a number', 'learningRate', learningRate))
-    }
+    checkEpoch(epoch)
     if (!Number.isInteger(images) || images < 1) {
       throw new LocalformerError('ERR_CONFIG', expected('a number of images', 'images', images))
     }
     checkStep(result)
-    if (what.epoch !== undefined) checkEpoch(what.epoch)
     checkFigure(learningRate, 'learningRate')
     this.#step++
     this.#stepInEpoch++

@@ -2,7 +2,7 @@
 
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, definedOf, checkFile, checkSignal, readArgument } from '../base/validate.js'
+import { checkFile, checkKeys, checkSignal, definedOf, readArgument } from '../base/validate.js'
 import { createTraining } from '../config/create.js'
 import type { TrainingConfig } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
@@ -16,10 +16,16 @@ import { checkResumes, scheduleAt } from '../train/course.js'
 import type { TrainOptions } from '../train/options.js'
 import { checkTraining, train } from '../train/train.js'
 import { checkIdentity, restoreState } from '../train/training-state.js'
-import { checkParts, checkPlace } from './create-run.js'
+import { checkParts } from './create-run.js'
 import { OwnLoop } from './own-loop.js'
 import { Run } from './run.js'
-import { changedConfig, configOfParts, type ResumeChanges, readCheckpointEvery, readRunConfig } from './run-config.js'
+import {
+  changedConfig,
+  configOfParts,
+  type ResumeChanges,
+  readCheckpointEvery,
+  readRunConfig,
+} from './run-config.js'
 import { type RunSummary, readRunSummary } from './run-summary.js'
 
 export interface ResumeRunOptions extends ResumeChanges {
