@@ -3,9 +3,16 @@
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkFile, checkKeys, checkSignal, definedOf, readArgument } from '../base/validate.js'
+import {
+  checkFile,
+  checkKeys,
+  checkSignal,
+  definedOf,
+  isA,
+  readArgument,
+} from '../base/validate.js'
 import { createTraining } from '../config/create.js'
-import { type ResolvedConfig, resolveConfig } from '../config/resolve.js'
+import { ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { Trainer } from '../local/trainer.js'
@@ -70,7 +77,7 @@ export async function createRun(
 ): Promise<Run> {
   const what = readArgument('what is run', () => {
     checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
-    return { ...subject }
+    return isA(subject, ResolvedConfig) ? subject : { ...subject }
   })
   const checked = readArgument('options', () => checkOptions(options))
   const given = checked.directory === undefined ? undefined : path.resolve(checked.directory)

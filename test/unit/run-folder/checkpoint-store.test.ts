@@ -2,6 +2,7 @@
 // it used, and whatever moment a writer was stopped at, a whole one is there.
 
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   cpSync,
   mkdirSync,
@@ -18,7 +19,6 @@ import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { CheckpointStore } from '../../../lib/run-folder/checkpoint-store.js'
-import { stateIndexText } from '../../../lib/run-folder/state-index.js'
 import { checkIdentity, type TrainingState } from '../../../lib/train/training-state.js'
 import { rejects, same } from '../../helpers/expect.js'
 
@@ -125,7 +125,8 @@ const DAMAGE: Readonly<Record<string, (folder: string) => void>> = {
     const file = path.join(folder, 'state.json')
     const { state } = JSON.parse(readFileSync(file, 'utf8'))
     state.progress.step = 'many'
-    writeFileSync(file, stateIndexText(state))
+    const sha256 = createHash('sha256').update(JSON.stringify(state)).digest('hex')
+    writeFileSync(file, JSON.stringify({ schema: 2, sha256, state }))
   },
   'one bit is another': (folder) => {
     const file = path.join(folder, 'state.safetensors')
