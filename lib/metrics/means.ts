@@ -42,7 +42,7 @@ export function withStep(sums: EpochSums, modules: readonly ModuleMeans[]): Epoc
 export function meansOf(sums: EpochSums): ModuleMeans[] {
   return sums.map((module) => {
     const means = ofEach((name, { over }) => {
-      const tally = module[name]
+      const tally = module[name] ?? null
       return tally === null ? null : OVER[over].end(tally)
     })
     return means as ModuleMeans

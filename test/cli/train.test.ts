@@ -180,9 +180,12 @@ test('a second run in a folder leaves nothing of the first', async () => {
   assert.ok(existsSync(path.join(directory, 'weights.safetensors')))
   assert.is(run(...again, '--overwrite').status, 1)
   const names = readdirSync(directory).map((name) => name.replace(/\d+/, 'N'))
+  // The step that failed left a checkpoint of the one before it.
   assert.equal(names.sort(), [
-    ...['.lock', 'config.json', 'events.jsonl', 'events.out.tfevents.N.localformer', 'metrics.csv'],
+    ...['.lock', 'checkpoints', 'config.json', 'events.jsonl'],
+    ...['events.out.tfevents.N.localformer', 'metrics.csv', 'weights.safetensors'],
   ])
+  assert.equal(readdirSync(path.join(directory, 'checkpoints')), ['last'])
   const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
   assert.is(events.filter((line) => JSON.parse(line).step === 1).length, 1)
 })
