@@ -187,7 +187,11 @@ test('a second run in a folder leaves nothing of the first', async () => {
   ])
   assert.equal(readdirSync(path.join(directory, 'checkpoints')), ['last'])
   const events = readFileSync(path.join(directory, 'events.jsonl'), 'utf8').trim().split('\n')
-  assert.is(events.filter((line) => JSON.parse(line).step === 1).length, 1)
+  const first = events.map((line) => JSON.parse(line)).filter(({ step }) => step === 1)
+  assert.equal(
+    first.map(({ type }) => type),
+    ['step', 'checkpoint'],
+  )
 })
 
 test('bad input is told before anything runs, with exit code 2', () => {
