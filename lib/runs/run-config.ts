@@ -8,7 +8,7 @@ import { CONFIG_FILE } from '../base/run-files.js'
 import { definedOf } from '../base/validate.js'
 import type { Training } from '../config/create.js'
 import { readConfigFile } from '../config/file.js'
-import { resolveConfig, resolveLayers } from '../config/resolve.js'
+import { checkInput, resolveConfig, resolveLayers } from '../config/resolve.js'
 import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { OWN_DATASET, sourceOf } from '../datasets/open.js'
@@ -94,13 +94,12 @@ export interface ResumeChanges {
 /** The configuration of a run with what differs now. */
 export function changedConfig(config: TrainingConfig, changes: ResumeChanges): TrainingConfig {
   const { device, threads, checkpointEvery, ...training } = changes
-  return resolveLayers([
-    config as TrainingConfigInput,
-    {
-      ...definedOf({ device, threads, checkpointEvery }),
-      training: definedOf(training),
-    } as TrainingConfigInput,
-  ]).config
+  const change = {
+    ...definedOf({ device, threads, checkpointEvery }),
+    training: definedOf(training),
+  }
+  checkInput(change, 'the configuration')
+  return resolveLayers([config as TrainingConfigInput, change]).config
 }
 
 /**

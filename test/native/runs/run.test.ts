@@ -211,6 +211,13 @@ test('a finished run is trained further, and says what its learning rate does', 
     'ERR_CONFIG',
     'at least 2, as the run had, for `epochs` but received 1',
   )
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  await rejects(
+    () => resumeRun(at('further'), { data: synthetic, epochs: proxy as unknown as number }),
+    'ERR_CONFIG',
+    '`training.epochs`',
+  )
   await using run = await resumeRun(at('further'), { data: synthetic, epochs: 4 })
   assert.is(run.summary, null)
   assert.not.ok(existsSync(at('further', 'summary.json')))
