@@ -22,6 +22,7 @@ Napi::Function FeaturesWrap::Define(Napi::Env env) {
 FeaturesWrap::FeaturesWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FeaturesWrap>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor");
   state_ = *info[0].As<Napi::External<FeaturesState>>().Data();
+  info.This().As<Napi::Object>().TypeTag(&kTag);
 }
 
 Napi::Object FeaturesWrap::New(Napi::Env env, FeaturesState state) {
@@ -29,7 +30,7 @@ Napi::Object FeaturesWrap::New(Napi::Env env, FeaturesState state) {
 }
 
 FeaturesWrap* FeaturesWrap::From(const Napi::Value& value) {
-  return HandleFromJs<FeaturesWrap>(value, "features", DataOf(value.Env()).features);
+  return HandleFromJs<FeaturesWrap>(value, "features");
 }
 
 const FeaturesState& FeaturesWrap::state() const {

@@ -20,6 +20,8 @@ class FeaturesWrap : public Napi::ObjectWrap<FeaturesWrap> {
   static Napi::Function Define(Napi::Env env);
   static Napi::Object New(Napi::Env env, FeaturesState state);
 
+  static constexpr napi_type_tag kTag{0x6c6f63616c666f72, 0x6665617475726573};
+
   explicit FeaturesWrap(const Napi::CallbackInfo& info);
   // Throws CodedError ERR_DISPOSED after dispose().
   const FeaturesState& state() const;

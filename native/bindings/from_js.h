@@ -36,13 +36,16 @@ struct IsArray : std::false_type {};
 template <typename T, size_t N>
 struct IsArray<std::array<T, N>> : std::true_type {};
 
-// The native object behind a handle of class `Wrap`, whose constructor is given.
+// The handle classes tag what they make: no other object passes for one, whatever its prototype.
 template <typename Wrap>
-Wrap* HandleFromJs(const Napi::Value& value, const std::string& name,
-                   const Napi::FunctionReference& constructor) {
-  if (value.IsObject() && value.As<Napi::Object>().InstanceOf(constructor.Value())) {
-    return Wrap::Unwrap(value.As<Napi::Object>());
-  }
+bool IsHandle(const Napi::Value& value) {
+  return value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&Wrap::kTag);
+}
+
+// The native object behind a handle of class `Wrap`.
+template <typename Wrap>
+Wrap* HandleFromJs(const Napi::Value& value, const std::string& name) {
+  if (IsHandle<Wrap>(value)) return Wrap::Unwrap(value.As<Napi::Object>());
   throw Unexpected("a handle", name, value);
 }
 

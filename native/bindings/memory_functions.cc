@@ -6,6 +6,8 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include <algorithm>
+
 #include "addon_data.h"
 #include "errors.h"
 #include "from_js.h"
@@ -16,6 +18,9 @@
 
 namespace localformer {
 namespace {
+
+// OpenMP makes as many as it is asked for.
+constexpr int64_t kMostThreads = 4096;
 
 Napi::Value Stats(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
@@ -56,7 +61,7 @@ Napi::Value SetCpuLimit(const Napi::CallbackInfo& info) {
 // For tests: failCpuAllocation(count)
 Napi::Value FailCpuAllocation(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    InstallCachingCpuAllocator()->FailAllocation(info[0].As<Napi::Number>().Int64Value());
+    InstallCachingCpuAllocator()->FailAllocation(FromJs<int64_t>(info[0], "count"));
     return info.Env().Undefined();
   });
 }
@@ -84,7 +89,8 @@ Napi::Value GetThreads(const Napi::CallbackInfo& info) {
 
 Napi::Value SetThreads(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
-    const auto count = static_cast<int>(FromJs<int64_t>(info[0], "threads"));
+    const auto threads = AtLeast(1, FromJs<int64_t>(info[0], "threads"), "threads");
+    const auto count = static_cast<int>(std::min(threads, kMostThreads));
     at::set_num_threads(count);
     // OpenMP keeps the number for each thread that calls, so the one that works is told too.
     DataOf(info.Env()).executor.Run(info.Env(), [count] { at::set_num_threads(count); });

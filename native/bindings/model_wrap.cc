@@ -57,6 +57,7 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
 ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelWrap>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor");
   state_ = *info[0].As<Napi::External<std::shared_ptr<ModelState>>>().Data();
+  info.This().As<Napi::Object>().TypeTag(&kTag);
 }
 
 Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
@@ -74,7 +75,7 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
 }
 
 ModelWrap* ModelWrap::From(const Napi::Value& value) {
-  return HandleFromJs<ModelWrap>(value, "model", DataOf(value.Env()).model);
+  return HandleFromJs<ModelWrap>(value, "model");
 }
 
 std::shared_ptr<ModelState> ModelWrap::state() const {
@@ -107,10 +108,9 @@ Napi::Value ModelWrap::ReadParameters(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::WriteParameters(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(info.Env(),
-                      [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
-                        CopyIn(values, state->model->parameters());
-                      });
+        .executor.Run(info.Env(), [state = state(), values = ReadTensors(info[0], "values")] {
+          CopyIn(values, state->model->parameters());
+        });
   });
 }
 

@@ -23,6 +23,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   // createModel(options, device) -> Promise<NativeModel>
   static Napi::Value Create(const Napi::CallbackInfo& info);
 
+  static constexpr napi_type_tag kTag{0x6c6f63616c666f72, 0x6d6f64656c000000};
+
   explicit ModelWrap(const Napi::CallbackInfo& info);
   // Throws CodedError ERR_DISPOSED after dispose().
   std::shared_ptr<ModelState> state() const;

@@ -5,6 +5,7 @@
 
 #include "addon_data.h"
 #include "coded_error.h"
+#include "from_js.h"
 #include "read_batch.h"
 #include "tensors.h"
 
@@ -71,6 +72,7 @@ Napi::Function PreparedWrap::Define(Napi::Env env) {
 PreparedWrap::PreparedWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PreparedWrap>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Illegal constructor");
   batch_ = *info[0].As<Napi::External<std::shared_ptr<const BatchInput>>>().Data();
+  info.This().As<Napi::Object>().TypeTag(&kTag);
 }
 
 Napi::Value PreparedWrap::Create(const Napi::CallbackInfo& info) {
@@ -91,9 +93,7 @@ Napi::Value PreparedWrap::Create(const Napi::CallbackInfo& info) {
 }
 
 std::shared_ptr<const BatchInput> PreparedWrap::ReadStepBatch(const Napi::Value& value) {
-  const bool is_prepared =
-      value.IsObject() && value.As<Napi::Object>().InstanceOf(DataOf(value.Env()).prepared.Value());
-  if (is_prepared) return Unwrap(value.As<Napi::Object>())->batch();
+  if (IsHandle<PreparedWrap>(value)) return Unwrap(value.As<Napi::Object>())->batch();
   return std::make_shared<const BatchInput>(ReadBatch(value));
 }
 

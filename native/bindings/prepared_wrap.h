@@ -18,6 +18,8 @@ class PreparedWrap : public Napi::ObjectWrap<PreparedWrap> {
   // ERR_DISPOSED.
   static std::shared_ptr<const BatchInput> ReadStepBatch(const Napi::Value& value);
 
+  static constexpr napi_type_tag kTag{0x6c6f63616c666f72, 0x7072657061726564};
+
   explicit PreparedWrap(const Napi::CallbackInfo& info);
 
  private:

@@ -2,23 +2,17 @@
 #include "read_batch.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "from_js.h"
+#include "typed_array.h"
 
 namespace localformer {
 namespace {
 
 // No side is longer, so that sizes do not overflow.
 constexpr int64_t kLargestSide = int64_t{1} << 16;
-
-template <typename Array>
-Array TypedArray(const Napi::Value& value, const std::string& name, napi_typedarray_type type,
-                 const char* what) {
-  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type) {
-    return value.As<Array>();
-  }
-  throw Unexpected(what, name, value);
-}
+constexpr double kMostOps = 16.0;
 
 void CheckSize(size_t received, size_t expected, const std::string& name) {
   if (received == expected) return;
@@ -26,27 +20,30 @@ void CheckSize(size_t received, size_t expected, const std::string& name) {
                                     "` but received " + std::to_string(received));
 }
 
-int64_t ReadSide(const Napi::Object& batch, const char* name) {
-  const int64_t side = AtLeast(1, FromJs<int64_t>(batch.Get(name), name), name);
-  if (side <= kLargestSide) return side;
+int64_t CheckSide(int64_t side, const char* name) {
+  if (AtLeast(1, side, name) <= kLargestSide) return side;
   throw CodedError("ERR_SHAPE", "Expected at most " + std::to_string(kLargestSide) + " for `" +
                                     name + "` but received " + std::to_string(side));
 }
 
+int64_t ReadSide(const Napi::Object& batch, const char* name) {
+  return CheckSide(FromJs<int64_t>(batch.Get(name), name), name);
+}
+
 // Images by their places in a store, copied here on the JS thread: a store may be moved or given up
 // by JavaScript at any time later.
-std::vector<uint8_t> Gather(const Napi::Uint8Array& store, const Napi::Uint32Array& indices,
+std::vector<uint8_t> Gather(const View<uint8_t>& store, const View<uint32_t>& indices,
                             size_t image) {
-  const size_t stored = store.ElementLength() / image;
+  const size_t stored = store.size / image;
   std::vector<uint8_t> pixels;
-  pixels.reserve(indices.ElementLength() * image);
-  for (size_t i = 0; i < indices.ElementLength(); ++i) {
-    const size_t index = indices[i];
+  pixels.reserve(indices.size * image);
+  for (size_t i = 0; i < indices.size; ++i) {
+    const size_t index = indices.data[i];
     if (index >= stored) {
       throw CodedError("ERR_SHAPE", "Expected an index below " + std::to_string(stored) +
                                         " for `indices` but received " + std::to_string(index));
     }
-    const uint8_t* from = store.Data() + index * image;
+    const uint8_t* from = store.data + index * image;
     pixels.insert(pixels.end(), from, from + image);
   }
   return pixels;
@@ -63,23 +60,20 @@ void ReadImages(const Napi::Object& object, BatchInput* batch) {
                                       std::to_string(image) + " values for `images` but received " +
                                       std::to_string(values));
   };
-  const auto type =
-      images.IsTypedArray() ? images.As<Napi::TypedArray>().TypedArrayType() : napi_int8_array;
-  if (type == napi_float32_array && indices.IsUndefined()) {
-    const auto floats = images.As<Napi::Float32Array>();
-    check(floats.ElementLength());
-    batch->images.assign(floats.Data(), floats.Data() + floats.ElementLength());
+  if (IsArrayOf<float>(images) && indices.IsUndefined()) {
+    const auto floats = ViewOf<float>(images, "images");
+    check(floats.size);
+    batch->images = CopyOf(floats);
     return;
   }
-  const auto bytes = TypedArray<Napi::Uint8Array>(images, "images", napi_uint8_array, "bytes");
+  const auto bytes = ViewOf<uint8_t>(images, "images");
   if (indices.IsUndefined()) {
-    check(bytes.ElementLength());
-    batch->pixels.assign(bytes.Data(), bytes.Data() + bytes.ElementLength());
+    check(bytes.size);
+    batch->pixels = CopyOf(bytes);
     return;
   }
-  const auto places =
-      TypedArray<Napi::Uint32Array>(indices, "indices", napi_uint32_array, "a Uint32Array");
-  CheckSize(places.ElementLength(), count, "indices");
+  const auto places = ViewOf<uint32_t>(indices, "indices");
+  CheckSize(places.size, count, "indices");
   batch->pixels = Gather(bytes, places, image);
 }
 
@@ -91,13 +85,26 @@ std::vector<int64_t> ReadClasses(const Napi::Object& object, const char* name, i
   return labels;
 }
 
-// A padding is mirrored out of the image itself.
-void CheckPadding(const BatchInput& batch) {
-  const int64_t padding = AtLeast(0, batch.options.augment.crop_padding, "augment.cropPadding");
-  if (padding < std::min(batch.height, batch.width)) return;
-  throw CodedError("ERR_CONFIG",
-                   "Expected less than the images' sides for `augment.cropPadding` but received " +
-                       std::to_string(padding));
+void CheckWithin(double value, double most, const std::string& name) {
+  // NaN fails every comparison.
+  if (value >= 0.0 && value <= most) return;
+  throw CodedError("ERR_CONFIG", "Expected a number from 0 to " + std::to_string(most) +
+                                     " for `augment." + name + "` but received " +
+                                     std::to_string(value));
+}
+
+// What loops, shifts and draws go by.
+void CheckAugmentation(const BatchInput& batch) {
+  const Augmentation& augment = batch.options.augment;
+  // A padding is mirrored out of the image itself.
+  CheckWithin(static_cast<double>(augment.crop_padding),
+              static_cast<double>(std::min(batch.height, batch.width) - 1), "cropPadding");
+  CheckWithin(static_cast<double>(augment.rand_augment_ops), kMostOps, "randAugmentOps");
+  CheckWithin(augment.rand_augment_magnitude, 10.0, "randAugmentMagnitude");
+  CheckWithin(augment.erasing, 1.0, "erasing");
+  CheckWithin(augment.mixup, std::numeric_limits<double>::max(), "mixup");
+  CheckWithin(augment.cutmix, std::numeric_limits<double>::max(), "cutmix");
+  CheckWithin(augment.mix_probability, 1.0, "mixProbability");
 }
 
 }  // namespace
@@ -110,23 +117,22 @@ BatchInput ReadBatch(const Napi::Value& value) {
   batch.height = ReadSide(object, "height");
   batch.width = ReadSide(object, "width");
   batch.options = FromJs<BatchOptions>(value, "batch");
-  AtLeast(1, batch.options.image_size, "imageSize");
-  CheckPadding(batch);
+  CheckSide(batch.options.image_size, "imageSize");
+  CheckAugmentation(batch);
   batch.labels = ReadClasses(object, "labels", batch.count);
   batch.other_labels = ReadClasses(object, "otherLabels", batch.count);
   if (!batch.other_labels.empty()) {
-    const auto shares = TypedArray<Napi::Float32Array>(object.Get("labelShares"), "labelShares",
-                                                       napi_float32_array, "a Float32Array");
-    CheckSize(shares.ElementLength(), static_cast<size_t>(batch.count), "labelShares");
-    batch.label_shares.assign(shares.Data(), shares.Data() + shares.ElementLength());
+    const auto shares = ViewOf<float>(object.Get("labelShares"), "labelShares");
+    CheckSize(shares.size, static_cast<size_t>(batch.count), "labelShares");
+    batch.label_shares = CopyOf(shares);
   }
   ReadImages(object, &batch);
   return batch;
 }
 
 std::vector<int64_t> ReadLabels(const Napi::Value& value, const std::string& name) {
-  const auto array = TypedArray<Napi::Int32Array>(value, name, napi_int32_array, "an Int32Array");
-  return std::vector<int64_t>(array.Data(), array.Data() + array.ElementLength());
+  const auto labels = ViewOf<int32_t>(value, name);
+  return std::vector<int64_t>(labels.data, labels.data + labels.size);
 }
 
 }  // namespace localformer

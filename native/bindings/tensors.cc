@@ -8,6 +8,8 @@
 #include <map>
 
 #include "coded_error.h"
+#include "from_js.h"
+#include "typed_array.h"
 
 namespace localformer {
 
@@ -58,22 +60,48 @@ Napi::Value ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors) {
   return object;
 }
 
-std::vector<PlainTensor> ReadTensors(const Napi::Object& object) {
-  std::vector<PlainTensor> list;
-  const Napi::Array names = object.GetPropertyNames();
-  for (uint32_t i = 0; i < names.Length(); ++i) {
-    PlainTensor tensor;
-    tensor.name = names.Get(i).As<Napi::String>().Utf8Value();
-    const Napi::Object value = object.Get(tensor.name).As<Napi::Object>();
-    const Napi::Array shape = value.Get("shape").As<Napi::Array>();
-    for (uint32_t d = 0; d < shape.Length(); ++d) {
-      tensor.shape.push_back(shape.Get(d).As<Napi::Number>().Int64Value());
-    }
-    const Napi::Float32Array data = value.Get("data").As<Napi::Float32Array>();
-    tensor.data.assign(data.Data(), data.Data() + data.ElementLength());
-    list.push_back(std::move(tensor));
-  }
+namespace {
+
+// Names that are the object's own and enumerable.
+std::vector<Napi::Value> OwnNames(const Napi::Object& object) {
+  napi_value names = nullptr;
+  const auto filter = static_cast<napi_key_filter>(napi_key_enumerable | napi_key_skip_symbols);
+  const napi_status status = napi_get_all_property_names(
+      object.Env(), object, napi_key_own_only, filter, napi_key_numbers_to_strings, &names);
+  // What a proxy throws is the script's own.
+  if (status != napi_ok) throw Napi::Error::New(object.Env());
+  const Napi::Array array(object.Env(), names);
+  std::vector<Napi::Value> list;
+  for (uint32_t i = 0; i < array.Length(); ++i) list.push_back(array.Get(i));
   return list;
+}
+
+PlainTensor ReadTensor(const std::string& name, const Napi::Value& value) {
+  if (!value.IsObject()) throw Unexpected("a tensor", name, value);
+  const Napi::Object object = value.As<Napi::Object>();
+  PlainTensor tensor;
+  tensor.name = name;
+  tensor.shape = FromJs<std::vector<int64_t>>(object.Get("shape"), name + ".shape");
+  // Last, and copied at once: a getter could give its memory up.
+  tensor.data = CopyOf(ViewOf<float>(object.Get("data"), name + ".data"));
+  return tensor;
+}
+
+}  // namespace
+
+std::vector<PlainTensor> ReadTensors(const Napi::Value& value, const std::string& name) {
+  try {
+    if (!value.IsObject()) throw Unexpected("tensors by name", name, value);
+    const Napi::Object object = value.As<Napi::Object>();
+    std::vector<PlainTensor> list;
+    for (const Napi::Value& key : OwnNames(object)) {
+      list.push_back(ReadTensor(key.As<Napi::String>().Utf8Value(), object.Get(key)));
+    }
+    return list;
+  } catch (CodedError& error) {
+    error.code = "ERR_CHECKPOINT";
+    throw;
+  }
 }
 
 Napi::Array Describe(Napi::Env env, const ParameterList& parameters) {

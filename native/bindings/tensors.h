@@ -31,7 +31,9 @@ std::vector<PlainTensor> CopyOut(const ParameterList& parameters);
 void CopyIn(const std::vector<PlainTensor>& values, const ParameterList& parameters);
 
 Napi::Value ToJs(Napi::Env env, const std::vector<PlainTensor>& tensors);
-std::vector<PlainTensor> ReadTensors(const Napi::Object& object);
+// Own enumerable properties of an object, each read once; whether they fit is for CopyIn to say.
+// Throws CodedError ERR_CHECKPOINT. `name`: what the object is called.
+std::vector<PlainTensor> ReadTensors(const Napi::Value& value, const std::string& name);
 // [{ name, shape }] without values.
 Napi::Array Describe(Napi::Env env, const ParameterList& parameters);
 

@@ -153,10 +153,9 @@ Napi::Value TrainerWrap::ReadAuxiliary(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(info.Env(),
-                      [state = state(), values = ReadTensors(info[0].As<Napi::Object>())] {
-                        CopyIn(values, state->strategy->AuxiliaryParameters());
-                      });
+        .executor.Run(info.Env(), [state = state(), values = ReadTensors(info[0], "values")] {
+          CopyIn(values, state->strategy->AuxiliaryParameters());
+        });
   });
 }
 
@@ -328,10 +327,9 @@ Napi::Value TrainerWrap::ReadState(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::WriteState(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     return DataOf(info.Env())
-        .executor.Run(info.Env(),
-                      [state = state(), values = ReadTrainingState(info[0].As<Napi::Object>())] {
-                        localformer::WriteState(values, state->strategy.get());
-                      });
+        .executor.Run(info.Env(), [state = state(), values = ReadTrainingState(info[0])] {
+          localformer::WriteState(values, state->strategy.get());
+        });
   });
 }
 

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "coded_error.h"
+#include "from_js.h"
+#include "typed_array.h"
 
 namespace localformer {
 namespace {
@@ -106,12 +108,18 @@ void WriteState(const TrainingState& state, Strategy* strategy) {
   strategy->generator() = std::move(generator);
 }
 
-TrainingState ReadTrainingState(const Napi::Object& object) {
-  TrainingState state;
-  state.tensors = ReadTensors(object.Get("tensors").As<Napi::Object>());
-  const Napi::Uint8Array generator = object.Get("generator").As<Napi::Uint8Array>();
-  state.generator.assign(generator.Data(), generator.Data() + generator.ElementLength());
-  return state;
+TrainingState ReadTrainingState(const Napi::Value& value) {
+  try {
+    if (!value.IsObject()) throw Unexpected("the state of a training", "state", value);
+    const Napi::Object object = value.As<Napi::Object>();
+    TrainingState state;
+    state.tensors = ReadTensors(object.Get("tensors"), "tensors");
+    state.generator = CopyOf(ViewOf<uint8_t>(object.Get("generator"), "generator"));
+    return state;
+  } catch (CodedError& error) {
+    error.code = "ERR_CHECKPOINT";
+    throw;
+  }
 }
 
 }  // namespace localformer

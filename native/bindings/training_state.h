@@ -28,7 +28,7 @@ TrainingState ReadState(Strategy& strategy);
 // ERR_CHECKPOINT where it is not the state of such a strategy; all is written or nothing.
 void WriteState(const TrainingState& state, Strategy* strategy);
 
-// { tensors, generator }
-TrainingState ReadTrainingState(const Napi::Object& object);
+// { tensors, generator }. Throws CodedError ERR_CHECKPOINT.
+TrainingState ReadTrainingState(const Napi::Value& value);
 
 }  // namespace localformer

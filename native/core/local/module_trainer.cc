@@ -62,7 +62,10 @@ bool IsFinite(const std::optional<double>& value) { return !value || std::isfini
 const ModuleOptions& Checked(const ModuleOptions& options) {
   AtLeast(1, options.accumulate, "accumulate");
   if (options.chunk_size) AtLeast(1, *options.chunk_size, "chunkSize");
-  return options;
+  if (options.sample > 0.0 && options.sample <= 1.0) return options;
+  throw CodedError("ERR_CONFIG",
+                   "Expected a number above 0 and up to 1 for `sample` but received " +
+                       std::to_string(options.sample));
 }
 
 // A decoder that needs the whole batch gets it, or is refused.

@@ -13,11 +13,18 @@
 namespace localformer {
 namespace {
 
-// Every division that the constructor makes. The facade tells in detail what is wrong
-// (lib/local/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
+// Every size, and every division that the constructor makes. The facade tells in detail what is
+// wrong (lib/local/swin-transformer.ts, checkSizes); this keeps the core safe by itself.
 bool SizesDivide(const SwinOptions& o) {
   if (o.depths.empty() || o.depths.size() != o.heads.size()) return false;
-  const auto positive = [](int64_t value) { return value > 0; };
+  // Far above any network, and small enough that no product of sizes overflows.
+  constexpr size_t kMostStages = 16;
+  constexpr int64_t kMost = int64_t{1} << 20;
+  const auto positive = [](int64_t value) { return value > 0 && value <= kMost; };
+  if (o.depths.size() > kMostStages || !(o.mlp_ratio > 0.0 && o.mlp_ratio <= 1024.0) ||
+      !(o.drop_path_rate >= 0.0 && o.drop_path_rate < 1.0)) {
+    return false;
+  }
   for (const int64_t size : {o.image_size, o.patch_size, o.window_size, o.embed_dim, o.classes}) {
     if (!positive(size)) return false;
   }
@@ -38,7 +45,7 @@ bool SizesDivide(const SwinOptions& o) {
 
 SwinModel::SwinModel(const SwinOptions& options) : options_(options) {
   if (!SizesDivide(options)) {
-    throw CodedError("ERR_CONFIG", "The sizes of the network do not divide");
+    throw CodedError("ERR_CONFIG", "The sizes of the network are out of range or do not divide");
   }
   at::Generator generator = at::detail::createCPUGenerator(options.seed);
   units_.push_back(std::make_unique<PatchEmbedding>(options.image_size, options.patch_size,

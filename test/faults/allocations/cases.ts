@@ -1,6 +1,5 @@
 // Small networks that between them use every method, number format, way to recompute, decoder, head
 // and option of a step that allocates.
-
 import type { LocalOptions } from '../../../lib/local/options.js'
 import type { SwinOptions } from '../../../lib/local/swin-transformer.js'
 import { DECODERS, DTYPES, HEADS, METHODS, RECOMPUTE } from '../../../lib/local/words.js'
