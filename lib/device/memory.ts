@@ -92,7 +92,10 @@ export function emptyCache(device = 'cpu'): void {
   onDevice(device, (name) => loadTorch().emptyCache(name))
 }
 
-/** Bytes that are free on the device, and that it has in all (within the limit, if one is set). */
+/**
+ * Bytes that are free on the device, and that it has in all: within the limit, if one is set, and on the
+ * CPU within the control group's.
+ */
 export function info(device = 'cpu'): { freeBytes: number; totalBytes: number } {
   return onDevice(device, (name) => loadTorch().memoryInfo(name))
 }

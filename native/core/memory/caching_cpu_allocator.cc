@@ -22,6 +22,11 @@ constexpr size_t kWantedAddressBytes = size_t{1} << 40;
 constexpr size_t kLeastAddressBytes = size_t{256} << 20;
 constexpr size_t kSmallAddressShare = 8;  // an eighth of the addresses is for small blocks
 
+// Left of what the control group allows, for what the process takes beside tensors until the next
+// look; and how much is taken between two looks at most.
+constexpr int64_t kGroupMarginBytes = int64_t{32} << 20;
+constexpr int64_t kMostBetweenLooks = int64_t{256} << 20;
+
 thread_local std::optional<OutOfMemoryInfo> lastOutOfMemory;
 thread_local uint64_t outOfMemoryCount = 0;
 std::atomic<CachingCpuAllocator*> installed{nullptr};
@@ -99,8 +104,9 @@ std::optional<OutOfMemoryInfo> LastOutOfMemory() { return lastOutOfMemory; }
 void ClearLastOutOfMemory() { lastOutOfMemory.reset(); }
 uint64_t OutOfMemoryCount() { return outOfMemoryCount; }
 
-CachingCpuAllocator::CachingCpuAllocator()
+CachingCpuAllocator::CachingCpuAllocator(ControlGroup group)
     : systemBytes_(SystemBytes()),
+      group_(std::move(group)),
       range_(kWantedAddressBytes, kLeastAddressBytes),
       small_{BlockArena(range_.begin(),
                         range_.size() / kSmallAddressShare / kHugePageBytes * kHugePageBytes,
@@ -143,7 +149,7 @@ void* CachingCpuAllocator::Allocate(size_t bytes) {
   }
   if (!address) {
     ++stats_.num_ooms;
-    const OutOfMemoryInfo info = DescribeFailure(bytes);
+    const OutOfMemoryInfo info = DescribeFailure(bytes, std::exchange(refusedByGroup_, false));
     lock.unlock();
     ThrowOutOfMemory(info);
   }
@@ -164,6 +170,10 @@ std::optional<uintptr_t> CachingCpuAllocator::Place(Pool& pool, size_t blockByte
                                                     size_t requestedBytes) {
   auto placement = pool.arena.Find(blockBytes);
   if (!placement || !FitsLimit(blockBytes, placement->commitBytes)) return std::nullopt;
+  if (placement->commitBytes > 0 && !FitsGroup(blockBytes, placement->commitBytes)) {
+    refusedByGroup_ = true;
+    return std::nullopt;
+  }
   if (!pool.arena.Take(*placement, blockBytes, requestedBytes)) {
     // The system refuses more memory, so the holes in what it gave have to do.
     ReleaseCached(SIZE_MAX);
@@ -176,19 +186,45 @@ std::optional<uintptr_t> CachingCpuAllocator::Place(Pool& pool, size_t blockByte
   if (placement->commitBytes > 0) {
     const auto bound = static_cast<int64_t>(static_cast<double>(boundPeak_) * kReservedOverPeak) +
                        static_cast<int64_t>(kSmallChunkBytes);
-    if (TrimTo(std::min(bound, EffectiveLimit()))) ++stats_.num_alloc_retries;
+    if (TrimTo(std::min({bound, EffectiveLimit(), groupCeiling_}))) ++stats_.num_alloc_retries;
   }
   SyncReserved();
   return placement->address;
 }
 
-// Memory that cannot be given back is what is allocated and the rest of pages partly allocated.
 bool CachingCpuAllocator::FitsLimit(size_t blockBytes, size_t commitBytes) const {
-  const size_t allocated = static_cast<size_t>(Allocated());
-  const size_t limit = static_cast<size_t>(EffectiveLimit());
-  if (allocated + blockBytes > limit) return false;
+  const int64_t limit = EffectiveLimit();
+  if (Allocated() + static_cast<int64_t>(blockBytes) > limit) return false;
+  return commitBytes == 0 || NeededFor(blockBytes) <= limit;
+}
+
+// Memory that cannot be given back is what is allocated and the rest of pages partly allocated.
+int64_t CachingCpuAllocator::NeededFor(size_t blockBytes) const {
   const size_t stuck = small_.arena.stuckBytes() + large_.arena.stuckBytes();
-  return commitBytes == 0 || allocated + blockBytes + kPageBytes + stuck <= limit;
+  return Allocated() + static_cast<int64_t>(blockBytes + kPageBytes + stuck);
+}
+
+bool CachingCpuAllocator::FitsGroup(size_t blockBytes, size_t commitBytes) {
+  const auto bytes = static_cast<int64_t>(commitBytes);
+  const bool looked = untilNextLook_ < bytes;
+  if (looked) LookAtGroup();
+  // What was seen before may have changed for the better.
+  if (NeededFor(blockBytes) > groupCeiling_ && !looked) LookAtGroup();
+  untilNextLook_ -= bytes;
+  return NeededFor(blockBytes) <= groupCeiling_;
+}
+
+// Some reading of files, well below a millisecond, for page faults of a hundred times that.
+void CachingCpuAllocator::LookAtGroup() {
+  const int64_t available = group_.AvailableBytes();
+  if (available == ControlGroup::kNone) {
+    groupCeiling_ = INT64_MAX;
+    untilNextLook_ = kMostBetweenLooks;
+    return;
+  }
+  const int64_t left = available - kGroupMarginBytes;
+  groupCeiling_ = Reserved() + left;
+  untilNextLook_ = std::clamp<int64_t>(left / 4, 0, kMostBetweenLooks);
 }
 
 // Gives cached memory back until no more than `reservedBytes` are reserved. True if it did.
@@ -267,10 +303,11 @@ int64_t CachingCpuAllocator::EffectiveLimit() const {
   return systemBytes_ > 0 ? systemBytes_ : INT64_MAX;
 }
 
-OutOfMemoryInfo CachingCpuAllocator::DescribeFailure(size_t requestedBytes) const {
+OutOfMemoryInfo CachingCpuAllocator::DescribeFailure(size_t requestedBytes, bool byGroup) const {
   const size_t requested = std::min(requestedBytes, static_cast<size_t>(INT64_MAX));
+  const int64_t limit = limit_ > 0 ? limit_ : systemBytes_;
   return {static_cast<int64_t>(requested), Allocated(), Reserved(),
-          limit_ > 0 ? limit_ : systemBytes_};
+          byGroup ? group_.LimitBytes() : limit, byGroup};
 }
 
 c10::CachingDeviceAllocator::DeviceStats CachingCpuAllocator::getDeviceStats(c10::DeviceIndex) {
@@ -293,9 +330,9 @@ void CachingCpuAllocator::resetPeakStats(c10::DeviceIndex) {
 }
 
 std::pair<size_t, size_t> CachingCpuAllocator::getMemoryInfo(c10::DeviceIndex) {
-  const int64_t available = AvailableBytes();
+  const int64_t available = std::min(AvailableBytes(), group_.AvailableBytes());
   const std::lock_guard<std::mutex> lock(mutex_);
-  const int64_t total = limit_ > 0 ? limit_ : systemBytes_;
+  const int64_t total = std::min(limit_ > 0 ? limit_ : systemBytes_, group_.LimitBytes());
   const int64_t unused = std::max<int64_t>(total - Reserved(), 0);
   return {static_cast<size_t>(std::min(available, unused)), static_cast<size_t>(total)};
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "block_arena.h"
+#include "control_group.h"
 
 namespace localformer {
 
@@ -23,7 +24,8 @@ struct OutOfMemoryInfo {
   int64_t requestedBytes = 0;
   int64_t allocatedBytes = 0;
   int64_t reservedBytes = 0;
-  int64_t limitBytes = 0;  // the limit set, else the machine's memory; 0 if that is not known
+  int64_t limitBytes = 0;       // the limit set, else the machine's memory; 0 if that is not known
+  bool byControlGroup = false;  // whether limitBytes is the control group's
 };
 
 // The calling thread's last failed allocation in this allocator, if it had one.
@@ -50,7 +52,7 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   static constexpr size_t kSmallChunkBytes = size_t{256} << 10;  // taken from the system at once
 
   // Reserves addresses (no memory). Throws c10::OutOfMemoryError if not even 256 MiB can be had.
-  CachingCpuAllocator();
+  explicit CachingCpuAllocator(ControlGroup group = ControlGroup::OfProcess());
   // Every block must have been freed. The process-wide allocator is never destroyed.
   ~CachingCpuAllocator() override;
   CachingCpuAllocator(const CachingCpuAllocator&) = delete;
@@ -71,12 +73,13 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex device = 0) override;
   void resetAccumulatedStats(c10::DeviceIndex device = 0) override;
   void resetPeakStats(c10::DeviceIndex device = 0) override;
-  // Bytes free and in all; within the limit where one is set.
+  // Bytes free and in all; within the limit where one is set, and the control group's.
   std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device = 0) override;
 
   // An allocation that would bring allocated above `bytes`, or reserved even with an empty cache,
-  // throws. 0 = no limit but the machine's memory. Gives cached memory above it back at once; if
-  // more than that is allocated already, only later allocations fail.
+  // throws. 0 = no limit but the machine's memory and what the control group lets the process have
+  // (an allocation beyond that throws, where the kernel would end the process). Gives cached memory
+  // above it back at once; if more than that is allocated already, only later allocations fail.
   void SetLimit(int64_t bytes);
   int64_t Limit() const;
 
@@ -114,6 +117,11 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   // All below need mutex_ held.
   std::optional<uintptr_t> Place(Pool& pool, size_t blockBytes, size_t requestedBytes);
   bool FitsLimit(size_t blockBytes, size_t commitBytes) const;
+  // Whether the control group has memory for a block that takes so much from the system.
+  bool FitsGroup(size_t blockBytes, size_t commitBytes);
+  void LookAtGroup();
+  // Needed for a block beside what is allocated, when all that can be given back has been.
+  int64_t NeededFor(size_t blockBytes) const;
   bool TrimTo(int64_t reservedBytes);
   size_t ReleaseCached(size_t bytes);
   void CountBlock(const Pool& pool, const BlockArena::Block& block, bool added);
@@ -122,16 +130,22 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   int64_t Allocated() const;
   int64_t Reserved() const;
   int64_t EffectiveLimit() const;
-  OutOfMemoryInfo DescribeFailure(size_t requestedBytes) const;
+  OutOfMemoryInfo DescribeFailure(size_t requestedBytes, bool byGroup) const;
 
   mutable std::mutex mutex_;
   const int64_t systemBytes_;  // memory and swap of the machine
+  const ControlGroup group_;
   AddressRange range_;
   Pool small_;
   Pool large_;
   DeviceStats stats_;
   int64_t boundPeak_ = 0;  // highest allocated since the cache was last emptied
   int64_t limit_ = 0;
+  // What of reserved bytes the group had memory for when it was looked at, and how much may be
+  // taken until it is looked at again: others in it take memory too.
+  int64_t groupCeiling_ = INT64_MAX;
+  int64_t untilNextLook_ = 0;
+  bool refusedByGroup_ = false;          // the allocation at work
   int64_t allocationsUntilFailure_ = 0;  // 0: none fails
   std::list<Window> windows_;
 };

@@ -35,7 +35,8 @@ CodedError OutOfMemory(c10::Device device, const std::string& module, const std:
   std::string message = "Out of memory on " + device.str();
   if (info.requestedBytes > 0) message += ": tried to allocate " + MiB(info.requestedBytes);
   message += " (" + MiB(info.allocatedBytes) + " allocated, " + MiB(info.reservedBytes) +
-             " reserved, limit " + MiB(info.limitBytes) + ")";
+             " reserved, limit " + MiB(info.limitBytes) +
+             (info.byControlGroup ? " of the control group)" : ")");
   if (!module.empty()) message += " in the " + phase + " phase of " + module;
   CodedError error("ERR_OUT_OF_MEMORY", message, kHint);
   error.numbers = {{"requestedBytes", info.requestedBytes},

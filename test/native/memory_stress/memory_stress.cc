@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+#include "control_group_tests.h"
+#include "expect.h"
 #include "native/core/memory/caching_cpu_allocator.h"
 #include "native/core/memory/memory_stats.h"
 #include "native/core/memory/memory_timeline.h"
@@ -31,16 +33,6 @@ namespace {
 using c10::CachingAllocator::Stat;
 using c10::CachingAllocator::StatArray;
 using c10::CachingDeviceAllocator::DeviceStats;
-
-std::atomic<int> failures{0};
-
-#define EXPECT(condition)                                                \
-  do {                                                                   \
-    if (!(condition)) {                                                  \
-      std::printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      if (++failures > 20) std::exit(1);                                 \
-    }                                                                    \
-  } while (false)
 
 constexpr size_t kMiB = size_t{1} << 20;
 
@@ -738,5 +730,7 @@ int main() {
   RUN(RefusesForeignPointers);
 #endif
   RUN(ListsPyTorchsKeys);
+  RUN(ControlGroupsOfBothVersionsAreRead);
+  RUN(TheControlGroupIsHeldAndLookedAtAgain);
   return localformer::failures > 0 ? 1 : 0;
 }
