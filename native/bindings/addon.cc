@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon_data.h"
+#include "errors.h"
 #include "features_wrap.h"
 #include "file_lock.h"
 #include "memory/caching_cpu_allocator.h"
@@ -22,7 +23,7 @@ void StopOnExit(Napi::Env env, AddonData* data) {
       process, {Napi::String::New(env, "exit"), Napi::Function::New(env, stop)});
 }
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
+Napi::Object Register(Napi::Env env, Napi::Object exports) {
   InstallCachingCpuAllocator();
   auto* data = new AddonData(env);
   env.SetInstanceData<AddonData>(data);
@@ -40,6 +41,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   DefineMemoryFunctions(env, exports);
   DefineFileLock(env, exports);
   return exports;
+}
+
+// Nothing may throw through Node: addresses, threads or memory may be missing.
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  return Guarded(env, [&] { return Register(env, exports); });
 }
 
 }  // namespace

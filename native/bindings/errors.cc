@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "coded_error.h"
@@ -50,6 +51,8 @@ Napi::Value ToJsError(Napi::Env env, std::exception_ptr exception) {
     return FromCoded(env, OutOfMemory(error));
   } catch (const c10::Error& error) {
     return Plain(env, "ERR_TORCH", TorchMessage(error));
+  } catch (const std::bad_alloc&) {
+    return Plain(env, "ERR_OUT_OF_MEMORY", "The process has no memory left beside its tensors");
   } catch (const std::exception& error) {
     return Plain(env, "ERR_TORCH", error.what());
   } catch (...) {

@@ -24,25 +24,44 @@ std::set<Executor*>& Live() {
   return *live;
 }
 
-void StopAll() {
-  std::set<Executor*> live;
-  {
-    const std::lock_guard<std::mutex> lock(LiveMutex());
-    live = Live();
+// Runs at exit, where nothing may be thrown and little can be allocated.
+void StopAll() noexcept {
+  const std::lock_guard<std::mutex> lock(LiveMutex());
+  for (Executor* executor : Live()) executor->Stop();
+}
+
+// What a job threw, as it is told. Whatever fails in the telling is told instead.
+std::exception_ptr Told(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const c10::OutOfMemoryError& error) {
+    // Here, since what was asked for is known to the thread that asked alone.
+    try {
+      return std::make_exception_ptr(OutOfMemory(error));
+    } catch (...) {
+      return std::current_exception();
+    }
+  } catch (...) {
+    return std::current_exception();
   }
-  for (Executor* executor : live) executor->Stop();
 }
 
 }  // namespace
 
 Executor::Executor(Napi::Env env) : completion_(Completion::New(env, "localformer", 0, 1, this)) {
   completion_.Unref(env);
-  thread_ = std::thread([this] { Loop(); });
   // Registered after LibTorch's first statics, hence run before their destructors.
   static const int registered = std::atexit(StopAll);
   static_cast<void>(registered);
   const std::lock_guard<std::mutex> lock(LiveMutex());
-  Live().insert(this);
+  try {
+    Live().insert(this);
+    thread_ = std::thread([this] { Loop(); });
+  } catch (...) {
+    Live().erase(this);
+    completion_.Abort();
+    throw;
+  }
 }
 
 Executor::~Executor() {
@@ -60,7 +79,9 @@ void Executor::Stop() {
     queue_.clear();
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  // The end of an environment and that of the process may meet here; exit() may be called by a job.
+  const std::lock_guard<std::mutex> lock(join_mutex_);
+  if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id()) thread_.join();
 }
 
 void Executor::Enqueue(Napi::Env env, std::unique_ptr<Job> job) {
@@ -85,11 +106,8 @@ void Executor::Loop() {
     try {
       job->Work();
       watch.ThrowIfFailed();
-    } catch (const c10::OutOfMemoryError& error) {
-      // Told here, since what was asked for is known to the thread that asked alone.
-      job->exception = std::make_exception_ptr(OutOfMemory(error));
     } catch (...) {
-      job->exception = std::current_exception();
+      job->exception = Told(std::current_exception());
     }
     {
       const std::lock_guard<std::mutex> lock(mutex_);

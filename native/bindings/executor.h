@@ -79,6 +79,7 @@ class Executor {
   std::deque<std::unique_ptr<Job>> queue_;  // guarded by mutex_
   bool stopping_ = false;                   // guarded by mutex_
   size_t pending_ = 0;                      // JS thread only: keeps the event loop alive while > 0
+  std::mutex join_mutex_;
   std::thread thread_;
 };
 

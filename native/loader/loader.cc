@@ -2,8 +2,15 @@
 // Knows nothing of torch and uses no C++ library (plain pointers, linked as C), so that it always
 // loads.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <node_api.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 namespace {
@@ -46,6 +53,42 @@ void CalmOpenMp() {
   if (std::getenv("OMP_WAIT_POLICY") == nullptr) setenv("GOMP_SPINCOUNT", "10000", /*replace=*/0);
 }
 
+// Addresses that the process may still take: all there are, unless `ulimit -v` allows less.
+size_t AddressBytesLeft() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
+  char text[32] = {0};
+  const int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  const ssize_t count = file < 0 ? -1 : read(file, text, sizeof text - 1);
+  if (file >= 0) close(file);
+  if (count <= 0) return SIZE_MAX;
+  const size_t used = std::strtoull(text, nullptr, 10) * static_cast<size_t>(getpagesize());
+  return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
+}
+
+size_t FileBytes(napi_env env, napi_value path) {
+  char* text = CopyString(env, path);
+  struct stat file;
+  const bool is_there = text != nullptr && stat(text, &file) == 0;
+  std::free(text);
+  return is_there ? static_cast<size_t>(file.st_size) : 0;
+}
+
+// LibTorch allocates while it is opened, and ends the process where it gets nothing: it is not
+// opened where its files and what it allocates then would hardly fit.
+bool CheckAddressSpace(napi_env env, size_t libraries) {
+  constexpr size_t kBeside = size_t{256} << 20;
+  const size_t left = AddressBytesLeft(), needed = libraries + kBeside;
+  if (left >= needed) return true;
+  char message[160];
+  std::snprintf(message, sizeof message,
+                "LibTorch needs about %zu MiB of addresses, and this process may take %zu MiB more "
+                "(ulimit -v)",
+                needed >> 20, left >> 20);
+  Throw(env, message);
+  return false;
+}
+
 // open(libraries: string[], addon: string): loads each library with its symbols visible to those
 // after it, then the addon, and returns the addon's exports for this environment.
 napi_value Open(napi_env env, napi_callback_info info) {
@@ -56,6 +99,13 @@ napi_value Open(napi_env env, napi_callback_info info) {
       napi_get_array_length(env, argv[0], &count) != napi_ok) {
     return Throw(env, "open expects an array of library paths and the path of the addon");
   }
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    napi_value path;
+    if (napi_get_element(env, argv[0], i, &path) != napi_ok) return nullptr;
+    bytes += FileBytes(env, path);
+  }
+  if (count > 0 && !CheckAddressSpace(env, bytes)) return nullptr;
   CalmOpenMp();
   for (uint32_t i = 0; i < count; ++i) {
     napi_value path;

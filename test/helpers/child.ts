@@ -27,8 +27,17 @@ export function run(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
 ): Promise<Ended> {
+  return runProgram(process.execPath, args, environment)
+}
+
+/** The same of any program. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, {
+    const child = spawn(program, args, {
       env: { ...process.env, OMP_NUM_THREADS: '1', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: 120_000,

@@ -15,14 +15,18 @@ namespace {
 uintptr_t RoundDownTo(uintptr_t value, size_t unit) { return value / unit * unit; }
 uintptr_t RoundUpTo(uintptr_t value, size_t unit) { return RoundDownTo(value + unit - 1, unit); }
 
-// Under `ulimit -v` three quarters of the addresses left; the rest is for stacks and libraries.
+// Under `ulimit -v` three quarters of the addresses left, and not the last ones: whoever else in
+// the process asks for stacks, libraries or JavaScript's heap ends it where there are none.
 size_t AllowedAddressBytes() {
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return SIZE_MAX;
   size_t usedPages = 0;
   std::ifstream("/proc/self/statm") >> usedPages;
   const size_t used = usedPages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return limit.rlim_cur > used ? (limit.rlim_cur - used) / 4 * 3 : 0;
+  constexpr size_t kLeastForOthers = size_t{256} << 20;
+  if (limit.rlim_cur < used + kLeastForOthers) return 0;
+  const size_t left = limit.rlim_cur - used;
+  return left - std::max(left / 4, kLeastForOthers);
 }
 
 }  // namespace
