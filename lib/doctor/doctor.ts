@@ -37,7 +37,7 @@ export interface DoctorOptions {
 const INSTALL_LIBTORCH = 'npx localformer libtorch install'
 const INSTALL_TOOLS = 'apt-get install g++ cmake ninja-build (or what your distribution calls them)'
 const CHECK_DRIVER = 'nvidia-smi (CUDA 13 takes driver 580 or newer)'
-const WANTED = { node: '20.9', glibc: '2.29', cmake: '3.18' } as const
+const WANTED = { node: '20.9', glibc: '2.28', cmake: '3.18' } as const
 /** Less than this is short even for several modules: Swin-Tiny with its optimizer takes 0.35 GiB. */
 const LITTLE_MEMORY = 2 * 2 ** 30
 
