@@ -33,6 +33,11 @@ export function libtorchShared(): string | undefined {
   return process.env.LIBTORCH || undefined
 }
 
+/** The folders of `LD_LIBRARY_PATH`. */
+export function librarySearchPath(): readonly string[] {
+  return (process.env.LD_LIBRARY_PATH ?? '').split(path.delimiter).filter(Boolean)
+}
+
 /**
  * The proxy for a URL, or '' for none: `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
  * small letters too, as curl reads them.

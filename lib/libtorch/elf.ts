@@ -1,5 +1,5 @@
-// Reads, without loading anything, for which machine a shared library is and which libraries it
-// needs (DT_NEEDED). ELF-64 little-endian only: System V ABI, chapters 4 and 5.
+// Reads, without loading anything, for which machine a shared library is, which libraries it needs
+// (DT_NEEDED) and where it says to look for them (DT_RPATH, DT_RUNPATH). ELF-64 little-endian only: System V ABI, chapters 4 and 5.
 import { closeSync, openSync, readSync } from 'node:fs'
 
 export interface SharedLibrary {
@@ -7,6 +7,8 @@ export interface SharedLibrary {
   readonly machine: number
   /** File names of the libraries it needs, in the order of the dynamic section. */
   readonly needed: readonly string[]
+  /** Folders to look for them in, as written there: `$ORIGIN` is the library's own folder. */
+  readonly searchPath: readonly string[]
 }
 
 export const X86_64 = 62
@@ -16,6 +18,8 @@ const PT_DYNAMIC = 2
 const DT_NEEDED = 1n
 const DT_STRTAB = 5n
 const DT_STRSZ = 10n
+const DT_RPATH = 15n
+const DT_RUNPATH = 29n
 
 /** Undefined when the file is no 64-bit little-endian ELF file or ends too early. */
 export function readSharedLibrary(file: string): SharedLibrary | undefined {
@@ -43,9 +47,10 @@ function parse(read: Read): SharedLibrary | undefined {
   const machine = header.readUInt16LE(18)
   const segments = readSegments(read, header)
   const dynamic = segments.find((segment) => segment.type === PT_DYNAMIC)
-  if (!dynamic) return { machine, needed: [] }
+  if (!dynamic) return { machine, needed: [], searchPath: [] }
 
   const needed: number[] = []
+  const paths: number[] = []
   let stringsAddress = 0
   let stringsSize = 0
   const entries = read(dynamic.offset, dynamic.size)
@@ -53,6 +58,7 @@ function parse(read: Read): SharedLibrary | undefined {
     const tag = entries.readBigInt64LE(at)
     const value = Number(entries.readBigUInt64LE(at + 8))
     if (tag === DT_NEEDED) needed.push(value)
+    else if (tag === DT_RPATH || tag === DT_RUNPATH) paths.push(value)
     else if (tag === DT_STRTAB) stringsAddress = value
     else if (tag === DT_STRSZ) stringsSize = value
   }
@@ -61,11 +67,13 @@ function parse(read: Read): SharedLibrary | undefined {
     ({ type, address, size }) =>
       type === PT_LOAD && stringsAddress >= address && stringsAddress < address + size,
   )
-  if (!holder) return { machine, needed: [] }
+  if (!holder) return { machine, needed: [], searchPath: [] }
   const strings = read(holder.offset + stringsAddress - holder.address, stringsSize)
+  const textAt = (at: number) => strings.toString('utf8', at, strings.indexOf(0, at))
   return {
     machine,
-    needed: needed.map((at) => strings.toString('utf8', at, strings.indexOf(0, at))),
+    needed: needed.map(textAt),
+    searchPath: paths.flatMap((at) => textAt(at).split(':').filter(Boolean)),
   }
 }
 

@@ -7,10 +7,9 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hashFile } from '../base/download.js'
 import { expected, LocalformerError } from '../base/errors.js'
-import { formatBytes } from '../base/format.js'
 import { publish, requireSpace, retire, withLockedCache, withStaging } from './cache.js'
 import { decodeName, downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
-import { readSharedLibrary, X86_64 } from './elf.js'
+import { checkLibraries } from './libraries.js'
 import {
   checkFlavor,
   findRoot,
@@ -279,13 +278,13 @@ class Installation {
   }
 
   #chooseFlavor(contents: Contents): Flavor {
-    const held = contents.hasCuda ? 'cuda' : 'cpu'
-    const flavor = this.#options.flavor ?? (contents.kind === 'wheel' ? 'cpu' : held)
-    if (flavor === 'cuda' && !contents.hasCuda) {
+    const { kind, holds } = contents
+    const flavor = this.#options.flavor ?? (kind === 'wheel' ? 'cpu' : holds)
+    if (flavor !== 'cpu' && holds === 'cpu') {
       const given = this.#source.kind === 'pip' ? 'The torch wheel' : this.#source.given
       throw new LocalformerError(
         'ERR_CONFIG',
-        `Expected a LibTorch with CUDA for \`--flavor cuda\`, but ${given} has no libtorch_cuda.so`,
+        `Expected a LibTorch with CUDA for \`--flavor ${flavor}\`, but ${given} has no libtorch_cuda.so`,
       )
     }
     return flavor
@@ -524,42 +523,4 @@ function isReceipt(value: unknown): value is Receipt {
     typeof verified === 'boolean' &&
     typeof sizeBytes === 'number'
   )
-}
-
-// What every Linux with a C++ runtime has, and what comes with the NVIDIA driver.
-const SYSTEM_LIBRARY =
-  /^(ld-linux-x86-64|lib(c|m|dl|rt|pthread|util|stdc\+\+|gcc_s|z|cuda|nvidia-ml))\.so/
-
-/** Follows DT_NEEDED from what is loaded, so that a missing library is named now and not later. */
-function checkLibraries(root: string, flavor: Flavor): void {
-  const folders = [path.join(root, 'lib'), ...nvidiaFolders(path.join(root, '..', 'nvidia'))]
-  const loaded = ['libc10.so', 'libtorch_cpu.so']
-  const roots = flavor === 'cuda' ? [...loaded, 'libtorch_cuda.so'] : loaded
-  const queue = roots.map((name) => ({ name, neededBy: 'LibTorch' }))
-  const seen = new Set<string>()
-  for (const { name, neededBy } of queue) {
-    if (seen.has(name) || SYSTEM_LIBRARY.test(name)) continue
-    seen.add(name)
-    const file = folders.map((folder) => path.join(folder, name)).find(existsSync)
-    if (!file) {
-      throw new LocalformerError(
-        'ERR_LIBTORCH_NOT_FOUND',
-        `${neededBy} needs ${name}, which the source does not contain`,
-        { hint: 'Install without --from, or from a source that brings its CUDA libraries.' },
-      )
-    }
-    const library = readSharedLibrary(file)
-    if (library?.machine !== X86_64) {
-      throw new LocalformerError(
-        'ERR_LIBTORCH_NOT_FOUND',
-        `${name} is not a shared library for x86-64 (${formatBytes(statSync(file).size)})`,
-      )
-    }
-    queue.push(...library.needed.map((needed) => ({ name: needed, neededBy: name })))
-  }
-}
-
-function nvidiaFolders(nvidia: string): string[] {
-  if (!existsSync(nvidia)) return []
-  return readdirSync(nvidia).map((name) => path.join(nvidia, name, 'lib'))
 }

@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { cacheDirectory, libtorchOverride, libtorchShared } from '../base/environment.js'
 import { expected, LocalformerError } from '../base/errors.js'
+import { missingNvidia } from './libraries.js'
 import { FLAVORS, type Flavor, type LibtorchManifest, MANIFEST } from './manifest.js'
 import { withPythonSync } from './python.js'
 
@@ -20,7 +21,7 @@ export interface LocateOptions {
   readonly path?: string | undefined
   /** Also ask the active `python3` for its torch, after every other place. Default: false. */
   readonly python?: boolean | undefined
-  /** Which one of the cache. Default: `cuda` where that is installed, else `cpu`. */
+  /** Which one of the cache. Default: the first that is installed of `cuda`, `simulated`, `cpu`. */
   readonly flavor?: Flavor | undefined
   /** The cache of the package. Default: `cacheDirectory()`. */
   readonly cache?: string | undefined
@@ -33,14 +34,19 @@ export interface LibtorchLocation {
   readonly root: string
   /** As the files say it, e.g. `2.11.0+cu130`. */
   readonly version: string
-  /** `cuda` where `lib/libtorch_cuda.so` is there. */
+  /**
+   * What it can serve beside the CPU: `cuda` where its CUDA libraries and NVIDIA's, which they need,
+   * are there (a CUDA device or a simulated one); `simulated` where its own are, without NVIDIA's.
+   */
   readonly flavor: Flavor
   readonly source: LibtorchSource
   /** Absolute paths of what the loader opens. */
   readonly libraries: {
     readonly c10: string
     readonly torchCpu: string
+    /** `libtorch_cuda.so` and `libc10_cuda.so`, where both are there. */
     readonly torchCuda?: string
+    readonly c10Cuda?: string
   }
   /** The folder of the C++ headers, where it is there. */
   readonly include?: string
@@ -145,25 +151,56 @@ export function inspectLibtorch(
     const reason = `is version ${version}, not ${manifest.version}`
     return { source, path: root, status: 'wrong-version', reason }
   }
-  const torchCuda = path.join(root, 'lib', 'libtorch_cuda.so')
-  const hasCuda = existsSync(torchCuda)
+  const cuda = findCuda(root)
   const include = path.join(root, 'include')
   const cudaInclude = path.resolve(root, '..', 'nvidia', 'cu13', 'include')
   const location: LibtorchLocation = {
     root,
     version,
-    flavor: hasCuda ? 'cuda' : 'cpu',
+    flavor: cuda === undefined ? 'cpu' : isServed(cuda) ? 'cuda' : 'simulated',
     source,
     libraries: {
       c10,
       torchCpu: path.join(root, 'lib', 'libtorch_cpu.so'),
-      ...(hasCuda && { torchCuda }),
+      ...cuda,
     },
     ...(existsSync(include) && { include }),
     ...(existsSync(path.join(cudaInclude, 'cuda_runtime_api.h')) && { cudaInclude }),
   }
   const reason = `${version}, ${location.flavor}`
   return { source, path: root, status: 'ok', reason, location }
+}
+
+function findCuda(root: string): { torchCuda: string; c10Cuda: string } | undefined {
+  const torchCuda = path.join(root, 'lib', 'libtorch_cuda.so')
+  const c10Cuda = path.join(root, 'lib', 'libc10_cuda.so')
+  return existsSync(torchCuda) && existsSync(c10Cuda) ? { torchCuda, c10Cuda } : undefined
+}
+
+function isServed({ torchCuda }: { torchCuda: string }): boolean {
+  return missingNvidia(torchCuda).length === 0
+}
+
+/** What installs a LibTorch that a simulated device can run on. */
+export const INSTALL_SIMULATED = 'npx localformer libtorch install --flavor simulated'
+
+/**
+ * A simulated CUDA device runs on LibTorch's CUDA build, with or without NVIDIA's libraries.
+ *
+ * @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND` for a LibTorch that was built or installed
+ *   without it, with what is missing and what installs one.
+ */
+export function requireSimulated({ root, version, libraries }: LibtorchLocation): void {
+  if (libraries.torchCuda !== undefined) return
+  const missing = ['libtorch_cuda.so', 'libc10_cuda.so'].filter(
+    (name) => !existsSync(path.join(root, 'lib', name)),
+  )
+  throw new LocalformerError(
+    'ERR_LIBTORCH_NOT_FOUND',
+    `A simulated CUDA device needs LibTorch's CUDA build, but LibTorch ${version} in ${root} has no ` +
+      missing.map((name) => `lib/${name}`).join(' and no '),
+    { hint: `Install it with \`${INSTALL_SIMULATED}\`.`, details: { missing } },
+  )
 }
 
 /** The folder with `lib/libtorch_cpu.so`: the given one, or `torch` or `libtorch` in it. */
@@ -210,7 +247,9 @@ export function waysOut(): string {
 function inspectCache(options: LocateOptions, manifest: LibtorchManifest): LibtorchCandidate {
   const source = 'cache'
   const folder = libtorchCache(options.cache)
-  const flavors: readonly Flavor[] = options.flavor ? [options.flavor] : ['cuda', 'cpu']
+  const flavors: readonly Flavor[] = options.flavor
+    ? [options.flavor]
+    : ['cuda', 'simulated', 'cpu']
   for (const flavor of flavors) {
     const installation = path.join(folder, installationName(manifest.version, flavor))
     if (!existsSync(installation)) continue
@@ -297,7 +336,7 @@ function checkOptions(options: LocateOptions): void {
   checkFlavor(flavor)
 }
 
-/** @throws {LocalformerError} `ERR_CONFIG` for anything but undefined, `cpu` and `cuda`. */
+/** @throws {LocalformerError} `ERR_CONFIG` for anything but undefined and a flavor. */
 export function checkFlavor(flavor: unknown): asserts flavor is Flavor | undefined {
   if (flavor === undefined || FLAVORS.includes(flavor as Flavor)) return
   throw new LocalformerError('ERR_CONFIG', expected(FLAVORS.join(' or '), 'flavor', flavor))

@@ -2,9 +2,12 @@
 // them. Sizes and sha256 as the package index gives them and as measured on the files. The pins of
 // the nvidia wheels are those of torch's own metadata (Requires-Dist, through cuda-toolkit 13.0.2).
 
-export const FLAVORS = ['cpu', 'cuda'] as const
+export const FLAVORS = ['cpu', 'simulated', 'cuda'] as const
 
-/** `cpu` keeps what a CPU run needs of the wheel; `cuda` adds the CUDA libraries. */
+/**
+ * `cpu` keeps what a CPU run needs of the wheel; `simulated` adds the wheel's own CUDA libraries and
+ * the CUDA headers, but none of NVIDIA's libraries; `cuda` adds those too.
+ */
 export type Flavor = (typeof FLAVORS)[number]
 
 export interface WheelSpec {
@@ -34,7 +37,8 @@ export interface LibtorchManifest {
   readonly installedBytes: Readonly<Record<Flavor, number>>
 }
 
-const BOTH: readonly Flavor[] = FLAVORS
+const ALL: readonly Flavor[] = FLAVORS
+const HEADERS: readonly Flavor[] = ['simulated', 'cuda']
 const CUDA: readonly Flavor[] = ['cuda']
 
 export const MANIFEST: LibtorchManifest = {
@@ -60,7 +64,7 @@ export const MANIFEST: LibtorchManifest = {
       file: 'torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl',
       sha256: '0f68f4ac6d95d12e896c3b7a912b5871619542ec54d3649cf48cc1edd4dd2756',
       sizeBytes: 530_712_279,
-      flavors: BOTH,
+      flavors: ALL,
     },
     {
       project: 'nvidia-cuda-cupti',
@@ -68,7 +72,7 @@ export const MANIFEST: LibtorchManifest = {
       file: 'nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl',
       sha256: '4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8',
       sizeBytes: 10_715_597,
-      flavors: BOTH,
+      flavors: ALL,
     },
     {
       project: 'nvidia-cuda-runtime',
@@ -76,7 +80,7 @@ export const MANIFEST: LibtorchManifest = {
       file: 'nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl',
       sha256: '7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548',
       sizeBytes: 2_243_632,
-      flavors: BOTH,
+      flavors: ALL,
     },
     {
       project: 'nvidia-cublas',
@@ -92,7 +96,7 @@ export const MANIFEST: LibtorchManifest = {
       file: 'nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl',
       sha256: '2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4',
       sizeBytes: 134_086,
-      flavors: CUDA,
+      flavors: HEADERS,
     },
     {
       project: 'nvidia-cuda-nvrtc',
@@ -191,7 +195,7 @@ export const MANIFEST: LibtorchManifest = {
       flavors: CUDA,
     },
   ],
-  installedBytes: { cpu: 524_000_000, cuda: 3_830_000_000 },
+  installedBytes: { cpu: 524_000_000, simulated: 1_044_000_000, cuda: 3_830_000_000 },
 }
 
 /** The wheels of a flavor, the torch wheel first. */
@@ -212,6 +216,8 @@ export function downloadBytes(flavor: Flavor, manifest: LibtorchManifest = MANIF
 const CPU_LIBRARY = /^torch\/lib\/lib(c10|torch_cpu|gomp|iomp5|cudart|cupti)\b[^/]*\.so[^/]*$/
 const CPU_NVIDIA = /^nvidia\/[^/]+\/lib\/lib(cudart|cupti)\.so[^/]*$/
 const HEADER_OR_CMAKE = /^torch\/(include|share\/cmake)\//
+// What LibTorch's CUDA build has of its own: libtorch_cuda.so, what it needs and what it opens by name.
+const TORCH_CUDA = /^torch\/lib\/lib(c10_cuda|torch_cuda|torch_cuda_linalg|torch_nvshmem)\.so$/
 const VERSION = /^torch\/(version\.py|build-version)$/
 const LICENSE = /^[^/]+\.dist-info\/licenses\//
 // The libraries for Python link against it; static ones and device code are for compilers.
@@ -224,7 +230,7 @@ export function isKept(target: string, flavor: Flavor): boolean {
   if (VERSION.test(target)) return true
   if (PYTHON.test(target)) return false
   if (HEADER_OR_CMAKE.test(target) || LICENSE.test(target)) return true
-  return flavor === 'cpu'
-    ? CPU_LIBRARY.test(target) || CPU_NVIDIA.test(target)
-    : CUDA_LIBRARY.test(target) || CUDA_HEADER.test(target)
+  if (flavor === 'cuda') return CUDA_LIBRARY.test(target) || CUDA_HEADER.test(target)
+  if (CPU_LIBRARY.test(target) || CPU_NVIDIA.test(target)) return true
+  return flavor === 'simulated' && (TORCH_CUDA.test(target) || CUDA_HEADER.test(target))
 }

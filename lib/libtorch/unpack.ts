@@ -31,7 +31,8 @@ export interface Contents {
   readonly version: string
   /** CUDA version of the build; null without CUDA; undefined where the files do not say it. */
   readonly cuda: string | null | undefined
-  readonly hasCuda: boolean
+  /** The most that can be installed from it; a wheel's companions are not looked at. */
+  readonly holds: Flavor
   members(flavor: Flavor): readonly Member[]
   close(): void
 }
@@ -89,7 +90,7 @@ async function readContents(zip: yauzl.ZipFile, file: string): Promise<Contents>
     }
     return text(await zip.openReadStreamPromise(entry))
   }
-  const hasCuda = find(/(^|\/)lib\/libtorch_cuda\.so$/) !== undefined
+  const holds = flavorHeld(entries.map(({ fileName }) => fileName))
   const close = () => zip.close()
   const choose = (flavor: Flavor, rename: (name: string) => string) =>
     entries
@@ -102,7 +103,7 @@ async function readContents(zip: yauzl.ZipFile, file: string): Promise<Contents>
     const { version, cuda } = parseVersionPy(await read(versionPy))
     if (version === undefined) throw notLibtorch(file, 'its torch/version.py names no version')
     const members = (flavor: Flavor) => choose(flavor, (name) => name)
-    return { kind: 'wheel', version, cuda, hasCuda, members, close }
+    return { kind: 'wheel', version, cuda, holds, members, close }
   }
   const buildVersion = find(/^[^/]+\/build-version$/)
   if (buildVersion) {
@@ -112,9 +113,16 @@ async function readContents(zip: yauzl.ZipFile, file: string): Promise<Contents>
     const rename = (name: string) =>
       name.startsWith(top) ? `torch/${name.slice(top.length)}` : `other/${name}`
     const members = (flavor: Flavor) => choose(flavor, rename)
-    return { kind: 'archive', version, cuda: undefined, hasCuda, members, close }
+    return { kind: 'archive', version, cuda: undefined, holds, members, close }
   }
   throw notLibtorch(file, 'it holds neither torch/version.py nor libtorch/build-version')
+}
+
+/** By names alone: a pip-installed torch and official archives bring NVIDIA's cuBLAS with them. */
+function flavorHeld(names: readonly string[]): Flavor {
+  const has = (pattern: RegExp) => names.some((name) => pattern.test(name))
+  if (!has(/(^|\/)lib\/libtorch_cuda\.so$/)) return 'cpu'
+  return has(/(^|\/)lib\/libcublas\b[^/]*\.so/) ? 'cuda' : 'simulated'
 }
 
 /**
@@ -164,8 +172,8 @@ export async function openFolder(root: string): Promise<Contents> {
     [...sources]
       .filter(([target]) => isKept(target, flavor))
       .map(([target, source]) => fileMember(source, target, sizes.get(target) ?? 0))
-  const hasCuda = sources.has('torch/lib/libtorch_cuda.so')
-  return { kind: 'folder', version, cuda: undefined, hasCuda, members, close: () => {} }
+  const holds = flavorHeld([...sources.keys()])
+  return { kind: 'folder', version, cuda: undefined, holds, members, close: () => {} }
 }
 
 /**

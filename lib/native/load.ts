@@ -98,8 +98,10 @@ export function findAddon(): string {
 
 function open(addon: string, location: LibtorchLocation): NativeTorch {
   const { c10, torchCpu, torchCuda } = location.libraries
-  // Without a driver the CUDA libraries are of no use, and cost seconds to open.
-  const cuda = torchCuda !== undefined && nvidiaDevice() !== undefined ? [torchCuda] : []
+  // Without a driver the CUDA libraries are of no use, and cost seconds to open; without NVIDIA's
+  // libraries they cannot be opened.
+  const isServed = location.flavor === 'cuda' && nvidiaDevice() !== undefined
+  const cuda = torchCuda !== undefined && isServed ? [torchCuda] : []
   return openAddon(addon, [c10, torchCpu, ...cuda], 'liblocalformer_torch.so') as NativeTorch
 }
 

@@ -77,7 +77,7 @@ test('list shows what is installed and what can be', ({ sandbox }) => {
   assert.equal(installed, [])
   assert.equal(
     available.map(({ flavor }: { flavor: string }) => flavor),
-    ['cpu', 'cuda'],
+    ['cpu', 'simulated', 'cuda'],
   )
 })
 
@@ -137,7 +137,7 @@ test('the torch of the working directory is not taken for that of Python', ({ sa
 test('install of an unknown flavor is bad usage', ({ sandbox }) => {
   const { code, stderr } = localformer(sandbox, 'install', '--flavor', 'x')
   assert.is(code, 2)
-  assert.match(stderr, /cpu, cuda for `--flavor` but received "x"[\s\S]*ERR_USAGE/)
+  assert.match(stderr, /cpu, simulated, cuda for `--flavor` but received "x"[\s\S]*ERR_USAGE/)
 })
 
 test('install --from a path that is not there says so and installs nothing', ({ sandbox }) => {

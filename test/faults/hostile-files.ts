@@ -44,7 +44,7 @@ interface Kind {
 
 const MANIFEST: LibtorchManifest = {
   ...{ version: '2.11.0', cudaVersion: '13.0', pythonVersion: '3.12', platforms: [], wheels: [] },
-  installedBytes: { cpu: 4096, cuda: 4096 },
+  installedBytes: { cpu: 4096, simulated: 4096, cuda: 4096 },
 }
 
 /** What must hold of a file that was read, else a violation. */

@@ -141,7 +141,7 @@ const ZIPS: Files = {
   'bad-climbs.zip': zip({ ...archiveFiles(), 'libtorch/include/../../../../x': 'x' }),
   'bad-version.zip': zip({ ...archiveFiles(), 'libtorch/build-version': ' '.repeat(2 ** 20) }),
   'bad-bomb.zip': claiming(zip({ ...archiveFiles(), [HEADER]: 'x' }), HEADER, 2 ** 31 - 1),
-  'bad-library.zip': zip({ ...archiveFiles(), 'libtorch/lib/libc10.so': elf(3) }),
+  'bad-library.zip': zip({ ...archiveFiles(), 'libtorch/lib/libc10.so': elf({ machine: 3 }) }),
 }
 
 type TarEntry = readonly [string, Uint8Array, ('File' | 'SymbolicLink' | 'Directory')?]

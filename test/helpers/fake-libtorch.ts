@@ -6,7 +6,12 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { deflateRawSync } from 'node:zlib'
-import type { Flavor, LibtorchManifest, WheelSpec } from '../../lib/libtorch/manifest.js'
+import {
+  FLAVORS,
+  type Flavor,
+  type LibtorchManifest,
+  type WheelSpec,
+} from '../../lib/libtorch/manifest.js'
 
 export type Files = Readonly<Record<string, Buffer | string>>
 
@@ -36,8 +41,17 @@ export function makeSandbox(): Sandbox {
   }
 }
 
-/** A 64-bit little-endian ELF header without segments: a library that needs nothing. */
-export function elf(machine = 62): Buffer {
+export interface ElfOptions {
+  /** `e_machine`; default x86-64. */
+  readonly machine?: number
+  /** Names for DT_NEEDED. */
+  readonly needed?: readonly string[]
+  /** Folders for DT_RUNPATH. */
+  readonly searchPath?: readonly string[]
+}
+
+/** A 64-bit little-endian ELF file: without segments where it needs nothing. */
+export function elf({ machine = 62, needed = [], searchPath = [] }: ElfOptions = {}): Buffer {
   const header = Buffer.alloc(64)
   header.writeUInt32BE(0x7f454c46, 0)
   header[4] = 2
@@ -45,13 +59,55 @@ export function elf(machine = 62): Buffer {
   header.writeUInt16LE(3, 16)
   header.writeUInt16LE(machine, 18)
   header.writeUInt16LE(56, 54)
-  return header
+  if (needed.length + searchPath.length === 0) return header
+  header.writeBigUInt64LE(64n, 32)
+  header.writeUInt16LE(2, 56)
+  return Buffer.concat([header, ...dynamicParts(needed, searchPath)])
+}
+
+const DT = { needed: 1, stringTable: 5, stringSize: 10, runPath: 29 } as const
+
+// Two program headers (one that loads the whole file, one of the dynamic section), the dynamic
+// section and its strings, at the addresses that are their places in the file.
+function dynamicParts(needed: readonly string[], searchPath: readonly string[]): Buffer[] {
+  const texts = [...needed, ...(searchPath.length > 0 ? [searchPath.join(':')] : [])]
+  const strings = Buffer.from(`\0${texts.map((text) => `${text}\0`).join('')}`)
+  const at = (text: string) => strings.indexOf(`\0${text}\0`) + 1
+  const start = 64 + 2 * 56
+  const entries = needed.map((name): [number, number] => [DT.needed, at(name)])
+  if (searchPath.length > 0) entries.push([DT.runPath, at(searchPath.join(':'))])
+  const size = 16 * (entries.length + 3)
+  entries.push([DT.stringTable, start + size], [DT.stringSize, strings.length], [0, 0])
+  const dynamic = Buffer.alloc(size)
+  for (const [index, [tag, value]] of entries.entries()) {
+    dynamic.writeBigInt64LE(BigInt(tag), 16 * index)
+    dynamic.writeBigUInt64LE(BigInt(value), 16 * index + 8)
+  }
+  return [
+    programHeader(1, 0, start + size + strings.length),
+    programHeader(2, start, size),
+    dynamic,
+    strings,
+  ]
+}
+
+function programHeader(type: number, offset: number, size: number): Buffer {
+  const segment = Buffer.alloc(56)
+  segment.writeUInt32LE(type, 0)
+  segment.writeBigUInt64LE(BigInt(offset), 8)
+  segment.writeBigUInt64LE(BigInt(offset), 16)
+  segment.writeBigUInt64LE(BigInt(size), 32)
+  return segment
 }
 
 export function versionPy(version: string, cuda: string | null): string {
   const value = cuda === null ? 'None' : `'${cuda}'`
   return `from typing import Optional\n__version__ = '${version}'\ncuda: Optional[str] = ${value}\n`
 }
+
+// Of a version that no machine has installed elsewhere.
+const CUBLAS_NAME = 'libcublas.so.99'
+const NVIDIA_NEEDED = ['libcudart.so.13', CUBLAS_NAME]
 
 /** What a torch wheel holds, with members that are to be left out. */
 export function torchFiles(version = '2.11.0+cu130', cuda: string | null = '13.0'): Files {
@@ -63,8 +119,9 @@ export function torchFiles(version = '2.11.0+cu130', cuda: string | null = '13.0
     'torch/lib/libgomp.so.1': elf(),
     'torch/lib/libtorch_python.so': elf(),
     ...(cuda !== null && {
-      'torch/lib/libtorch_cuda.so': elf(),
-      'torch/lib/libc10_cuda.so': elf(),
+      'torch/lib/libtorch_cuda.so': elf({ needed: ['libc10_cuda.so', ...NVIDIA_NEEDED] }),
+      'torch/lib/libc10_cuda.so': elf({ needed: ['libcudart.so.13', 'libc.so.6'] }),
+      'torch/lib/libtorch_cuda_linalg.so': elf({ needed: ['libcusolver.so.12'] }),
     }),
     'torch/include/torch/torch.h': '#pragma once\n',
     'torch/share/cmake/Torch/TorchConfig.cmake': '# config\n',
@@ -82,11 +139,21 @@ export function archiveFiles(version = '2.11.0+cpu'): Files {
   }
 }
 
+/** NVIDIA's libraries that libtorch_cuda.so of {@link torchFiles} needs, as pip lays them out. */
+export const NVIDIA_FILES: Files = {
+  'nvidia/cu13/lib/libcudart.so.13': elf(),
+  [`nvidia/cu13/lib/${CUBLAS_NAME}`]: elf(),
+}
+
 const RUNTIME: Files = {
   'nvidia/cu13/lib/libcudart.so.13': elf(),
   'nvidia/cu13/lib/libcudart_static.a': 'static',
   'nvidia/cu13/include/cuda_runtime_api.h': '#pragma once\n',
 }
+
+const CRT: Files = { 'nvidia/cu13/include/crt/host_defines.h': '#pragma once\n' }
+
+const CUBLAS: Files = { [`nvidia/cu13/lib/${CUBLAS_NAME}`]: elf() }
 
 export interface FakeWheels {
   /** The folder with the wheels in it. */
@@ -95,11 +162,15 @@ export interface FakeWheels {
   readonly manifest: LibtorchManifest
 }
 
-/** Writes a torch wheel and one companion into `folder`, and a manifest that pins both. */
+/** Writes a torch wheel and its companions into `folder`, and a manifest that pins them. */
 export function makeWheels(folder: string, torch: Files = torchFiles()): FakeWheels {
   mkdirSync(folder, { recursive: true })
-  const flavors: readonly Flavor[] = ['cpu', 'cuda']
-  const wheel = (project: string, version: string, files: Files): WheelSpec => {
+  const wheel = (
+    project: string,
+    version: string,
+    files: Files,
+    flavors: readonly Flavor[] = FLAVORS,
+  ): WheelSpec => {
     const file = `${project.replaceAll('-', '_')}-${version}-py3-none-any.whl`
     const data = zip(files)
     writeFileSync(path.join(folder, file), data)
@@ -109,6 +180,8 @@ export function makeWheels(folder: string, torch: Files = torchFiles()): FakeWhe
   const wheels = [
     wheel('torch', '2.11.0', torch),
     wheel('nvidia-cuda-runtime', '13.0.96', RUNTIME),
+    wheel('nvidia-cuda-crt', '13.0.88', CRT, ['simulated', 'cuda']),
+    wheel('nvidia-cublas', '13.1.0.3', CUBLAS, ['cuda']),
   ] as const
   const manifest: LibtorchManifest = {
     version: '2.11.0',
@@ -116,7 +189,7 @@ export function makeWheels(folder: string, torch: Files = torchFiles()): FakeWhe
     pythonVersion: '3.12',
     platforms: ['any'],
     wheels,
-    installedBytes: { cpu: 4096, cuda: 4096 },
+    installedBytes: { cpu: 4096, simulated: 4096, cuda: 4096 },
   }
   return { folder, torch: path.join(folder, wheels[0].file), manifest }
 }

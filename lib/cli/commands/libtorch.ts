@@ -16,7 +16,8 @@ import { commandProgress, installUpdate } from '../progress.js'
 const FLAVOR_OPTION = {
   choices: FLAVORS,
   requiresArg: true,
-  describe: 'cpu: what a CPU run needs; cuda: with the CUDA 13 libraries',
+  describe:
+    'cpu: what a CPU run needs; simulated: for a simulated CUDA device too; cuda: with the CUDA 13 libraries',
 } as const
 
 interface InstallArguments {
@@ -140,7 +141,7 @@ const list: Command<unknown> = {
     for (const { version, flavor, ...bytes } of available) {
       const download = formatBytes(bytes.downloadBytes)
       const disk = formatBytes(bytes.installedBytes)
-      printLine(`  ${version} ${flavor.padEnd(4)}  ${download} to download, ${disk} on disk`)
+      printLine(`  ${version} ${flavor.padEnd(9)}  ${download} to download, ${disk} on disk`)
     }
   },
 }
@@ -174,5 +175,5 @@ export const libtorchCommand: CommandModule<GlobalOptions, GlobalOptions> = {
 function describeInstalled(installed: InstalledLibtorch): string {
   const { version, flavor, sizeBytes, source, verified, directory } = installed
   const from = `from ${source}${verified ? '' : ', not verified'}`
-  return `${version} ${flavor.padEnd(4)}  ${formatBytes(sizeBytes)}  ${from}  ${directory}`
+  return `${version} ${flavor.padEnd(9)}  ${formatBytes(sizeBytes)}  ${from}  ${directory}`
 }

@@ -13,6 +13,18 @@ test('a real one: the running Node.js needs the C library', () => {
   assert.ok(found?.needed.includes('libc.so.6'), found?.needed.join(' '))
 })
 
+test('what it needs and where it looks are read, in their order', () => {
+  const sandbox = makeSandbox()
+  const file = path.join(sandbox.folder, 'lib.so')
+  const needed = ['libb.so.2', 'liba.so']
+  const searchPath = ['$ORIGIN/../b', '/a']
+  writeFileSync(file, elf({ needed, searchPath }))
+  assert.equal(readSharedLibrary(file), { machine: X86_64, needed, searchPath })
+  writeFileSync(file, elf({ needed }))
+  assert.equal(readSharedLibrary(file), { machine: X86_64, needed, searchPath: [] })
+  sandbox.remove()
+})
+
 test('another machine is told, another or a cut file is undefined', () => {
   const sandbox = makeSandbox()
   const read = (data: Buffer | string) => {
@@ -20,7 +32,7 @@ test('another machine is told, another or a cut file is undefined', () => {
     writeFileSync(file, data)
     return readSharedLibrary(file)
   }
-  assert.equal(read(elf(183)), { machine: 183, needed: [] })
+  assert.equal(read(elf({ machine: 183 })), { machine: 183, needed: [], searchPath: [] })
   assert.is(read(''), undefined)
   assert.is(read('#!/bin/sh\n'.repeat(20)), undefined)
   assert.is(read(elf().subarray(0, 40)), undefined)

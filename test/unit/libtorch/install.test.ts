@@ -7,6 +7,7 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -37,6 +38,7 @@ import {
   makePip,
   makeSandbox,
   makeWheels,
+  NVIDIA_FILES,
   type Sandbox,
   shellPath,
   torchFiles,
@@ -49,6 +51,7 @@ const CLEAN = {
   LOCALFORMER_LIBTORCH: undefined,
   LIBTORCH: undefined,
   LOCALFORMER_OFFLINE: undefined,
+  LD_LIBRARY_PATH: undefined,
 }
 
 let sandbox: Sandbox
@@ -121,6 +124,50 @@ test('cuda: keeps the CUDA libraries and headers, not those for Python', async (
   assert.not(existsSync(path.join(root, 'lib/libtorch_python.so')))
   const found = await withEnvironment(CLEAN, () => locateLibtorch({ cache: sandbox.cache }))
   assert.is(found.flavor, 'cuda')
+})
+
+test('simulated: the CUDA libraries of torch and the headers, nothing else of NVIDIA', async () => {
+  await withPip(async () => {
+    const result = await install({ flavor: 'simulated' })
+    assert.is(result.flavor, 'simulated')
+    assert.is(result.verified, true)
+    const has = (name: string) => existsSync(path.join(result.root, name))
+    for (const name of ['torch_cuda', 'c10_cuda', 'torch_cuda_linalg']) {
+      assert.ok(has(`lib/lib${name}.so`), name)
+    }
+    assert.ok(has('../nvidia/cu13/include/cuda_runtime_api.h'))
+    assert.ok(has('../nvidia/cu13/include/crt/host_defines.h'))
+    // What libtorch_cpu.so needs is there, as for cpu.
+    assert.equal(readdirSync(path.join(result.root, '../nvidia/cu13/lib')), ['libcudart.so.13'])
+    assert.not(has('lib/libtorch_python.so'))
+    const found = locateLibtorch({ cache: sandbox.cache })
+    assert.is(found.root, result.root)
+    assert.is(found.flavor, 'simulated')
+    assert.is(found.cudaInclude, path.resolve(result.root, '../nvidia/cu13/include'))
+  })
+  const calls = readFileSync(path.join(sandbox.folder, 'bin/calls'), 'utf8')
+  assert.match(calls, 'nvidia-cuda-crt==13.0.88')
+  assert.not.match(calls, 'nvidia-cublas')
+  assert.equal(sandbox.cached(), ['2.11.0-simulated'])
+})
+
+test('simulated from a wheel without CUDA, or one that lacks a library, is refused', async () => {
+  const file = path.join(sandbox.folder, 'torch.whl')
+  const from = (files: Files) => {
+    writeFileSync(file, zip(files))
+    return install({ from: file, flavor: 'simulated' })
+  }
+  const cpu = torchFiles('2.11.0+cpu', null)
+  await fails(from(cpu), 'ERR_CONFIG', /--flavor simulated`, but .* has no libtorch_cuda\.so/)
+  const { 'torch/lib/libc10_cuda.so': _, ...half } = torchFiles()
+  await withPip(() => fails(from(half), 'ERR_LIBTORCH_NOT_FOUND', /needs libc10_cuda\.so/))
+})
+
+test('cuda without a library that libtorch_cuda.so needs is refused, with its name', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  writeFiles(site, { ...torchFiles(), 'nvidia/cu13/lib/libcudart.so.13': elf() })
+  const work = install({ from: site, flavor: 'cuda' })
+  await fails(work, 'ERR_LIBTORCH_NOT_FOUND', /libtorch_cuda\.so needs libcublas\.so\.99/)
 })
 
 test('what is installed is not installed again, unless forced', async () => {
@@ -197,9 +244,13 @@ test('--from an official zip, and from a file URL', async () => {
 test('--from a folder: site-packages, its torch, or an unpacked archive', async () => {
   const site = path.join(sandbox.folder, 'site-packages')
   writeFiles(site, torchFiles())
-  writeFiles(site, { 'nvidia/cu13/lib/libcudart.so.13': elf() })
+  writeFiles(site, NVIDIA_FILES)
   const cuda = await install({ from: site })
   assert.is(cuda.flavor, 'cuda')
+  const simulated = await install({ from: path.join(site, 'torch'), flavor: 'simulated' })
+  assert.ok(existsSync(path.join(simulated.root, 'lib/libc10_cuda.so')))
+  const again = await install({ from: simulated.directory, force: true })
+  assert.is(again.flavor, 'simulated', 'what the folder holds')
   const cpu = await install({ from: path.join(site, 'torch'), flavor: 'cpu' })
   assert.not(existsSync(path.join(cpu.root, 'lib/libtorch_cuda.so')))
   assert.ok(existsSync(path.join(cpu.root, '../nvidia/cu13/lib/libcudart.so.13')))
@@ -381,7 +432,10 @@ test('another version, another CUDA, another machine, no version', async () => {
   await fails(from(old), 'ERR_LIBTORCH_VERSION', /other\.whl is LibTorch 2\.5\.1/, /2\.11\.0/)
   await fails(from(torchFiles('2.11.0+cu128', '12.8')), 'ERR_LIBTORCH_VERSION', /CUDA 12\.8/)
   await fails(from(archiveFiles('2.10.0+cpu')), 'ERR_LIBTORCH_VERSION', /2\.10\.0/)
-  const arm = { ...torchFiles('2.11.0+cpu', null), 'torch/lib/libtorch_cpu.so': elf(183) }
+  const arm = {
+    ...torchFiles('2.11.0+cpu', null),
+    'torch/lib/libtorch_cpu.so': elf({ machine: 183 }),
+  }
   await fails(from(arm), 'ERR_LIBTORCH_NOT_FOUND', /libtorch_cpu\.so is not .* x86-64/)
   const folder = path.join(sandbox.folder, 'unversioned')
   writeFiles(folder, { 'lib/libtorch_cpu.so': elf() })
@@ -398,7 +452,7 @@ test('what is no LibTorch is named', async () => {
   await fails(install({ from: '/nowhere/torch.whl' }), 'ERR_CONFIG', /\/nowhere\/torch\.whl/)
   await fails(install({ from: 'ftp://host/torch.whl' }), 'ERR_CONFIG', /http, https or file/)
   await fails(install({ from: '' }), 'ERR_CONFIG', /`from`/)
-  await fails(install({ flavor: 'rocm' as 'cpu' }), 'ERR_CONFIG', /cpu or cuda/)
+  await fails(install({ flavor: 'rocm' as 'cpu' }), 'ERR_CONFIG', /cpu or simulated or cuda/)
 })
 
 test('a cache that cannot be written is named, and too little space before the download', async () => {
@@ -407,7 +461,7 @@ test('a cache that cannot be written is named, and too little space before the d
   const hint = [new RegExp(cache), /LOCALFORMER_CACHE/]
   await fails(install({ from: wheels.torch, cache }), 'ERR_CONFIG', ...hint)
   await fails(install({ from: wheels.torch, cache: '/proc/none' }), 'ERR_CONFIG', /\/proc\/none/)
-  const installedBytes = { cpu: 2 ** 60, cuda: 2 ** 60 }
+  const installedBytes = { cpu: 2 ** 60, simulated: 2 ** 60, cuda: 2 ** 60 }
   const manifest = { ...wheels.manifest, installedBytes }
   await withPip(async () => {
     const error = await install({ manifest }).catch((reason) => reason)

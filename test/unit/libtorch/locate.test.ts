@@ -1,6 +1,6 @@
 // Where LibTorch is looked for, in which order, and what is said when it is not there.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,10 +11,14 @@ import {
   libtorchCandidates,
   locateLibtorch,
   parseVersionPy,
+  requireSimulated,
 } from '../../../lib/libtorch/locate.js'
+import type { Flavor } from '../../../lib/libtorch/manifest.js'
 import {
   archiveFiles,
+  elf,
   makeSandbox,
+  NVIDIA_FILES,
   type Sandbox,
   torchFiles,
   versionPy,
@@ -22,7 +26,11 @@ import {
   writeFiles,
 } from '../../helpers/fake-libtorch.js'
 
-const UNSET = { LOCALFORMER_LIBTORCH: undefined, LIBTORCH: undefined }
+const UNSET = {
+  LOCALFORMER_LIBTORCH: undefined,
+  LIBTORCH: undefined,
+  LD_LIBRARY_PATH: undefined,
+}
 
 let sandbox: Sandbox
 
@@ -38,9 +46,10 @@ function makeFolder(name: string, version = '2.11.0+cpu'): string {
   return path.join(sandbox.folder, name, 'torch')
 }
 
-function install(flavor: 'cpu' | 'cuda'): string {
+function install(flavor: Flavor): string {
   const folder = path.join(sandbox.cache, 'libtorch', `2.11.0-${flavor}`)
-  writeFiles(folder, torchFiles('2.11.0+cu130', flavor === 'cuda' ? '13.0' : null))
+  writeFiles(folder, torchFiles('2.11.0+cu130', flavor === 'cpu' ? null : '13.0'))
+  if (flavor === 'cuda') writeFiles(folder, NVIDIA_FILES)
   writeFileSync(path.join(folder, 'install.json'), '{}')
   return path.join(folder, 'torch')
 }
@@ -162,15 +171,85 @@ test('an installation without its receipt is not complete', async () => {
   })
 })
 
-test('of the cache, cuda comes before cpu unless one is asked for', async () => {
-  const cpu = install('cpu')
-  const cuda = install('cuda')
+test('of the cache, cuda comes before simulated before cpu, unless one is asked for', async () => {
   await withEnvironment(UNSET, () => {
     const { cache } = sandbox
-    const found = locateLibtorch({ cache })
-    assert.is(found.root, cuda)
-    assert.is(found.libraries.torchCuda, path.join(cuda, 'lib/libtorch_cuda.so'))
-    assert.is(locateLibtorch({ cache, flavor: 'cpu' }).root, cpu)
+    const roots = new Map<Flavor, string>()
+    for (const flavor of ['cpu', 'simulated', 'cuda'] as const) {
+      const root = install(flavor)
+      roots.set(flavor, root)
+      const found = locateLibtorch({ cache })
+      assert.is(found.flavor, flavor)
+      assert.is(found.root, root)
+    }
+    for (const [flavor, root] of roots) assert.is(locateLibtorch({ cache, flavor }).root, root)
+  })
+})
+
+test('cuda is what finds the libraries of NVIDIA that it needs, beside it or elsewhere', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  writeFiles(site, torchFiles())
+  const root = path.join(site, 'torch')
+  const flavor = () => locateLibtorch({ path: root }).flavor
+  const [cudart, cublas] = Object.keys(NVIDIA_FILES).map((name) => path.basename(name))
+  const both = (folder: string) => ({
+    [`${folder}/${cudart}`]: elf(),
+    [`${folder}/${cublas}`]: elf(),
+  })
+  await withEnvironment(UNSET, async () => {
+    assert.is(flavor(), 'simulated')
+    const { torchCuda, c10Cuda } = locateLibtorch({ path: root }).libraries
+    assert.is(torchCuda, path.join(root, 'lib/libtorch_cuda.so'))
+    assert.is(c10Cuda, path.join(root, 'lib/libc10_cuda.so'))
+    // Older wheels have a folder for each of their libraries.
+    writeFiles(site, { [`nvidia/cuda_runtime/lib/${cudart}`]: elf() })
+    assert.is(flavor(), 'simulated', 'one of two')
+    writeFiles(site, { [`nvidia/cublas/lib/${cublas}`]: elf() })
+    assert.is(flavor(), 'cuda')
+    rmSync(path.join(site, 'nvidia'), { recursive: true })
+    writeFiles(root, both('lib'))
+    assert.is(flavor(), 'cuda', 'as in an official archive')
+    for (const name of [cudart, cublas]) rmSync(path.join(root, 'lib', `${name}`))
+    writeFiles(sandbox.folder, both('toolkit'))
+    assert.is(flavor(), 'simulated')
+    const LD_LIBRARY_PATH = `/nowhere:${path.join(sandbox.folder, 'toolkit')}`
+    await withEnvironment({ LD_LIBRARY_PATH }, () => assert.is(flavor(), 'cuda'))
+    writeFiles(root, {
+      'lib/libtorch_cuda.so': elf({
+        needed: [`${cudart}`, `${cublas}`, 'libcuda.so.1', 'libc.so.6'],
+        searchPath: ['/nowhere', '$ORIGIN/../../../toolkit'],
+      }),
+    })
+    assert.is(flavor(), 'cuda', 'where the library itself says')
+  })
+})
+
+test('without libc10_cuda.so there is no CUDA to be served', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  writeFiles(site, { ...torchFiles(), ...NVIDIA_FILES })
+  rmSync(path.join(site, 'torch/lib/libc10_cuda.so'))
+  await withEnvironment(UNSET, () => {
+    const found = locateLibtorch({ path: site })
+    assert.is(found.flavor, 'cpu')
+    assert.is(found.libraries.torchCuda, undefined)
+    fails(() => requireSimulated(found), 'ERR_LIBTORCH_NOT_FOUND', /has no lib\/libc10_cuda\.so$/m)
+  })
+})
+
+test('a simulated device is served by simulated and cuda, and cpu says what to install', async () => {
+  await withEnvironment(UNSET, () => {
+    const { cache } = sandbox
+    for (const flavor of ['simulated', 'cuda'] as const) {
+      install(flavor)
+      requireSimulated(locateLibtorch({ cache, flavor }))
+    }
+    const root = install('cpu')
+    fails(
+      () => requireSimulated(locateLibtorch({ cache, flavor: 'cpu' })),
+      'ERR_LIBTORCH_NOT_FOUND',
+      `in ${root} has no lib/libtorch_cuda.so and no lib/libc10_cuda.so`,
+      /npx localformer libtorch install --flavor simulated/,
+    )
   })
 })
 
@@ -197,7 +276,12 @@ test('no Python, or one that fails, is a reason and no crash', async () => {
 
 test('options of a wrong type are named', () => {
   fails(() => locateLibtorch({ path: '' }), 'ERR_CONFIG', /`path`/)
-  fails(() => locateLibtorch({ flavor: 'rocm' as 'cpu' }), 'ERR_CONFIG', /cpu or cuda/, /"rocm"/)
+  fails(
+    () => locateLibtorch({ flavor: 'rocm' as 'cpu' }),
+    'ERR_CONFIG',
+    /cpu or simulated or cuda/,
+    /"rocm"/,
+  )
   fails(() => locateLibtorch({ python: 1 as unknown as boolean }), 'ERR_CONFIG', /`python`/)
 })
 
