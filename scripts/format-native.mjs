@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 // What another version makes of the same style differs here and there.
 const MAJOR_VERSION = '14'
 const FOLDERS = ['native', 'test']
-const EXTENSIONS = ['.h', '.cc']
+const EXTENSIONS = ['.h', '.c', '.cc']
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..')
 const isCheck = process.argv.includes('--check')
