@@ -25,6 +25,8 @@ export { type ReadImageOptions, readImage } from './datasets/read-image.js'
 export * as cuda from './device/cuda.js'
 export type { DeviceName } from './device/device.js'
 export * as memory from './device/memory.js'
+export type { DeviceCalls, Kernel } from './device/simulation.js'
+export * as simulation from './device/simulation.js'
 export { getThreads, setThreads } from './device/threads.js'
 export {
   type DetailedEvaluation,

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 /** From the lowest; docs/architecture.md says what each is for. */
 const ROOMS = [
-  ...['base', 'metrics', 'libtorch', 'native', 'device', 'datasets', 'batch', 'local'],
+  ...['base', 'metrics', 'libtorch', 'simulated', 'native', 'device', 'datasets', 'batch', 'local'],
   ...['weights', 'evaluate', 'train', 'config', 'loggers', 'run-folder', 'report', 'runs'],
   ...['measure', 'doctor', 'cli'],
 ]

@@ -6,11 +6,7 @@ import {
   type PossibleFigures,
   rowsOf,
 } from '../metrics/metric.js'
-import {
-  MODULE_METRICS,
-  type ModuleMeans,
-  type ModuleMetricName,
-} from '../metrics/module-metrics.js'
+import { MODULE_METRICS, type ModuleMetricName } from '../metrics/module-metrics.js'
 
 /** `acc 25.0 %` */
 export function said(metric: Metric, value: number): string {
@@ -18,7 +14,7 @@ export function said(metric: Metric, value: number): string {
 }
 
 /** A module's losses as they stand in a line, `2.250+0.500`. */
-export function lossText(figures: ModuleMeans): string {
+export function lossText(figures: PossibleFigures<typeof MODULE_METRICS>): string {
   return LOSSES.flatMap((name) => {
     const value = figures[name]
     return value === null ? [] : [formatMetric(MODULE_METRICS[name], value)]

@@ -4,6 +4,7 @@
 import { definedOf, isA } from '../base/validate.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { openDataset } from '../datasets/open.js'
+import { checkComputes } from '../device/device.js'
 import { setThreads } from '../device/threads.js'
 import type { RunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
@@ -48,6 +49,7 @@ export async function createTraining(
   data?: Dataset,
 ): Promise<Training> {
   const { config, spec, network } = isA(written, ResolvedConfig) ? written : resolveInput(written)
+  checkComputes(network.device, 'train')
   if (data !== undefined) checkDataset(data)
   const images = data ?? (await openData(config))
   if (config.threads !== undefined) setThreads(config.threads)

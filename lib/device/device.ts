@@ -1,9 +1,16 @@
-// Which device: cpu, cuda, cuda:N or auto, and why.
+// Which device: cpu, cuda, cuda:N, auto or a simulated card, and why.
 import { expected, LocalformerError } from '../base/errors.js'
-import { loadAll, loadTorch, NVIDIA_NODES, nvidiaDevice } from '../native/load.js'
+import { loadAll, loadTorch, NVIDIA_NODES, nvidiaDevice, simulatedCard } from '../native/load.js'
+import { type Card, cardNamed } from '../simulated/cards.js'
 
-/** `cpu`, `cuda` (the first), `cuda:N`, or `auto`: CUDA where there is a device, else the CPU. */
-export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
+/**
+ * `cpu`, `cuda` (the first), `cuda:N`, `auto` (CUDA where there is a device, else the CPU), or a CUDA
+ * card that is simulated for its memory alone: `sim:rtx3060`, `sim:12GiB,sm_86`. Within a process that
+ * simulates a card `cuda` is that card.
+ */
+export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto' | `sim:${string}`
+
+const SIMULATED = 'sim:'
 
 export interface ResolvedDevice {
   readonly name: string
@@ -12,15 +19,22 @@ export interface ResolvedDevice {
 }
 
 /**
+ * A simulated card is loaded.
+ *
  * @throws {LocalformerError} `ERR_CONFIG` for another word, `ERR_DEVICE_UNAVAILABLE` where a CUDA
- *   device was asked for and there is none.
+ *   device was asked for and there is none; for a simulated card what {@link load} throws.
  */
 export function resolveDevice(device: string): ResolvedDevice {
   checkDeviceName(device)
   if (device === 'cpu') return { name: 'cpu', reason: 'as asked for' }
+  const card = cardOfDevice(device)
+  if (card !== undefined) {
+    loadAll({ simulate: card.key })
+    return { name: 'cuda:0', reason: `${card.name}, simulated: nothing is computed` }
+  }
   const count = cudaDeviceCount()
   if (device === 'auto') {
-    return count > 0
+    return count > 0 && simulatedCard() === undefined
       ? { name: 'cuda:0', reason: `the first of ${count} CUDA device(s)` }
       : { name: 'cpu', reason: `no CUDA device (${whyNoCuda()})` }
   }
@@ -38,12 +52,42 @@ export function resolveDevice(device: string): ResolvedDevice {
 /** @throws {LocalformerError} `ERR_CONFIG` */
 export function checkDeviceName(device: unknown): asserts device is DeviceName {
   if (typeof device === 'string' && /^(cpu|auto|cuda(:\d{1,3})?)$/.test(device)) return
-  throw new LocalformerError('ERR_CONFIG', expected('cpu, cuda, cuda:N or auto', 'device', device))
+  if (typeof device === 'string' && cardOfDevice(device) !== undefined) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    expected('cpu, cuda, cuda:N, auto or a simulated card such as sim:rtx3060', 'device', device),
+  )
+}
+
+/**
+ * The card that `sim:NAME` asks for; undefined for any other device.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for a card that is not known.
+ */
+export function cardOfDevice(device: string): Card | undefined {
+  return device.startsWith(SIMULATED) ? cardNamed(device.slice(SIMULATED.length)) : undefined
+}
+
+/**
+ * Refuses a simulated device, on which nothing is computed.
+ *
+ * @param what What it is asked to do: `train`.
+ * @throws {LocalformerError} `ERR_CONFIG`
+ */
+export function checkComputes(device: string, what: string): void {
+  const card = cardOfDevice(device) ?? (device.startsWith('cuda') ? simulatedCard() : undefined)
+  if (card === undefined) return
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `A simulated device computes nothing: it cannot ${what} (${card.name}, simulated)`,
+    { hint: 'It measures memory: `compare`, `reproduce memory`, `summary`. Else cpu or cuda.' },
+  )
 }
 
 /** Number of CUDA devices; 0 without loading anything where the driver has no device node. */
 export function cudaDeviceCount(): number {
-  return nvidiaDevice() === undefined ? 0 : loadTorch().cudaDeviceCount()
+  const isThere = nvidiaDevice() !== undefined || simulatedCard() !== undefined
+  return isThere ? loadTorch().cudaDeviceCount() : 0
 }
 
 /** What was looked for and not found. */

@@ -77,6 +77,14 @@ export function maxReserved(device = 'cpu'): number {
   return stats(device).reservedBytes.all.peak
 }
 
+/**
+ * Bytes of {@link allocated} that the device's libraries keep for themselves: cuBLAS takes them when a
+ * network comes to the device. 0 on the CPU.
+ */
+export function workspaces(device = 'cpu'): number {
+  return onDevice(device, (name) => loadTorch().workspaceBytes(name))
+}
+
 /** Starts the peaks anew at the current values. */
 export function resetPeakStats(device = 'cpu'): void {
   onDevice(device, (name) => loadTorch().resetPeakMemoryStats(name))

@@ -5,6 +5,7 @@ import { expected, LocalformerError } from '../base/errors.js'
 import { integer, lazy, parseOptions, zod } from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
 import { batches, checkImages, type ImageSplit } from '../datasets/dataset.js'
+import { checkComputes } from '../device/device.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
@@ -95,7 +96,9 @@ async function lookAt(
   }
   checkSplit(split)
   const part = limit === undefined ? split : firstImages(split, limit)
-  const { classes } = subject instanceof Trainer ? subject.model.config : subject.config
+  const { config, device } = subject instanceof Trainer ? subject.model : subject
+  const { classes } = config
+  checkComputes(device, 'evaluate')
   const predicted = new Int32Array(part.count)
   let sums: { lossSum: number; correct: number; correctTop5: number }[] = []
   let done = 0

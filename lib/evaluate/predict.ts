@@ -13,6 +13,7 @@ import {
 } from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
 import type { Image } from '../datasets/read-image.js'
+import { checkComputes } from '../device/device.js'
 import type { Logits } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
@@ -91,7 +92,8 @@ export async function predict(
     throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
   }
   const o = parseOptions(schema(), options)
-  const { config } = isHandle(subject, Trainer) ? subject.model : subject
+  const { config, device } = isHandle(subject, Trainer) ? subject.model : subject
+  checkComputes(device, 'predict')
   if (o.classes !== undefined && o.classes.length !== config.classes) {
     const what = `${config.classes} names`
     throw new LocalformerError('ERR_CONFIG', expected(what, 'classes', o.classes.length))

@@ -12,6 +12,7 @@ import {
 import { PreparedBatch } from '../batch/prepared-batch.js'
 import type {
   NativeMemoryPoint,
+  NativePhaseCalls,
   NativePrepared,
   NativeReconstruction,
   NativeStep,
@@ -44,6 +45,8 @@ export interface StepOptions {
   readonly clipNorm?: number
   /** Record what memory looks like over the step; default false. The peaks are the same. */
   readonly timeline?: boolean
+  /** Count what a simulated device is asked to do, by module and phase; default false. */
+  readonly calls?: boolean
 }
 
 /**
@@ -51,6 +54,9 @@ export interface StepOptions {
  * index of the `module` at work and its `phase`.
  */
 export type MemoryPoint = Readonly<NativeMemoryPoint>
+
+/** What a phase of a module asked a simulated device to do. */
+export type PhaseCalls = Readonly<NativePhaseCalls>
 
 /**
  * What a module's decoder gives back for a batch, as images of `count x height x width x 3` bytes.
@@ -65,7 +71,7 @@ export type Reconstruction = Readonly<NativeReconstruction>
 export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
-export interface TrainStep extends Omit<NativeStep, 'timeline'> {
+export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls'> {
   /** In the order in which the modules stepped. */
   readonly modules: readonly ModuleStep[]
   /**
@@ -74,6 +80,8 @@ export interface TrainStep extends Omit<NativeStep, 'timeline'> {
    * most.
    */
   readonly timeline?: readonly MemoryPoint[]
+  /** With `calls`: in the order in which the phases began; empty where no device is simulated. */
+  readonly calls?: readonly PhaseCalls[]
 }
 
 /** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
@@ -115,18 +123,27 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed.
    */
   async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
-    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline'])
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline', 'calls'])
     const { learningRate, clipNorm, ...rest } = readArgument('options', () => ({ ...options }))
     const learningRates = readArgument('learningRate', () => this.#ratesOf(learningRate))
     checkClipNorm(clipNorm)
     const timeline = checkFlag(rest.timeline ?? false, 'timeline')
+    const calls = checkFlag(rest.calls ?? false, 'calls')
     const input = isHandle(batch, PreparedBatch)
       ? this.#preparedFor(batch)
       : toNativeBatch(labelled(batch), this.model.config)
-    const { timeline: points, ...result } = await this.exclusive((trainer) =>
-      trainer.step(input, { learningRates, clipNorm, timeline }),
+    const {
+      timeline: points,
+      calls: phases,
+      ...result
+    } = await this.exclusive((trainer) =>
+      trainer.step(input, { learningRates, clipNorm, timeline, calls }),
     )
-    return points === null ? result : { ...result, timeline: points }
+    return {
+      ...result,
+      ...(points === null ? {} : { timeline: points }),
+      ...(phases === null ? {} : { calls: phases }),
+    }
   }
 
   /**

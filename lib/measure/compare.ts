@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
 import { batches, type Dataset } from '../datasets/dataset.js'
-import { resolveDevice } from '../device/device.js'
+import { cardOfDevice, resolveDevice } from '../device/device.js'
+import { checkSimulation, type DeviceCalls } from '../device/simulation.js'
 import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
@@ -34,6 +35,8 @@ export interface CompareOptions {
   readonly memoryLimitBytes?: number
   /** Record what memory looks like over the last step; default false. */
   readonly timeline?: boolean
+  /** On a simulated device: count its calls by module and phase, too; default false. */
+  readonly calls?: boolean
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CompareProgress) => void
 }
@@ -56,12 +59,16 @@ export interface CompareRow {
   readonly accumulate: number
   readonly dtype: Dtype
   readonly status: 'ok' | 'out_of_memory'
-  /** Weights, optimizer state and buffers between steps. */
+  /** Weights, optimizer state, buffers and workspaces between steps. */
   readonly residentBytes: number | null
+  /** Of these, what the device's libraries keep for themselves (cuBLAS): the same in every row. */
+  readonly workspaceBytes: number | null
   readonly peakAllocatedBytes: number | null
   readonly peakReservedBytes: number | null
   /** Of the whole process: Node, LibTorch and its scratch memory included. */
   readonly peakRssBytes: number | null
+  /** The simulated device called cuDNN, whose workspaces are not known: at least so much. */
+  readonly isLowerBound: boolean
   /** 1 - peak allocated / that of the first row. */
   readonly savedVsFirst: number | null
   /** What the paper reports for this method and number of modules, against end-to-end training. */
@@ -74,13 +81,18 @@ export interface CompareRow {
   /** Step time over that of the first row: median over the rounds. */
   readonly timeVsFirst: number | null
   readonly perModule: readonly CompareModule[]
+  /** On a simulated device, of a step; of `mallocs` those of the whole process. */
+  readonly calls: DeviceCalls | null
   /** Of the last step, where it was asked for. */
   readonly timeline?: readonly MemoryPoint[]
 }
 
 export interface CompareResult {
   readonly schema: 1
+  /** `cpu`, `cuda:0`, or as it was asked for: `sim:rtx3060`. */
   readonly device: string
+  /** Name of the simulated card: then times and losses are null, as nothing is computed. */
+  readonly simulated: string | null
   readonly versions: {
     readonly localformer: string
     readonly libtorch: string
@@ -118,7 +130,9 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   for (const spec of specs) {
     resolveSplit(spec.split, modulesOfSpec(spec, config.depths), config.depths)
   }
-  const device = resolveDevice(config.device).name
+  const card = cardOfDevice(config.device)
+  if (card !== undefined) checkSimulation()
+  const device = card === undefined ? resolveDevice(config.device).name : `sim:${card.key}`
   checkLimit(options.memoryLimitBytes, device)
   const request = {
     model: { ...config, device } as SwinOptions,
@@ -126,6 +140,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     warmup,
     memoryLimitBytes: options.memoryLimitBytes ?? 0,
     timeline: options.timeline ?? false,
+    calls: (options.calls ?? false) && card !== undefined,
     training: { ...options.training, seed },
   }
   const measured: (Measurement | undefined)[][] = specs.map(() => [])
@@ -151,6 +166,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   return {
     schema: 1,
     device,
+    simulated: card?.name ?? null,
     versions: any?.versions ?? { localformer: '', libtorch: '', node: process.versions.node },
     dataset: data.name,
     imageSize: config.imageSize,
@@ -244,6 +260,7 @@ function makeRow(
   const peak = last && highestPeak(ok)
   const firstPeak = first.every((m) => m !== undefined) && highestPeak(first)
   const seconds = ok.flatMap((m) => m.stepSeconds)
+  const isTimed = last !== undefined && seconds.length > 0
   const ratios = rounds.map((m, round) => ratio(m, first[round]))
   const decodes = last?.perModule.some((module) => module.reconstructs) ?? false
   return {
@@ -257,16 +274,20 @@ function makeRow(
     dtype: spec.dtype,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
+    workspaceBytes: last?.workspaceBytes ?? null,
     peakAllocatedBytes: peak ?? null,
     peakReservedBytes: last ? Math.max(...ok.map((m) => m.peakReservedBytes)) : null,
-    peakRssBytes: last ? Math.max(...ok.map((m) => m.peakRssBytes)) : null,
+    // Of a process that computes nothing it says nothing.
+    peakRssBytes: isTimed ? Math.max(...ok.map((m) => m.peakRssBytes)) : null,
+    isLowerBound: (last?.calls?.cudnnCalls ?? 0) > 0,
     savedVsFirst: peak !== undefined && firstPeak ? 1 - peak / firstPeak : null,
     paperSaving: paper,
-    stepSeconds: last
+    stepSeconds: isTimed
       ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
       : null,
     timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
     perModule: last?.perModule ?? [],
+    calls: last?.calls ?? null,
     ...(last?.timeline === undefined ? {} : { timeline: last.timeline }),
   }
 }
@@ -301,7 +322,8 @@ function checkLimit(bytes: number | undefined, device: string): void {
 }
 
 function ratio(one: Measurement | undefined, other: Measurement | undefined): number | null {
-  return one && other ? median(one.stepSeconds) / median(other.stepSeconds) : null
+  const isTimed = one && other && one.stepSeconds.length > 0 && other.stepSeconds.length > 0
+  return isTimed ? median(one.stepSeconds) / median(other.stepSeconds) : null
 }
 
 function checkCount(name: string, value: number, min: number, max = 1_000_000): void {

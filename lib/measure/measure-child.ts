@@ -4,11 +4,13 @@
 import { LocalformerError } from '../base/errors.js'
 import { packageVersion } from '../base/version.js'
 import * as memory from '../device/memory.js'
+import * as simulation from '../device/simulation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { type EpochSums, meansOf, withStep } from '../metrics/means.js'
-import type { ModuleMeans } from '../metrics/module-metrics.js'
+import { rowsOf } from '../metrics/metric.js'
+import { MODULE_METRICS, type ModuleMeans } from '../metrics/module-metrics.js'
 import { loadTorch } from '../native/load.js'
 import type { MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
@@ -25,11 +27,19 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
   )
   if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)
   const residentBytes = memory.allocated(model.device)
+  const isSimulated = simulation.card() !== undefined
   const steps: TrainStep[] = []
+  let calls: simulation.DeviceCalls | null = null
   for (const [index, batch] of request.batches.entries()) {
     if (index === request.warmup) memory.resetPeakStats(model.device)
-    const timeline = request.timeline && index === request.batches.length - 1
-    const step = await trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
+    const isLast = index === request.batches.length - 1
+    const before = simulation.calls()
+    const step = await trainer.step(batch, {
+      learningRate: LEARNING_RATE,
+      timeline: request.timeline && isLast,
+      calls: request.calls && isLast,
+    })
+    calls = callsSince(before)
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }
@@ -43,19 +53,47 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
     },
     threads: loadTorch().threads(),
     residentBytes,
+    workspaceBytes: memory.workspaces(model.device),
     peakAllocatedBytes: highest((step) => step.peakAllocatedBytes),
     peakReservedBytes: highest((step) => step.peakReservedBytes),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
-    stepSeconds: steps.map((step) => step.seconds),
+    stepSeconds: isSimulated ? [] : steps.map((step) => step.seconds),
+    calls,
     perModule: trainer.modules.map((module, k) => ({
       name: module.name,
       units: module.units,
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       reconstructs: module.reconstructs,
-      ...(means[k] as ModuleMeans),
+      ...(isSimulated ? bytesOf(means[k] as ModuleMeans) : (means[k] as ModuleMeans)),
+      ...(request.calls ? { calls: phasesOf(steps.at(-1), k) } : {}),
     })),
     timeline: steps.at(-1)?.timeline,
   }
+}
+
+/** Nothing was computed, nor does the time mean anything. */
+function bytesOf(means: ModuleMeans): Omit<ModuleMeans, 'seconds'> & { seconds: number | null } {
+  const values = rowsOf(MODULE_METRICS).map(([name, { format }]) => [
+    name,
+    format === 'bytes' ? means[name] : null,
+  ])
+  return Object.fromEntries(values)
+}
+
+/** Null where no device is simulated. Memory is taken once, so `mallocs` are those of the process. */
+function callsSince(before: simulation.DeviceCalls | undefined): simulation.DeviceCalls | null {
+  const now = simulation.calls()
+  if (before === undefined || now === undefined) return null
+  const entries = Object.entries(now).map(([name, count]) => {
+    const start = name === 'mallocs' ? 0 : before[name as keyof simulation.DeviceCalls]
+    return [name, count - start]
+  })
+  return Object.fromEntries(entries)
+}
+
+function phasesOf(step: TrainStep | undefined, module: number) {
+  const phases = step?.calls?.filter((phase) => phase.module === module) ?? []
+  return Object.fromEntries(phases.map(({ phase, calls }) => [phase, calls]))
 }
 
 function send(message: MeasureMessage): void {

@@ -10,7 +10,7 @@ import { optimizerOptionsOf } from '../config/create.js'
 import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
-import { checkDeviceName } from '../device/device.js'
+import { checkComputes, checkDeviceName } from '../device/device.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
 import { type CompareProgress, compare } from './compare.js'
@@ -34,7 +34,10 @@ export async function measureTimelines(
   checkFile(directory, 'directory', 'the name of a run folder')
   checkKeys(options, 'options', ['device', 'signal', 'onProgress'])
   readArgument('options', () => {
-    if (options.device !== undefined) checkDeviceName(options.device)
+    if (options.device !== undefined) {
+      checkDeviceName(options.device)
+      checkComputes(options.device, 'time a step')
+    }
     checkSignal(options.signal)
     checkCallback(options.onProgress, 'onProgress')
   })

@@ -1,5 +1,6 @@
 // What the fresh process of a measurement is asked and answers.
 import type { ImageBatch } from '../batch/batch.js'
+import type { DeviceCalls } from '../device/simulation.js'
 import type { RunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
@@ -16,16 +17,24 @@ export interface MeasureRequest {
   readonly memoryLimitBytes: number
   /** Record the last step's memory. */
   readonly timeline: boolean
+  /** Count what a simulated device is asked in the last step, by module and phase too. */
+  readonly calls: boolean
   readonly training: TrainerOptions
 }
 
-/** With what its metrics come to over the measured steps: means, of peaks the highest. */
-export interface CompareModule extends ModuleMeans {
+/**
+ * With what its metrics come to over the measured steps: means, of peaks the highest. On a simulated
+ * device, which computes nothing, all but bytes are null.
+ */
+export interface CompareModule extends Omit<ModuleMeans, 'seconds'> {
+  readonly seconds: number | null
   readonly name: string
   readonly units: readonly string[]
   /** Segment, head and decoder together. */
   readonly parameters: number
   readonly reconstructs: boolean
+  /** By phase, where they were asked for. */
+  readonly calls?: Readonly<Record<string, DeviceCalls>>
 }
 
 export interface Measurement {
@@ -36,10 +45,15 @@ export interface Measurement {
   }
   readonly threads: number
   readonly residentBytes: number
+  /** Of `residentBytes`, what the device's libraries keep for themselves: 0 on the CPU. */
+  readonly workspaceBytes: number
   readonly peakAllocatedBytes: number
   readonly peakReservedBytes: number
   readonly peakRssBytes: number
+  /** Empty on a simulated device. */
   readonly stepSeconds: readonly number[]
+  /** Of the last step on a simulated device. */
+  readonly calls: DeviceCalls | null
   readonly perModule: readonly CompareModule[]
   readonly timeline: readonly MemoryPoint[] | undefined
 }

@@ -63,6 +63,8 @@ export interface Machine {
   readonly threads: number | null
   /** The device's name where it is a GPU. */
   readonly gpu: string | null
+  /** It is simulated: nothing was computed. */
+  readonly isSimulated: boolean
   readonly libtorch: string
 }
 
@@ -136,13 +138,14 @@ function savingOf(one: CompareRow, other: CompareRow): number | null {
     : null
 }
 
-function machineOf({ device, threads, versions }: CompareResult): Machine {
+function machineOf({ device, simulated, threads, versions }: CompareResult): Machine {
   const [kind, index = '0'] = device.split(':')
   return {
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
     cores: os.availableParallelism(),
     threads,
-    gpu: kind === 'cuda' ? getDeviceProperties(Number(index)).name : null,
+    gpu: simulated ?? (kind === 'cuda' ? getDeviceProperties(Number(index)).name : null),
+    isSimulated: simulated !== null,
     libtorch: versions.libtorch,
   }
 }

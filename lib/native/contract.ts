@@ -164,6 +164,41 @@ export interface NativeStep extends NativeStepFigures {
   readonly modules: readonly (NativeModuleStep | NativeModuleStep<false>)[]
   /** Null where it was not asked for. */
   readonly timeline: readonly NativeMemoryPoint[] | null
+  /** The same; empty where no device is simulated. */
+  readonly calls: readonly NativePhaseCalls[] | null
+}
+
+/** What a simulated CUDA device was asked to do. */
+export interface NativeDeviceCalls {
+  /** Kernels launched. */
+  readonly launches: number
+  /** Matrix products of cuBLAS and cuBLASLt. */
+  readonly products: number
+  /** Those that were allowed to round their inputs to TF32. */
+  readonly tf32Products: number
+  /** Operations of cuDNN, whose workspaces are not known. */
+  readonly cudnnCalls: number
+  /** How often the host waited for the device. */
+  readonly synchronisations: number
+  /** Copies between host and device from memory that is not pinned: the host waits for them. */
+  readonly pageableCopies: number
+  readonly pinnedCopies: number
+  readonly bytesToDevice: number
+  readonly bytesToHost: number
+  readonly deviceCopies: number
+  readonly fills: number
+  /** Stretches of memory taken from the device. */
+  readonly mallocs: number
+  /** Memory used on another stream without an event between. */
+  readonly unorderedUses: number
+}
+
+/** What a phase of a module asked it to do. */
+export interface NativePhaseCalls {
+  /** Index of the module. */
+  readonly module: number
+  readonly phase: NativeMemoryPoint['phase']
+  readonly calls: NativeDeviceCalls
 }
 
 /** What training needs beside the weights. */
@@ -243,6 +278,7 @@ export interface NativeTrainer {
       readonly learningRates: readonly (number | null)[]
       readonly clipNorm: number | undefined
       readonly timeline: boolean
+      readonly calls: boolean
     },
   ): Promise<NativeStep>
   /** With the averaged weights, where an average is kept. */
@@ -304,11 +340,19 @@ export interface NativeTorch {
   /** For tests: the `count`-th allocation from now on fails, and that one alone; 0: none does. */
   failCpuAllocation(count: number): void
   cpuMemorySnapshot(): NativeSegment[]
+  /** What cuBLAS took on this device when it was warmed up. */
+  workspaceBytes(device: string): number
   cudaDeviceCount(): number
   threads(): number
   setThreads(count: number): void
   /** Of an open file, until it is closed; false where another descriptor holds it. */
   lockFile(descriptor: number): boolean
+  /** Since the process began; null where no device is simulated. */
+  simulatedCalls(): NativeDeviceCalls | null
+  /** Kernels that a simulated device was given so far, by name. */
+  simulatedKernels(): { name: string; launches: number }[]
+  /** For tests: the call of this function after `after` others fails with `status`, and that alone. */
+  failSimulatedCall(name: string, after: number, status: number): void
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
 }
 
@@ -325,10 +369,14 @@ export const NATIVE_EXPORTS = [
   'setCpuMemoryLimit',
   'failCpuAllocation',
   'cpuMemorySnapshot',
+  'workspaceBytes',
   'cudaDeviceCount',
   'threads',
   'setThreads',
   'lockFile',
+  'simulatedCalls',
+  'simulatedKernels',
+  'failSimulatedCall',
   'versions',
 ] as const satisfies readonly (keyof NativeTorch)[]
 
@@ -336,6 +384,8 @@ export const NATIVE_EXPORTS = [
 export interface NativeLoader {
   /** Opens the libraries in this order, then the addon, all by absolute path. */
   open(libraries: readonly string[], addon: string): NativeTorch | NativeCuda
+  /** Before that: opens the stand-ins and says which card they are; what they were made for. */
+  simulate(standIns: readonly string[], card: string): string
 }
 
 /** Exports of liblocalformer_cuda.so; `device` is an index. */

@@ -6,12 +6,20 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ERROR_CODES, type ErrorCode, LocalformerError } from '../base/errors.js'
 import { checkKeys } from '../base/validate.js'
-import { type LibtorchLocation, locateLibtorch } from '../libtorch/locate.js'
+import { type LibtorchLocation, locateLibtorch, requireSimulated } from '../libtorch/locate.js'
+import { type Card, cardNamed } from '../simulated/cards.js'
+import { cardText, MADE_FOR, standIns } from '../simulated/stand-ins.js'
 import { NATIVE_EXPORTS, type NativeCuda, type NativeLoader, type NativeTorch } from './contract.js'
 
 export interface LoadOptions {
   /** A folder with LibTorch; default: the lookup order of `localformer libtorch where`. */
   readonly libtorch?: string
+  /**
+   * A CUDA card to simulate: `rtx3060`, `h100` and others, or a size and an architecture
+   * (`12GiB,sm_86`). LibTorch's own CUDA allocator then runs without a GPU and nothing is computed:
+   * memory and calls are right, values are zeros. Only the first load of a process can ask for it.
+   */
+  readonly simulate?: string
 }
 
 interface Loaded {
@@ -19,6 +27,8 @@ interface Loaded {
   readonly location: LibtorchLocation
   /** Folder of the addon's two libraries. */
   readonly addon: string
+  /** The card that this process simulates. */
+  readonly card: Card | undefined
 }
 
 let loaded: Loaded | undefined
@@ -26,7 +36,8 @@ let loaded: Loaded | undefined
 /**
  * Loads LibTorch and the addon now rather than at the first use; later calls return at once.
  *
- * @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND`, `ERR_LIBTORCH_VERSION`, `ERR_ADDON_LOAD`.
+ * @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND`, `ERR_LIBTORCH_VERSION`, `ERR_ADDON_LOAD`;
+ *   `ERR_CONFIG` for a card that is not known, or where another LibTorch or card is loaded already.
  */
 export function load(options: LoadOptions = {}): void {
   loadTorch(options)
@@ -39,11 +50,13 @@ export function loadTorch(options: LoadOptions = {}): NativeTorch {
 
 /** The loaded addon with where it and LibTorch came from. */
 export function loadAll(options: LoadOptions = {}): Loaded {
-  checkKeys(options, 'options', ['libtorch'])
-  if (loaded) return sameAs(loaded, options)
+  checkKeys(options, 'options', ['libtorch', 'simulate'])
+  const card = options.simulate === undefined ? undefined : cardNamed(options.simulate)
+  if (loaded) return sameAs(loaded, options, card)
   const location = locateLibtorch({ path: options.libtorch })
   const addon = findAddon()
-  const torch = open(addon, location)
+  if (card !== undefined) simulate(addon, location, card)
+  const torch = open(addon, location, card !== undefined)
   const missing = NATIVE_EXPORTS.filter((name) => typeof torch[name] !== 'function')
   if (missing.length > 0) {
     throw new LocalformerError(
@@ -52,13 +65,27 @@ export function loadAll(options: LoadOptions = {}): Loaded {
       { hint: 'Build it again with `npm run native`, or install the package again.' },
     )
   }
-  loaded = { torch, location, addon }
+  loaded = { torch, location, addon, card }
   return loaded
 }
 
+/** The card that this process simulates; undefined before anything is loaded, too. */
+export function simulatedCard(): Card | undefined {
+  return loaded?.card
+}
+
 // One process has one LibTorch.
-function sameAs(current: Loaded, { libtorch }: LoadOptions): Loaded {
+function sameAs(current: Loaded, { libtorch }: LoadOptions, card: Card | undefined): Loaded {
   const { root } = current.location
+  if (card !== undefined && card.key !== current.card?.key) {
+    const now =
+      current.card === undefined ? 'without a simulated card' : `with ${current.card.name}`
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `LibTorch was loaded ${now} already, and a process has one: ${card.name} cannot be simulated in it`,
+      { hint: 'Choose the card before anything else is called, in a process of its own.' },
+    )
+  }
   if (libtorch === undefined || locateLibtorch({ path: libtorch }).root === root) return current
   throw new LocalformerError(
     'ERR_CONFIG',
@@ -96,11 +123,24 @@ export function findAddon(): string {
   }
 }
 
-function open(addon: string, location: LibtorchLocation): NativeTorch {
+// Before LibTorch is opened: what is open under the names of NVIDIA's libraries is what it gets.
+function simulate(addon: string, location: LibtorchLocation, card: Card): void {
+  requireSimulated(location)
+  const files = standIns(addon)
+  const madeFor = inLoader(() => loaderOf(addon).simulate(files, cardText(card)))
+  if (madeFor === MADE_FOR) return
+  throw new LocalformerError(
+    'ERR_ADDON_LOAD',
+    `The stand-ins of the simulated device in ${addon} were made for ${madeFor}, not ${MADE_FOR}`,
+    { hint: 'Build them with `npm run native`, or install the package again.' },
+  )
+}
+
+function open(addon: string, location: LibtorchLocation, isSimulated: boolean): NativeTorch {
   const { c10, torchCpu, torchCuda } = location.libraries
   // Without a driver the CUDA libraries are of no use, and cost seconds to open; without NVIDIA's
   // libraries they cannot be opened.
-  const isServed = location.flavor === 'cuda' && nvidiaDevice() !== undefined
+  const isServed = isSimulated || (location.flavor === 'cuda' && nvidiaDevice() !== undefined)
   const cuda = torchCuda !== undefined && isServed ? [torchCuda] : []
   return openAddon(addon, [c10, torchCpu, ...cuda], 'liblocalformer_torch.so') as NativeTorch
 }
@@ -119,9 +159,16 @@ function openAddon(
   libraries: readonly string[],
   name: string,
 ): NativeTorch | NativeCuda {
+  return inLoader(() => loaderOf(addon).open(libraries, path.join(addon, name)))
+}
+
+function loaderOf(addon: string): NativeLoader {
+  return require(path.join(addon, 'localformer.node')) as NativeLoader
+}
+
+function inLoader<T>(work: () => T): T {
   try {
-    const loader = require(path.join(addon, 'localformer.node')) as NativeLoader
-    return loader.open(libraries, path.join(addon, name))
+    return work()
   } catch (cause) {
     throw new LocalformerError(
       'ERR_ADDON_LOAD',

@@ -4,7 +4,7 @@ import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
 import { WEIGHTS_FILE } from '../base/run-files.js'
 import { checkFile } from '../base/validate.js'
-import { checkDeviceName } from '../device/device.js'
+import { checkComputes, checkDeviceName } from '../device/device.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
@@ -26,6 +26,7 @@ export interface LoadedRun extends Omit<RunMetadata, 'config'> {
 export async function loadRun(place: string, device: string = 'auto'): Promise<LoadedRun> {
   checkFile(place, 'place', 'the name of a run folder or of its weights')
   checkDeviceName(device)
+  checkComputes(device, 'evaluate a run')
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS_FILE)
   await checkThere(place, file)
   const { tensors, metadata } = await readCheckpoint(file)

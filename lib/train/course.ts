@@ -10,6 +10,7 @@ import {
   type ImageSplit,
 } from '../datasets/dataset.js'
 import { fingerprint } from '../datasets/fingerprint.js'
+import { checkComputes } from '../device/device.js'
 import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.js'
 import { Trainer } from '../local/trainer.js'
 import { type EpochSums, meansOf } from '../metrics/means.js'
@@ -71,6 +72,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
   if (!isHandle(trainer, Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a trainer', 'trainer', typeof trainer))
   }
+  checkComputes(trainer.model.device, 'train')
   checkDataset(data)
   checkSplit(data.train)
   checkSplit(data.test)

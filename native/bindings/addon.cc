@@ -9,6 +9,7 @@
 #include "memory_functions.h"
 #include "model_wrap.h"
 #include "prepared_wrap.h"
+#include "simulated_functions.h"
 #include "trainer_wrap.h"
 
 namespace localformer {
@@ -40,6 +41,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
   DefineMemoryFunctions(env, exports);
   DefineFileLock(env, exports);
+  DefineSimulatedFunctions(env, exports);
   return exports;
 }
 

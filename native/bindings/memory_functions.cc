@@ -15,6 +15,7 @@
 #include "memory/memory_stats.h"
 #include "read_device.h"
 #include "segments.h"
+#include "train/device.h"
 
 namespace localformer {
 namespace {
@@ -76,6 +77,12 @@ Napi::Value CpuSnapshot(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value Workspaces(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<double>(WorkspaceBytes(ReadDevice(info[0]))));
+  });
+}
+
 Napi::Value CudaDeviceCount(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const bool cuda = at::globalContext().hasCUDA();
@@ -120,6 +127,7 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("setCpuMemoryLimit", SetCpuLimit);
   define("failCpuAllocation", FailCpuAllocation);
   define("cpuMemorySnapshot", CpuSnapshot);
+  define("workspaceBytes", Workspaces);
   define("cudaDeviceCount", CudaDeviceCount);
   define("threads", GetThreads);
   define("setThreads", SetThreads);

@@ -13,6 +13,7 @@
 #include "read_device.h"
 #include "tensors.h"
 #include "to_js.h"
+#include "train/device.h"
 
 namespace localformer {
 namespace {
@@ -66,7 +67,11 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
     const SwinOptions options = FromJs<SwinOptions>(info[0], "model");
     const c10::Device device = ReadDevice(info[1]);
     return data.executor.Run(
-        info.Env(), [options, device] { return std::make_shared<ModelState>(options, device); },
+        info.Env(),
+        [options, device] {
+          WarmUp(device);
+          return std::make_shared<ModelState>(options, device);
+        },
         [](Napi::Env env, std::shared_ptr<ModelState>& state) -> Napi::Value {
           return DataOf(env).model.New(
               {Napi::External<std::shared_ptr<ModelState>>::New(env, &state)});

@@ -89,6 +89,48 @@ bool CheckAddressSpace(napi_env env, size_t libraries) {
   return false;
 }
 
+// Opens every library of a JavaScript array with its symbols visible to those after it; the first
+// one's handle, or null.
+void* OpenAll(napi_env env, napi_value paths, uint32_t count) {
+  void* first = nullptr;
+  for (uint32_t i = 0; i < count; ++i) {
+    napi_value path;
+    if (napi_get_element(env, paths, i, &path) != napi_ok) return nullptr;
+    void* handle = OpenLibrary(env, path, RTLD_GLOBAL);
+    if (handle == nullptr) return nullptr;
+    if (first == nullptr) first = handle;
+  }
+  return first;
+}
+
+// simulate(standIns: string[], card: string): opens the stand-ins for NVIDIA's libraries, that of
+// the CUDA runtime first, and says which card they are to be. Before LibTorch is opened: a library
+// with the soname that LibTorch needs, open already, is what it gets. Returns what they were made
+// for.
+napi_value Simulate(napi_env env, napi_callback_info info) {
+  size_t argc = 2;
+  napi_value argv[2];
+  uint32_t count = 0;
+  if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || argc != 2 ||
+      napi_get_array_length(env, argv[0], &count) != napi_ok || count == 0) {
+    return Throw(env, "simulate expects an array of library paths and a card");
+  }
+  void* runtime = OpenAll(env, argv[0], count);
+  if (runtime == nullptr) return nullptr;
+  const auto configure =
+      reinterpret_cast<int (*)(const char*)>(dlsym(runtime, "localformer_simulated_configure"));
+  const auto made_for =
+      reinterpret_cast<const char* (*)()>(dlsym(runtime, "localformer_simulated_made_for"));
+  if (configure == nullptr || made_for == nullptr) return Throw(env, dlerror());
+  char* card = CopyString(env, argv[1]);
+  const bool is_done = card != nullptr && configure(card) == 0;
+  std::free(card);
+  if (!is_done) return Throw(env, "the simulated card could not be set up");
+  napi_value text;
+  if (napi_create_string_utf8(env, made_for(), NAPI_AUTO_LENGTH, &text) != napi_ok) return nullptr;
+  return text;
+}
+
 // open(libraries: string[], addon: string): loads each library with its symbols visible to those
 // after it, then the addon, and returns the addon's exports for this environment.
 napi_value Open(napi_env env, napi_callback_info info) {
@@ -107,11 +149,7 @@ napi_value Open(napi_env env, napi_callback_info info) {
   }
   if (count > 0 && !CheckAddressSpace(env, bytes)) return nullptr;
   CalmOpenMp();
-  for (uint32_t i = 0; i < count; ++i) {
-    napi_value path;
-    if (napi_get_element(env, argv[0], i, &path) != napi_ok) return nullptr;
-    if (OpenLibrary(env, path, RTLD_GLOBAL) == nullptr) return nullptr;
-  }
+  if (count > 0 && OpenAll(env, argv[0], count) == nullptr) return nullptr;
   void* handle = OpenLibrary(env, argv[1], RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
   const auto init = reinterpret_cast<InitFunction>(dlsym(handle, "localformer_init"));
@@ -124,9 +162,12 @@ napi_value Open(napi_env env, napi_callback_info info) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
-  napi_value open;
+  napi_value open, simulate;
   if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, Open, nullptr, &open) != napi_ok ||
-      napi_set_named_property(env, exports, "open", open) != napi_ok) {
+      napi_set_named_property(env, exports, "open", open) != napi_ok ||
+      napi_create_function(env, "simulate", NAPI_AUTO_LENGTH, Simulate, nullptr, &simulate) !=
+          napi_ok ||
+      napi_set_named_property(env, exports, "simulate", simulate) != napi_ok) {
     return nullptr;
   }
   return exports;

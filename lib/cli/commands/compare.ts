@@ -4,6 +4,7 @@ import { formatBytes, formatPercent } from '../../base/format.js'
 import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
+import { checkCalls, formatCalls } from '../calls-text.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
 import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
@@ -12,6 +13,7 @@ import { LOSSES, lossText } from '../metric-text.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
+import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
 import { formatTable } from '../table.js'
 
 interface CompareArguments extends ModelArguments, DataArguments {
@@ -21,6 +23,7 @@ interface CompareArguments extends ModelArguments, DataArguments {
   warmup: number
   rounds: number
   memoryLimit: number | undefined
+  calls: boolean
   output: string | undefined
 }
 
@@ -63,18 +66,26 @@ export const compareCommand: Command<CompareArguments> = {
         describe: 'Times that all specs are run in turn, for step times that can be trusted',
       })
       .options(memoryLimitOption)
+      .option('calls', {
+        type: 'boolean',
+        default: false,
+        describe:
+          'What a simulated device (--device sim:NAME) is asked in a step, by module and phase',
+      })
       .option('output', {
         type: 'string',
         requiresArg: true,
         describe: 'File that receives the JSON document too',
       })
+      .example('$0 compare --run backprop --run paper:2 --run paper:4', "the paper's comparison")
       .example(
-        '$0 compare --run backprop --run paper:2 --run paper:4',
-        "the paper's comparison",
+        '$0 compare --device sim:rtx3060 --run backprop --run paper:4',
+        'memory on a card that is not there',
       ) as unknown as Argv<GlobalOptions & CompareArguments>,
   handler: async (options) => {
     const runs = options.run
     for (const run of runs) parseRunSpec(run)
+    checkCalls(options)
     if (options.output !== undefined) await checkOutputFile(options.output)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
@@ -89,6 +100,7 @@ export const compareCommand: Command<CompareArguments> = {
         rounds: options.rounds,
         seed: options.seed,
         ...memoryLimitOf(options.memoryLimit),
+        calls: options.calls,
         signal,
         onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
@@ -104,29 +116,30 @@ export const compareCommand: Command<CompareArguments> = {
 /** The table of a comparison as text. */
 export function formatComparison(result: CompareResult): string {
   const { dataset, imageSize, batchSize, steps, rounds, device, threads, versions } = result
-  const head = [
-    'run',
-    'allocated',
-    'reserved',
-    'saved',
-    'paper',
-    's/step',
-    'time',
-    'loss of each module',
-  ]
+  const isSimulated = result.simulated !== null
+  const computed = isSimulated ? [] : ['s/step', 'time', 'loss of each module']
+  const head = ['run', 'allocated', 'reserved', 'saved', 'paper', ...computed]
   // Unknown where no run came to an end.
   const machine = threads === null ? '' : ` (${threads} threads), LibTorch ${versions.libtorch}`
   const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
     `${dataset} at ${imageSize} px, batch ${batchSize}, ${dtypesOf(result)}, AdamW, ${steps} steps${times} on ` +
-      `${device}${machine}`,
+      `${result.simulated === null ? device : simulatedName(result.simulated)}${machine}`,
     '',
-    formatTable(head, result.rows.map(tableRow)),
+    formatTable(
+      head,
+      result.rows.map((row) => tableRow(row, isSimulated)),
+    ),
     '',
-    'allocated, reserved: peaks of the allocator. saved, time: against the first row.',
+    ...(result.rows.some(({ perModule }) => perModule.some(({ calls }) => calls !== undefined))
+      ? [formatCalls(result), '']
+      : []),
+    `allocated, reserved: peaks of the allocator. saved${isSimulated ? '' : ', time'}: against the first row.`,
     'paper: what arXiv 2212.14215 reports for GPU memory; its image and batch size are not known.',
-    `loss: mean over the steps, ${losses} where there are any, not weighted.`,
+    ...(isSimulated
+      ? simulatedLegend(result)
+      : [`loss: mean over the steps, ${losses} where there are any, not weighted.`]),
   ].join('\n')
 }
 
@@ -135,14 +148,18 @@ function dtypesOf({ rows }: CompareResult): string {
   return dtypes.length === 1 ? String(dtypes[0]) : 'float32 unless the run says otherwise'
 }
 
-function tableRow(row: CompareRow): string[] {
+function tableRow(row: CompareRow, isSimulated: boolean): string[] {
   if (row.status === 'out_of_memory') return [row.spec, 'out of memory']
-  return [
+  const memory = [
     row.spec,
-    formatBytes(row.peakAllocatedBytes ?? 0),
-    formatBytes(row.peakReservedBytes ?? 0),
+    `${atLeast(row)}${formatBytes(row.peakAllocatedBytes ?? 0)}`,
+    `${atLeast(row)}${formatBytes(row.peakReservedBytes ?? 0)}`,
     percent(row.savedVsFirst),
     percent(row.paperSaving),
+  ]
+  if (isSimulated) return memory
+  return [
+    ...memory,
     row.stepSeconds?.median.toFixed(2) ?? '',
     row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
     row.perModule.map(lossText).join('  '),

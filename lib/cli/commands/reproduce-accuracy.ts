@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import type { Argv, Options } from 'yargs'
 import { findDataset } from '../../datasets/open.js'
-import { resolveDevice } from '../../device/device.js'
+import { checkComputes, resolveDevice } from '../../device/device.js'
 import { VARIANTS } from '../../local/swin-transformer.js'
 import {
   ACCURACY_METHODS,
@@ -114,6 +114,7 @@ export const reproduceAccuracyCommand: Command<AccuracyArguments> = {
       ) as unknown as Argv<GlobalOptions & AccuracyArguments>,
   handler: async (options) => {
     await checkTableOptions(options)
+    checkComputes(options.device, 'train')
     const plan = planAccuracy({
       budget: options.budget,
       seeds: options.seeds,

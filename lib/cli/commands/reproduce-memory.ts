@@ -16,6 +16,7 @@ import { untilInterrupted } from '../interrupt.js'
 import { codeSpan, escapeMarkdown, markdownTable } from '../markdown.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { commandProgress } from '../progress.js'
+import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
 import { formatTable } from '../table.js'
 import {
   checkTableOptions,
@@ -106,17 +107,22 @@ function countsOf({ batchSize, steps, warmup, rounds, memoryLimit }: ReproduceAr
   }
 }
 
-const HEAD = ['run', 'peak', 'saved', 'paper', 'time', 'peak of each module, MiB', 'largest module']
+const PEAKS = ['peak of each module, MiB', 'largest module']
+
+function headOf({ comparison }: ReproduceResult): string[] {
+  const time = comparison.simulated === null ? ['time'] : []
+  return ['run', 'peak', 'saved', 'paper', ...time, ...PEAKS]
+}
 
 /** The table, the claims and the machine as text. */
 export function formatMemory(result: ReproduceResult): string {
   return [
-    `${settingOf(result)} on ${result.comparison.device}`,
+    `${settingOf(result)} on ${deviceOf(result)}`,
     machineSentence(result),
     '',
     formatTable(
-      HEAD,
-      result.comparison.rows.map((row) => cellsOf(row, result.claims, ' *')),
+      headOf(result),
+      result.comparison.rows.map((row) => cellsOf(row, result, ' *')),
     ),
     '',
     ...result.claims.map((claim) => claimLine(claim)),
@@ -128,14 +134,15 @@ export function formatMemory(result: ReproduceResult): string {
 /** The same in GitHub's Markdown. */
 export function markdownOfMemory(result: ReproduceResult): string {
   const rows = result.comparison.rows.map((row) => {
-    const [run = '', ...cells] = cellsOf(row, result.claims, '[^trgl]')
+    const [run = '', ...cells] = cellsOf(row, result, '[^trgl]')
     return [codeSpan(run), ...cells]
   })
-  const command = 'Printed by `localformer reproduce memory --markdown`'
+  const device = result.comparison.simulated === null ? '' : ` --device ${result.comparison.device}`
+  const command = `Printed by \`localformer reproduce memory --markdown${device}\``
   return [
     `${command}: ${escapeMarkdown(settingOf(result))}. ${escapeMarkdown(machineSentence(result))}`,
     '',
-    markdownTable(HEAD, rows),
+    markdownTable(headOf(result), rows),
     '',
     ...result.claims.map((claim) => `- ${claimLine(claim, codeSpan)}`),
     '',
@@ -150,18 +157,28 @@ function settingOf({ comparison }: ReproduceResult): string {
   return `${dataset} at ${imageSize} px, batch ${batchSize}, AdamW, ${steps} ${unit}${times}`
 }
 
+function deviceOf({ comparison: { device, simulated } }: ReproduceResult): string {
+  return simulated === null ? device : simulatedName(simulated)
+}
+
 function machineSentence({ date, machine }: ReproduceResult): string {
   // Unknown where no run came to an end.
   const libtorch = machine.libtorch === '' ? '' : `, with LibTorch ${machine.libtorch}`
-  return `Measured on ${date} on ${hardwareOf(machine)}${libtorch}.`
+  const how = machine.isSimulated ? 'Simulated' : 'Measured'
+  return `${how} on ${date} on ${hardwareOf(machine)}${libtorch}.`
 }
 
-function hardwareOf({ cpu, cores, threads, gpu }: Machine): string {
+function hardwareOf({ cpu, cores, threads, gpu, isSimulated }: Machine): string {
+  if (gpu !== null && isSimulated) return simulatedName(gpu)
   const host = `${cpu} (${cores} logical cores${threads === null ? '' : `, ${threads} threads`})`
   return gpu === null ? host : `${gpu} in a machine with ${host}`
 }
 
-function cellsOf(row: CompareRow, claims: readonly Claim[], trglMark: string): string[] {
+function cellsOf(
+  row: CompareRow,
+  { claims, comparison }: ReproduceResult,
+  trglMark: string,
+): string[] {
   const quoted = quoteOf(row, claims)
   const figure = quoted === null ? '' : `${Math.round(quoted.saving * 100)} %`
   const paper = quoted?.source === 'trgl' ? `${figure}${trglMark}` : figure
@@ -169,10 +186,12 @@ function cellsOf(row: CompareRow, claims: readonly Claim[], trglMark: string): s
   const peaks = row.perModule.map((module) => module.peakAllocatedBytes)
   return [
     row.spec,
-    formatBytes(row.peakAllocatedBytes ?? 0),
+    `${atLeast(row)}${formatBytes(row.peakAllocatedBytes ?? 0)}`,
     row.savedVsFirst === null ? '' : formatPercent(row.savedVsFirst),
     paper,
-    row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`,
+    ...(comparison.simulated === null
+      ? [row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`]
+      : []),
     peaks.map(mebibytes).join(' / '),
     largestModule(peaks),
   ]
@@ -204,15 +223,18 @@ function quoteText({ saving, isUpperBound, source }: Quote): string {
   return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${figure}`
 }
 
-function legendOf({ claims }: ReproduceResult, trglMark: string): string[] {
-  const columns =
-    'peak: of the allocator, in a fresh process. saved, time: against the first row. float32, ' +
-    'unless the run says otherwise.'
+function legendOf({ claims, comparison }: ReproduceResult, trglMark: string): string[] {
+  const against = comparison.simulated === null ? 'saved, time' : 'saved'
+  const columns = [
+    `peak: of the allocator, in a fresh process. ${against}: against the first row. float32, ` +
+      'unless the run says otherwise.',
+    ...simulatedLegend(comparison),
+  ]
   if (claims.every(({ quoted }) => quoted === null)) {
-    return [columns, 'paper: empty, as its figures are for Swin-Tiny.']
+    return [...columns, 'paper: empty, as its figures are for Swin-Tiny.']
   }
   return [
-    columns,
+    ...columns,
     'paper: what arXiv 2212.14215 reports for GPU memory; its decoder, image and batch size are not known.',
     `${trglMark}InfoPro-Transformer's figure is from the table of TRGL (arXiv 2309.17357), not from the paper's abstract.`,
   ]

@@ -1,8 +1,10 @@
 // `localformer train`: makes or goes on with a run and prints its events.
+
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
+import { checkComputes } from '../../device/device.js'
 import { checkFree } from '../../run-folder/run-folder.js'
 import { createRun } from '../../runs/create-run.js'
 import { resumeRun } from '../../runs/resume-run.js'
@@ -62,6 +64,7 @@ export const trainCommand: Command<TrainArguments> = {
         'in seconds, without a download',
       ) as unknown as Argv<GlobalOptions & TrainArguments>,
   handler: async (options) => {
+    checkComputes(options.device, 'train')
     if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
     const resolved = await configOf(options)
     const { runDir, overwrite = false } = options

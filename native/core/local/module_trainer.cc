@@ -15,6 +15,7 @@
 #include "train/allocation_watch.h"
 #include "train/backward.h"
 #include "train/device.h"
+#include "train/device_calls.h"
 #include "train/gradient_check.h"
 #include "train/gradient_clip.h"
 #include "train/out_of_memory.h"
@@ -429,6 +430,8 @@ void ModuleTrainer::Enter(Phase phase) {
   phase_ = phase;
   MemoryTimeline* timeline = MemoryTimeline::Current();
   if (timeline != nullptr) timeline->Enter(index_, WordOf(phase));
+  CallLog* calls = CallLog::Current();
+  if (calls != nullptr) calls->Enter(index_, WordOf(phase));
 }
 
 bool ModuleTrainer::HasGradient() const {

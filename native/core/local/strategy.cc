@@ -63,6 +63,8 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
                             ? std::make_shared<MemoryTimeline>(device, AllocatedBytes(device))
                             : std::shared_ptr<MemoryTimeline>();
   const MemoryTimelineScope scope(timeline);
+  std::optional<CallLog> calls;
+  if (options.calls) calls.emplace();
   StepResult result;
   at::Tensor features = Patches(images);
   images.reset();
@@ -81,6 +83,7 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
   if (timeline) result.timeline = timeline->Points();
+  if (calls) result.calls = calls->Finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
 }

@@ -10,6 +10,7 @@
 #include "local/module_trainer.h"
 #include "memory/memory_timeline.h"
 #include "swin/model.h"
+#include "train/device_calls.h"
 
 namespace localformer {
 
@@ -19,6 +20,7 @@ struct StepResult {
   int64_t peak_reserved_bytes = 0;
   double seconds = 0.0;
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
+  std::optional<std::vector<PhaseCalls>> calls;      // The same.
 
   // Its numbers have their rows in lib/metrics/step-metrics.ts.
   template <typename Self, typename Visit>
@@ -28,6 +30,7 @@ struct StepResult {
     visit("peakReservedBytes", self.peak_reserved_bytes);
     visit("seconds", self.seconds);
     visit("timeline", self.timeline);
+    visit("calls", self.calls);
   }
 };
 
@@ -50,12 +53,14 @@ struct StepOptions {
   std::vector<std::optional<double>> learning_rates;
   std::optional<double> clip_norm;  // Largest norm of each module's gradients.
   bool timeline = false;            // Record what memory looks like over the step.
+  bool calls = false;               // Count what a simulated device is asked, by module and phase.
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("learningRates", self.learning_rates);
     visit("clipNorm", self.clip_norm);
     visit("timeline", self.timeline);
+    visit("calls", self.calls);
   }
 };
 

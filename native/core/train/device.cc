@@ -1,11 +1,16 @@
 // See device.h.
 #include "train/device.h"
 
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <array>
+#include <mutex>
 
 #include "memory/memory_stats.h"
+#include "train/backward.h"
 
 namespace localformer {
 
@@ -15,6 +20,45 @@ void Synchronize(c10::Device device) {
 }
 
 int64_t AllocatedBytes(c10::Device device) { return ReadStats(device).allocated_bytes[0].current; }
+
+namespace {
+
+std::mutex workspace_mutex;
+std::array<int64_t, 64> workspace_bytes{};  // By index of the device; guarded by workspace_mutex.
+
+// One linear layer, forward and backward, in both types of products. A bias makes it the product
+// with an epilogue, which has a workspace of its own.
+void LearnALittle(c10::Device device) {
+  const at::AutoGradMode with_gradients(true);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto options = at::TensorOptions().device(device).dtype(type);
+    const at::Tensor input = at::zeros({32, 32}, options).requires_grad_(true);
+    const at::Tensor weight = at::zeros({32, 32}, options).requires_grad_(true);
+    const at::Tensor bias = at::zeros({32}, options).requires_grad_(true);
+    const at::Tensor linear = at::linear(input, weight, bias);
+    Backward({at::bmm(linear.unsqueeze(0), weight.unsqueeze(0)).sum()});
+  }
+}
+
+}  // namespace
+
+void WarmUp(c10::Device device) {
+  thread_local std::array<bool, 64> is_warm{};
+  const auto index = static_cast<size_t>(std::max<c10::DeviceIndex>(device.index(), 0));
+  if (device.is_cpu() || is_warm.at(index)) return;
+  const int64_t before = AllocatedBytes(device);
+  LearnALittle(device);
+  Synchronize(device);
+  is_warm.at(index) = true;
+  const std::lock_guard<std::mutex> lock(workspace_mutex);
+  workspace_bytes.at(index) += AllocatedBytes(device) - before;
+}
+
+int64_t WorkspaceBytes(c10::Device device) {
+  if (device.is_cpu()) return 0;
+  const std::lock_guard<std::mutex> lock(workspace_mutex);
+  return workspace_bytes.at(static_cast<size_t>(std::max<c10::DeviceIndex>(device.index(), 0)));
+}
 
 PeakWindow OpenPeakWindow(c10::Device device) {
   // The CPU has no index.

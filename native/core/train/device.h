@@ -15,6 +15,15 @@ void Synchronize(c10::Device device);
 // Live bytes on the device now.
 int64_t AllocatedBytes(c10::Device device);
 
+// Makes the device's libraries take what they keep, on the calling thread and on autograd's, so
+// that it is resident before anything is measured: cuBLAS takes a workspace for each thread's
+// handle at its first product (32 MiB on compute capability 9.0). Once for each thread and device;
+// nothing on the CPU.
+void WarmUp(c10::Device device);
+
+// Bytes that WarmUp took on this device, by any thread.
+int64_t WorkspaceBytes(c10::Device device);
+
 // A window over the device's own allocator.
 PeakWindow OpenPeakWindow(c10::Device device);
 

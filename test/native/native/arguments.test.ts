@@ -68,7 +68,10 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   }),
   ...methodsOf('trainer', trainer.native, {
     writeAuxiliary: () => [{}],
-    step: () => [batch(), { learningRates: [0, null], clipNorm: undefined, timeline: false }],
+    step: () => [
+      batch(),
+      { learningRates: [0, null], clipNorm: undefined, timeline: false, calls: false },
+    ],
     evaluate: () => [batch()],
     predict: () => [batch()],
     reconstruct: () => [batch()],

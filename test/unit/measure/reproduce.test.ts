@@ -27,6 +27,7 @@ function comparison(...rows: readonly CompareRow[]): CompareResult {
   return {
     schema: 1,
     device: 'cpu',
+    simulated: null,
     versions: { localformer: '0', libtorch: '2.9.1', node: '20' },
     dataset: 'cifar10',
     imageSize: 224,
@@ -41,7 +42,14 @@ function comparison(...rows: readonly CompareRow[]): CompareResult {
 
 function reproduction(...rows: readonly CompareRow[]): ReproduceResult {
   const result = comparison(...rows)
-  const machine = { cpu: 'CPU_1 | *', cores: 2, threads: 2, gpu: null, libtorch: '2.9.1' }
+  const machine = {
+    cpu: 'CPU_1 | *',
+    cores: 2,
+    threads: 2,
+    gpu: null,
+    isSimulated: false,
+    libtorch: '2.9.1',
+  }
   const claims = claimsOf(result)
   return { schema: 1, what: 'memory', date: '2026-01-02', machine, claims, comparison: result }
 }

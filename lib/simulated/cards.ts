@@ -1,0 +1,190 @@
+// The CUDA cards that can be simulated, and what a card is by size and architecture alone.
+// in: `rtx3060`, `12GiB,sm_86` -> out: Card
+import { expected, LocalformerError } from '../base/errors.js'
+import { nearestOf } from '../base/nearest.js'
+
+/** A CUDA card, as far as LibTorch's allocator and its choice of kernels look at it. */
+export interface Card {
+  /** What it is asked for by: `rtx3060`, or the description that was given. */
+  readonly key: string
+  /** As the driver calls it. */
+  readonly name: string
+  /** Compute capability. */
+  readonly major: number
+  readonly minor: number
+  /** Architecture whose kernels LibTorch's build runs there, e.g. 86 on an sm_89. */
+  readonly kernels: number
+  readonly multiprocessors: number
+  readonly threadsPerMultiprocessor: number
+  /** As the driver reports it: less than what is printed on the box. */
+  readonly totalBytes: number
+  /** What a context takes before the first tensor; an estimate, 450 MiB everywhere. */
+  readonly contextBytes: number
+  readonly sharedBytesPerBlockOptin: number
+  readonly sharedBytesPerMultiprocessor: number
+  readonly l2Bytes: number
+  /** Does it compute in bfloat16 natively (from compute capability 8.0 on)? */
+  readonly hasBfloat16: boolean
+}
+
+const KIB = 2 ** 10
+const MIB = 2 ** 20
+const GIB = 2 ** 30
+const CONTEXT_BYTES = 450 * MIB
+
+/** What cards of an architecture have in common: CUDA C++ Programming Guide, "Compute Capabilities". */
+interface Architecture {
+  readonly kernels: number
+  readonly threadsPerMultiprocessor: number
+  readonly sharedKibPerBlock: number
+  readonly sharedKibPerMultiprocessor: number
+  /** Of a card that is described by its architecture alone. */
+  readonly multiprocessors: number
+  readonly l2Mib: number
+}
+
+// LibTorch 2.11 with CUDA 13 has kernels for 7.5, 8.0, 8.6, 9.0, 10.0 and 12.0; a card runs those of
+// its own generation that are not newer than it.
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  '7.5': architecture(75, 1024, 64, 64, 40, 4),
+  '8.0': architecture(80, 2048, 163, 164, 108, 40),
+  '8.6': architecture(86, 1536, 99, 100, 46, 4),
+  '8.9': architecture(86, 1536, 99, 100, 76, 48),
+  '9.0': architecture(90, 2048, 227, 228, 132, 50),
+  '10.0': architecture(100, 2048, 227, 228, 148, 126),
+  '12.0': architecture(120, 1536, 99, 100, 84, 48),
+}
+
+function architecture(
+  kernels: number,
+  threadsPerMultiprocessor: number,
+  sharedKibPerBlock: number,
+  sharedKibPerMultiprocessor: number,
+  multiprocessors: number,
+  l2Mib: number,
+): Architecture {
+  return {
+    ...{ kernels, threadsPerMultiprocessor, sharedKibPerBlock, sharedKibPerMultiprocessor },
+    ...{ multiprocessors, l2Mib },
+  }
+}
+
+// Key, name, compute capability, MiB that PyTorch reports as the card's total, multiprocessors, MiB of
+// L2 cache. Totals are from messages of PyTorch users ("GPU 0 has a total capacity of 11.76 GiB"), the
+// rest from the vendor's data sheets; docs/simulated-device.md says more.
+const TABLE: readonly (readonly [string, string, string, number, number, number])[] = [
+  ['t4', 'Tesla T4', '7.5', 14_913, 40, 4],
+  ['rtx2080ti', 'NVIDIA GeForce RTX 2080 Ti', '7.5', 11_011, 68, 5.5],
+  ['a100', 'NVIDIA A100-SXM4-80GB', '8.0', 81_153, 108, 40],
+  ['a100-40gb', 'NVIDIA A100-SXM4-40GB', '8.0', 40_338, 108, 40],
+  ['a10g', 'NVIDIA A10G', '8.6', 22_588, 80, 6],
+  ['rtxa6000', 'NVIDIA RTX A6000', '8.6', 48_677, 84, 6],
+  ['rtx3060', 'NVIDIA GeForce RTX 3060', '8.6', 12_036, 28, 2.25],
+  ['rtx3070', 'NVIDIA GeForce RTX 3070', '8.6', 7_967, 46, 4],
+  ['rtx3080', 'NVIDIA GeForce RTX 3080', '8.6', 10_004, 68, 5],
+  ['rtx3090', 'NVIDIA GeForce RTX 3090', '8.6', 24_259, 82, 6],
+  ['l4', 'NVIDIA L4', '8.9', 22_563, 58, 48],
+  ['l40s', 'NVIDIA L40S', '8.9', 45_589, 142, 96],
+  ['rtx4060', 'NVIDIA GeForce RTX 4060', '8.9', 7_806, 24, 24],
+  ['rtx4060ti-16gb', 'NVIDIA GeForce RTX 4060 Ti', '8.9', 16_080, 34, 32],
+  ['rtx4070', 'NVIDIA GeForce RTX 4070', '8.9', 11_903, 46, 36],
+  ['rtx4080', 'NVIDIA GeForce RTX 4080', '8.9', 16_076, 76, 64],
+  ['rtx4090', 'NVIDIA GeForce RTX 4090', '8.9', 24_217, 128, 72],
+  ['h100', 'NVIDIA H100 80GB HBM3', '9.0', 81_079, 132, 50],
+  ['h200', 'NVIDIA H200', '9.0', 143_156, 132, 50],
+  ['b200', 'NVIDIA B200', '10.0', 182_642, 148, 126],
+  ['rtx5080', 'NVIDIA GeForce RTX 5080', '12.0', 15_841, 84, 64],
+  ['rtx5090', 'NVIDIA GeForce RTX 5090', '12.0', 32_111, 170, 96],
+]
+
+/** Every card by its key, in the order of the architectures. */
+export const CARDS: readonly Card[] = TABLE.map(([key, name, capability, mib, count, l2]) =>
+  cardOf(key, name, capability, mib * MIB, count, l2),
+)
+
+const EXAMPLE = 'sim:12GiB,sm_86'
+
+/**
+ * The card of a key (`rtx3060`), or of its size and architecture (`12GiB,sm_86`).
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for another word, with the nearest name.
+ */
+export function cardNamed(text: unknown): Card {
+  if (typeof text !== 'string') {
+    throw new LocalformerError('ERR_CONFIG', expected('the name of a card', 'simulate', text))
+  }
+  const wanted = text.trim().toLowerCase()
+  const known = CARDS.find(({ key }) => key === wanted.replace(/[\s_]/g, ''))
+  if (known !== undefined) return known
+  return wanted.includes(',') || /^[\d.]/.test(wanted) ? described(text, wanted) : unknown(text)
+}
+
+function described(text: string, wanted: string): Card {
+  const [, amount, unit = '', capability] =
+    /^(\d+(?:\.\d+)?)\s*(gib|gb|mib|mb)\s*,\s*sm_?(\d{2,3})$/.exec(wanted) ?? []
+  if (amount === undefined || capability === undefined) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected(`a size and an architecture, such as ${EXAMPLE}`, 'simulate', text),
+    )
+  }
+  const sizes: Readonly<Record<string, number>> = { gib: GIB, gb: 1e9, mib: MIB, mb: 1e6 }
+  const bytes = Math.round(Number(amount) * (sizes[unit] ?? 0))
+  const [least, most] = [GIB, 1024 * GIB]
+  if (bytes < least || bytes > most) {
+    throw new LocalformerError('ERR_CONFIG', expected('a card of 1 GiB to 1 TiB', 'simulate', text))
+  }
+  const version = `${capability.slice(0, -1)}.${capability.slice(-1)}`
+  const common = ARCHITECTURES[version]
+  if (common === undefined) {
+    const all = Object.keys(ARCHITECTURES).map((one) => `sm_${one.replace('.', '')}`)
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `Expected an architecture that LibTorch's build has kernels for, ${all.join(', ')}, but ` +
+        `received sm_${capability}`,
+    )
+  }
+  const name = `${text.trim()} (described)`.replaceAll(',', ' ')
+  return cardOf(
+    wanted.replace(/\s/g, ''),
+    name,
+    version,
+    bytes,
+    common.multiprocessors,
+    common.l2Mib,
+  )
+}
+
+function unknown(text: string): never {
+  const keys = CARDS.map(({ key }) => key)
+  const meant = nearestOf(text, keys)
+  throw new LocalformerError(
+    'ERR_CONFIG',
+    `No card ${JSON.stringify(text)} is known to the simulated device${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+    {
+      hint: `Cards: ${keys.join(', ')}. Any other: its size and architecture, such as ${EXAMPLE}.`,
+    },
+  )
+}
+
+function cardOf(
+  key: string,
+  name: string,
+  capability: string,
+  totalBytes: number,
+  multiprocessors: number,
+  l2Mib: number,
+): Card {
+  const common = ARCHITECTURES[capability] as Architecture
+  const [major = 0, minor = 0] = capability.split('.').map(Number)
+  return {
+    ...{ key, name, major, minor, multiprocessors, totalBytes },
+    kernels: common.kernels,
+    threadsPerMultiprocessor: common.threadsPerMultiprocessor,
+    contextBytes: CONTEXT_BYTES,
+    sharedBytesPerBlockOptin: common.sharedKibPerBlock * KIB,
+    sharedBytesPerMultiprocessor: common.sharedKibPerMultiprocessor * KIB,
+    l2Bytes: l2Mib * MIB,
+    hasBfloat16: major >= 8,
+  }
+}
