@@ -37,7 +37,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       defaultDescription: 'auto',
       global: true,
       requiresArg: true,
-      describe: 'cpu, cuda, cuda:N or auto (CUDA where there is a device)',
+      describe:
+        'cpu, cuda, cuda:N, auto (CUDA where there is a device) or, for memory alone, sim:NAME',
     })
     .middleware(
       (options: {

@@ -1,6 +1,13 @@
 // Which device: cpu, cuda, cuda:N, auto or a simulated card, and why.
 import { expected, LocalformerError } from '../base/errors.js'
-import { loadAll, loadTorch, NVIDIA_NODES, nvidiaDevice, simulatedCard } from '../native/load.js'
+import {
+  loadAll,
+  loadTorch,
+  NVIDIA_NODES,
+  nvidiaDevice,
+  prepareCuda,
+  simulatedCard,
+} from '../native/load.js'
 import { type Card, cardNamed } from '../simulated/cards.js'
 
 /**
@@ -11,6 +18,7 @@ import { type Card, cardNamed } from '../simulated/cards.js'
 export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto' | `sim:${string}`
 
 const SIMULATED = 'sim:'
+const NOT_BY_ITSELF = 'a simulated card is only taken where it is asked for'
 
 export interface ResolvedDevice {
   readonly name: string
@@ -30,13 +38,16 @@ export function resolveDevice(device: string): ResolvedDevice {
   const card = cardOfDevice(device)
   if (card !== undefined) {
     loadAll({ simulate: card.key })
+    prepareCuda()
     return { name: 'cuda:0', reason: `${card.name}, simulated: nothing is computed` }
   }
   const count = cudaDeviceCount()
   if (device === 'auto') {
-    return count > 0 && simulatedCard() === undefined
+    const isTaken = count > 0 && simulatedCard() === undefined
+    if (isTaken) prepareCuda()
+    return isTaken
       ? { name: 'cuda:0', reason: `the first of ${count} CUDA device(s)` }
-      : { name: 'cpu', reason: `no CUDA device (${whyNoCuda()})` }
+      : { name: 'cpu', reason: simulatedCard() ? NOT_BY_ITSELF : `no CUDA device (${whyNoCuda()})` }
   }
   const index = device === 'cuda' ? 0 : Number(device.slice('cuda:'.length))
   if (index >= count) {
@@ -46,6 +57,7 @@ export function resolveDevice(device: string): ResolvedDevice {
       { hint: 'Use the device cpu or auto; `npx localformer doctor` says more.' },
     )
   }
+  prepareCuda()
   return { name: `cuda:${index}`, reason: 'as asked for' }
 }
 

@@ -27,6 +27,7 @@ export const VARIANTS = {
   tiny: { embedDim: 96, depths: [2, 2, 6, 2], heads: [3, 6, 12, 24] },
   small: { embedDim: 96, depths: [2, 2, 18, 2], heads: [3, 6, 12, 24] },
   base: { embedDim: 128, depths: [2, 2, 18, 2], heads: [4, 8, 16, 32] },
+  large: { embedDim: 192, depths: [2, 2, 18, 2], heads: [6, 12, 24, 48] },
   micro: { embedDim: 32, depths: [1, 1, 2, 1], heads: [1, 2, 4, 8] },
 } as const
 
@@ -98,7 +99,7 @@ const schema = lazy(() =>
     mlpRatio: number(0.25, { max: 16 }).default(4).describe("Width of the MLP over its input's"),
     dropPath: number(0, { below: 1 }).default(0).describe('Stochastic depth of the last block'),
     classes: integer(1, 100_000).default(10),
-    device: zod().string({ error: 'cpu, cuda, cuda:N or auto' }).default('auto'),
+    device: zod().string({ error: 'cpu, cuda, cuda:N, auto or sim:NAME' }).default('auto'),
     seed: integer(0).default(0),
   }),
 )

@@ -147,10 +147,20 @@ function open(addon: string, location: LibtorchLocation, isSimulated: boolean): 
 
 let cuda: NativeCuda | undefined
 
+/**
+ * Before a CUDA device is used: what needs CUDA's headers, where it was built. Without it an error of
+ * memory says less.
+ */
+export function prepareCuda(): void {
+  if (existsSync(path.join(loadAll().addon, CUDA_ADDON))) loadCuda()
+}
+
+const CUDA_ADDON = 'liblocalformer_cuda.so'
+
 /** What needs CUDA's own headers; to be asked for only where there is a CUDA device. */
 export function loadCuda(): NativeCuda {
   const { addon } = loadAll()
-  cuda ??= openAddon(addon, [], 'liblocalformer_cuda.so') as NativeCuda
+  cuda ??= openAddon(addon, [], CUDA_ADDON) as NativeCuda
   return cuda
 }
 

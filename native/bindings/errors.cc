@@ -47,9 +47,8 @@ Napi::Value ToJsError(Napi::Env env, std::exception_ptr exception) {
     return FromCoded(env, error);
   } catch (const Cancelled& error) {
     return Plain(env, "ERR_DISPOSED", error.what());
-  } catch (const c10::OutOfMemoryError& error) {
-    return FromCoded(env, OutOfMemory(error));
   } catch (const c10::Error& error) {
+    if (IsOutOfMemory(error)) return FromCoded(env, OutOfMemory(error));
     return Plain(env, "ERR_TORCH", TorchMessage(error));
   } catch (const std::bad_alloc&) {
     return Plain(env, "ERR_OUT_OF_MEMORY", "The process has no memory left beside its tensors");

@@ -34,7 +34,8 @@ void StopAll() noexcept {
 std::exception_ptr Told(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
-  } catch (const c10::OutOfMemoryError& error) {
+  } catch (const c10::Error& error) {
+    if (!IsOutOfMemory(error)) return thrown;
     // Here, since what was asked for is known to the thread that asked alone.
     try {
       return std::make_exception_ptr(OutOfMemory(error));

@@ -8,11 +8,13 @@
 #include <cuda_runtime_api.h>
 #include <napi.h>
 
+#include <mutex>
 #include <string>
 
 #include "coded_error.h"
 #include "errors.h"
 #include "segments.h"
+#include "train/out_of_memory.h"
 
 // Declared as in ATen/cuda/CUDAContextLight.h, which includes the headers of cuBLAS, cuSPARSE and
 // cuSOLVER: nothing else of them is needed to build this.
@@ -82,7 +84,27 @@ Napi::Value MemorySnapshot(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
+// What is told of a failed allocation is what holds at that moment, the fraction's limit included.
+void ObserveOutOfMemory() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // The allocator knows its devices once CUDA is initialised.
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+    allocator::attachOutOfMemoryObserver([](int64_t index, size_t requested, size_t limit, size_t) {
+      const c10::Device device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+      const auto stats = allocator::getDeviceStats(device.index());
+      OutOfMemoryInfo info;
+      info.requestedBytes = static_cast<int64_t>(requested);
+      info.allocatedBytes = stats.allocated_bytes[0].current;
+      info.reservedBytes = stats.reserved_bytes[0].current;
+      info.limitBytes = static_cast<int64_t>(limit);
+      NoteOutOfMemory(device, info);
+    });
+  });
+}
+
+Napi::Object Register(Napi::Env env, Napi::Object exports) {
+  ObserveOutOfMemory();
   const auto define = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
@@ -91,6 +113,11 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   define("setMemoryFraction", SetMemoryFraction);
   define("memorySnapshot", MemorySnapshot);
   return exports;
+}
+
+// Nothing may throw through Node.
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  return Guarded(env, [&] { return Register(env, exports); });
 }
 
 }  // namespace

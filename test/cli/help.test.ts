@@ -301,7 +301,10 @@ test('a reader that goes away ends the command without a word', async () => {
 
 const CONFIGURATIONS: [string[], RegExp][] = [
   [['--image-size', '0'], /Expected a whole number from 1 to 4096 for `imageSize` but received 0/],
-  [['--device', 'tpu'], /Expected cpu, cuda, cuda:N or auto for `device` but received "tpu"/],
+  [
+    ['--device', 'tpu'],
+    /Expected cpu, cuda, cuda:N, auto or a simulated card such as sim:rtx3060 for `device` but received "tpu"/,
+  ],
   [['--run', 'magic:4'], /the method is one of backprop, paper, infopro, greedy, trgl/],
   [
     ['--run', 'paper:4,color=red'],

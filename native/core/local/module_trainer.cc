@@ -173,9 +173,9 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     watch.ThrowIfFailed();
     optimizer_->Step(update.learning_rate);
     if (average_) average_->Update();
-  } catch (const c10::OutOfMemoryError&) {
+  } catch (const c10::Error& error) {
     undo();
-    throw OutOfMemory(device, name_, WordOf(phase_));
+    ThrowAsOwn(error, device);
   } catch (...) {
     undo();
     throw;
@@ -190,9 +190,9 @@ void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision
   ModuleStepResult result;
   try {
     ComputeGradients(std::move(features), supervision, Prepared(context), &result);
-  } catch (const c10::OutOfMemoryError&) {
+  } catch (const c10::Error& error) {
     ClearGradients();
-    throw OutOfMemory(supervision.labels.device(), name_, WordOf(phase_));
+    ThrowAsOwn(error, supervision.labels.device());
   } catch (...) {
     ClearGradients();
     throw;
@@ -210,8 +210,8 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& 
   try {
     Enter(Phase::kForward);
     *output = Forward(std::move(features), context);
-  } catch (const c10::OutOfMemoryError&) {
-    throw OutOfMemory(device, name_, WordOf(phase_));
+  } catch (const c10::Error& error) {
+    ThrowAsOwn(error, device);
   }
   Finish(device, window, *output, start, &result);
   return result;
@@ -424,6 +424,11 @@ std::pair<at::Tensor, at::Tensor> ModuleTrainer::Reconstruct(const at::Tensor& f
   const at::Tensor decoded = decoder_->Forward(output, Prepared(context));
   return {TargetOf(features, supervision),
           options_.target == Target::kImage ? decoded.sigmoid() : decoded};
+}
+
+void ModuleTrainer::ThrowAsOwn(const c10::Error& error, c10::Device device) const {
+  if (IsOutOfMemory(error)) throw OutOfMemory(device, name_, WordOf(phase_));
+  throw;
 }
 
 void ModuleTrainer::Enter(Phase phase) {

@@ -202,6 +202,8 @@ class ModuleTrainer {
   void CheckFinite(const ModuleStepResult& result) const;
   void CheckGradients(const ModuleStepResult& result) const;
   CodedError NonFinite(const std::string& what) const;
+  // Within the handler that caught `error`: where memory was missing, with this module and phase.
+  [[noreturn]] void ThrowAsOwn(const c10::Error& error, c10::Device device) const;
 
   // From here on the step is in this phase; said to whoever records memory.
   void Enter(Phase phase);

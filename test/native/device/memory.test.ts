@@ -345,7 +345,7 @@ test('device names are checked', async () => {
       () => memory.summary(device),
       () => SwinTransformer.create({ ...TINY, device: device as 'cpu' }),
     ]) {
-      await rejects(call, 'ERR_CONFIG', 'cpu, cuda, cuda:N or auto', /`device`/)
+      await rejects(call, 'ERR_CONFIG', 'cpu, cuda, cuda:N, auto or a simulated card', /`device`/)
     }
   }
 })

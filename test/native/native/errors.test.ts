@@ -147,7 +147,7 @@ test('sizes that do not divide', async () => {
 test('unknown options and values name what is allowed', async () => {
   const model = await SwinTransformer.create(SMALL)
   for (const [options, ...parts] of [
-    [{ variant: 'large' }, '`variant`', 'tiny, small, base, micro', '"large"'],
+    [{ variant: 'huge' }, '`variant`', 'tiny, small, base, large, micro', '"huge"'],
     [{ imagesize: 32 }, '"imagesize"', 'imageSize', 'patchSize'],
     [{ classes: 0 }, '`classes`', '0'],
     [{ classes: 1.5 }, '`classes`', '1.5'],
@@ -158,7 +158,7 @@ test('unknown options and values name what is allowed', async () => {
     [{ depths: [2, 'x'] }, '`depths.1`', '"x"'],
     [{ depths: 2 }, '`depths`', '2'],
     [{ seed: -1 }, '`seed`', '-1'],
-    [{ device: 'tpu' }, '`device`', 'cpu, cuda, cuda:N or auto', '"tpu"'],
+    [{ device: 'tpu' }, '`device`', 'cpu, cuda, cuda:N, auto or a simulated card', '"tpu"'],
   ] as const) {
     const create = () => SwinTransformer.create(untyped<SwinOptions>({ ...SMALL, ...options }))
     await rejects(create, 'ERR_CONFIG', ...parts)
