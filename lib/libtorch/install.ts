@@ -1,14 +1,13 @@
 // Installs LibTorch into the cache: pip, a wheel, an official zip, a URL or a folder -> a staging
-// folder in the cache -> checked -> renamed into place. Lists and removes what is installed.
+// folder in the cache -> checked -> renamed into place, with a receipt (receipt.ts).
 // Pins: manifest.ts. Where it is looked for afterwards: locate.ts.
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { hashFile } from '../base/download.js'
-import { expected, LocalformerError } from '../base/errors.js'
-import { publish, requireSpace, retire, withLockedCache, withStaging } from './cache.js'
-import { decodeName, downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
+import { LocalformerError } from '../base/errors.js'
+import { publish, requireSpace, withLockedCache, withStaging } from './cache.js'
+import { downloadUrl, downloadWheel, findPip, requireNetwork } from './download.js'
 import { checkLibraries } from './libraries.js'
 import {
   checkFlavor,
@@ -20,14 +19,19 @@ import {
   RECEIPT,
 } from './locate.js'
 import {
+  CUDA_HEADERS,
   downloadBytes,
-  FLAVORS,
   type Flavor,
+  HEADER_PROJECTS,
+  isHeaderOrLicense,
+  isKept,
   type LibtorchManifest,
   MANIFEST,
   type WheelSpec,
   wheelsOf,
 } from './manifest.js'
+import { type InstalledLibtorch, type Receipt, readInstalled } from './receipt.js'
+import { checkTrust, parseSource, type Source } from './source.js'
 import {
   type Contents,
   checkMembers,
@@ -70,34 +74,6 @@ export interface InstallOptions {
   readonly manifest?: LibtorchManifest | undefined
 }
 
-export interface CacheOptions {
-  readonly flavor?: Flavor | undefined
-  readonly cache?: string | undefined
-  readonly signal?: AbortSignal | undefined
-}
-
-/** What came from where, as it is written into the installation. */
-interface Receipt {
-  readonly schema: 1
-  readonly version: string
-  readonly flavor: Flavor
-  readonly source: 'pip' | 'wheel' | 'archive' | 'folder'
-  /** The path or URL given, null for pip. */
-  readonly from: string | null
-  /** Whether every file that was unpacked had a sha256 to be checked against. */
-  readonly verified: boolean
-  readonly sizeBytes: number
-  /** ISO 8601, UTC. */
-  readonly installedAt: string
-}
-
-export interface InstalledLibtorch extends Omit<Receipt, 'schema'> {
-  /** The folder with `lib/` and `include/`. */
-  readonly root: string
-  /** The folder of the installation, which holds `root`. */
-  readonly directory: string
-}
-
 export interface InstallResult extends InstalledLibtorch {
   /** True when it was there before and nothing was done. */
   readonly alreadyInstalled: boolean
@@ -116,7 +92,7 @@ export interface InstallResult extends InstalledLibtorch {
 export async function installLibtorch(options: InstallOptions = {}): Promise<InstallResult> {
   checkFlavor(options.flavor)
   const source = parseSource(options.from)
-  checkTrust(source, options)
+  checkTrust(source, options, options.manifest ?? MANIFEST)
   const folder = libtorchCache(options.cache)
   const onWait = (owner: string) =>
     options.onNote?.(`Waiting for another install (process ${owner.split(':')[1]}) to end`)
@@ -129,44 +105,17 @@ export async function installLibtorch(options: InstallOptions = {}): Promise<Ins
   })
 }
 
-/** Every LibTorch in the cache, other versions than the pinned one too. */
-export function listLibtorch(options: CacheOptions = {}): readonly InstalledLibtorch[] {
-  checkFlavor(options.flavor)
-  const folder = libtorchCache(options.cache)
-  if (!existsSync(folder) || !statSync(folder).isDirectory()) return []
-  return readdirSync(folder)
-    .filter((name) => !name.startsWith('.'))
-    .sort()
-    .map((name) => readInstalled(path.join(folder, name)))
-    .filter((found) => found !== undefined)
-    .filter(({ flavor }) => options.flavor === undefined || flavor === options.flavor)
-}
-
-/**
- * Removes what is installed, of one flavor or all, and returns what was removed.
- *
- * @throws {LocalformerError} `ERR_CONFIG` for a wrong flavor or a cache that cannot be written.
- */
-export async function removeLibtorch(
-  options: CacheOptions = {},
-): Promise<readonly InstalledLibtorch[]> {
-  const installed = listLibtorch(options)
-  if (installed.length === 0) return []
-  return withLockedCache(libtorchCache(options.cache), { signal: options.signal }, async () => {
-    for (const { directory } of installed) await retire(directory)
-    return installed
-  })
-}
-
-type Source =
-  | { readonly kind: 'pip' }
-  | { readonly kind: 'url'; readonly url: URL; readonly given: string }
-  | { readonly kind: 'path'; readonly path: string; readonly given: string }
-
 // Room for what is not in the sizes: folders and the rounding of small files to blocks.
 const SPACE_MARGIN = 1.1
 const UNKNOWN_FACTOR = 4
 const UNKNOWN_SLACK_BYTES = 64 * 2 ** 20
+
+/** A wheel that is unpacked beside torch, as far as its files are wanted. */
+interface Companion {
+  readonly file: string
+  /** By the file's path in an installation. */
+  keeps(target: string): boolean
+}
 
 /** The steps of one install; all it writes is in `staging`. */
 class Installation {
@@ -193,8 +142,11 @@ class Installation {
       const flavor = this.#chooseFlavor(contents)
       const present = findInstalled(flavor, this.#options)
       if (present) return present
-      const companions = await this.#fetchCompanions(contents, flavor)
-      const sizeBytes = await this.#extract(contents, companions, flavor)
+      const members = [...contents.members(flavor)]
+      const companions = isBare(contents)
+        ? await this.#fetchCompanions(flavor)
+        : await this.#fetchHeaders(members, flavor)
+      const sizeBytes = await this.#extract(contents, members, companions, flavor)
       return await this.#finish(contents, flavor, sizeBytes)
     } finally {
       contents.close()
@@ -290,13 +242,45 @@ class Installation {
     return flavor
   }
 
-  /** The nvidia wheels that a torch wheel built with CUDA needs; other sources bring theirs. */
-  async #fetchCompanions(contents: Contents, flavor: Flavor): Promise<readonly string[]> {
-    if (contents.kind !== 'wheel' || contents.cuda === null) return []
+  /** The nvidia wheels that a torch wheel built with CUDA needs. */
+  async #fetchCompanions(flavor: Flavor): Promise<readonly Companion[]> {
     const [, ...companions] = wheelsOf(flavor, this.#manifest)
-    const files: string[] = []
-    for (const wheel of companions) files.push(await this.#fetchWheel(wheel))
-    return files
+    return this.#fetchAll(companions, (target) => isKept(target, flavor))
+  }
+
+  /**
+   * Other sources bring their libraries, but seldom CUDA's headers. Only the addon's build needs
+   * these, so that an install without them is none that failed.
+   */
+  async #fetchHeaders(members: readonly Member[], flavor: Flavor): Promise<readonly Companion[]> {
+    const present = new Set(members.map(({ target }) => target))
+    if (flavor === 'cpu' || CUDA_HEADERS.every((header) => present.has(header))) return []
+    const wheels = this.#manifest.wheels.filter(({ project }) => HEADER_PROJECTS.includes(project))
+    try {
+      return await this.#fetchAll(
+        wheels,
+        (target) => isHeaderOrLicense(target) && !present.has(target),
+      )
+    } catch (error) {
+      const isMissing = error instanceof LocalformerError && error.code === 'ERR_LIBTORCH_NOT_FOUND'
+      if (!isMissing) throw error
+      const names = wheels.map(({ file }) => file).join(' and ')
+      this.#say(
+        "CUDA's headers are not in it and could not be fetched, so the addon's CUDA part cannot be " +
+          `built with it (${error.message.split('\n')[0]}). To mend that, put ${names} beside ` +
+          'what --from names and install it again with --force',
+      )
+      return []
+    }
+  }
+
+  async #fetchAll(
+    wheels: readonly WheelSpec[],
+    keeps: Companion['keeps'],
+  ): Promise<readonly Companion[]> {
+    const companions: Companion[] = []
+    for (const wheel of wheels) companions.push({ file: await this.#fetchWheel(wheel), keeps })
+    return companions
   }
 
   /** A wheel that lies beside the one given with `--from`, else from pip; verified. */
@@ -344,14 +328,15 @@ class Installation {
 
   async #extract(
     contents: Contents,
-    companions: readonly string[],
+    own: readonly Member[],
+    companions: readonly Companion[],
     flavor: Flavor,
   ): Promise<number> {
     const archives = []
     try {
-      const members: Member[] = [...contents.members(flavor)]
-      for (const file of companions) {
-        const archive = await openCompanion(file, flavor)
+      const members = [...own]
+      for (const { file, keeps } of companions) {
+        const archive = await openCompanion(file, keeps)
         archives.push(archive)
         members.push(...archive.members)
       }
@@ -422,6 +407,11 @@ class Installation {
   }
 }
 
+/** A wheel whose CUDA libraries are wheels of their own. */
+function isBare({ kind, cuda }: Contents): boolean {
+  return kind === 'wheel' && cuda !== null
+}
+
 function requirePlatform({ version }: LibtorchManifest): void {
   if (process.platform === 'linux' && process.arch === 'x64') return
   throw new LocalformerError(
@@ -431,66 +421,6 @@ function requirePlatform({ version }: LibtorchManifest): void {
   )
 }
 
-/**
- * What comes from a host is taken where its sum is known: a pinned wheel by its name, or one that was
- * given. Told before half a gigabyte is fetched.
- */
-function checkTrust(source: Source, { sha256, trust, manifest = MANIFEST }: InstallOptions): void {
-  if (trust !== undefined && typeof trust !== 'boolean') {
-    throw new LocalformerError('ERR_CONFIG', expected('true or false', 'trust', trust))
-  }
-  if (sha256 !== undefined && !(typeof sha256 === 'string' && /^[0-9a-f]{64}$/i.test(sha256))) {
-    throw new LocalformerError('ERR_CONFIG', expected('64 hexadecimal digits', 'sha256', sha256))
-  }
-  const isFile = source.kind === 'url' || (source.kind === 'path' && !isFolder(source.path))
-  if (sha256 !== undefined && !isFile) {
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      'A `sha256` is that of a file or URL given with `from`',
-    )
-  }
-  if (source.kind !== 'url' || sha256 !== undefined || trust === true) return
-  requireNetwork(source.url.href)
-  const name = path.posix.basename(source.url.pathname)
-  if (manifest.wheels.some(({ file }) => file === decodeName(name))) return
-  throw new LocalformerError(
-    'ERR_CHECKSUM',
-    `${source.given} is none of the pinned wheels, so what it gives cannot be checked`,
-    {
-      hint:
-        'Give the sum that its publisher names with --sha256, or --trust to take whatever comes: ' +
-        'it is code that runs in this process. Without --from the pinned wheels are fetched.',
-    },
-  )
-}
-
-function isFolder(place: string): boolean {
-  return statSync(place).isDirectory()
-}
-
-function parseSource(from: string | undefined): Source {
-  if (from === undefined) return { kind: 'pip' }
-  if (typeof from !== 'string' || from === '') {
-    throw new LocalformerError('ERR_CONFIG', expected('a path or a URL', 'from', from))
-  }
-  let file = from
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(from)) {
-    const url = URL.canParse(from) ? new URL(from) : undefined
-    if (url && /^https?:$/.test(url.protocol)) return { kind: 'url', url, given: from }
-    if (url?.protocol !== 'file:') {
-      const what = 'a path or an http, https or file URL'
-      throw new LocalformerError('ERR_CONFIG', expected(what, 'from', from))
-    }
-    file = fileURLToPath(url)
-  }
-  const resolved = path.resolve(file)
-  if (!existsSync(resolved)) {
-    const message = `${expected('a wheel, a LibTorch zip, a folder or a URL', 'from', from)}`
-    throw new LocalformerError('ERR_CONFIG', `${message}: ${resolved} does not exist`)
-  }
-  return { kind: 'path', path: resolved, given: from }
-}
-
 /** Nothing is to be done where that flavor is there, unless `force` is set. */
 function findInstalled(flavor: Flavor, options: InstallOptions): InstallResult | undefined {
   if (options.force) return undefined
@@ -498,29 +428,4 @@ function findInstalled(flavor: Flavor, options: InstallOptions): InstallResult |
   const folder = libtorchCache(options.cache)
   const found = readInstalled(path.join(folder, installationName(version, flavor)))
   return found && { ...found, alreadyInstalled: true }
-}
-
-/** What is installed in a folder of the cache; undefined where its receipt is missing or damaged. */
-export function readInstalled(directory: string): InstalledLibtorch | undefined {
-  try {
-    const receipt: unknown = JSON.parse(readFileSync(path.join(directory, RECEIPT), 'utf8'))
-    if (!isReceipt(receipt)) return undefined
-    const { schema, ...facts } = receipt
-    return { ...facts, root: path.join(directory, 'torch'), directory }
-  } catch {
-    return undefined
-  }
-}
-
-function isReceipt(value: unknown): value is Receipt {
-  if (typeof value !== 'object' || value === null) return false
-  const { version, flavor, source, from, verified, sizeBytes } = value as Partial<Receipt>
-  return (
-    typeof version === 'string' &&
-    FLAVORS.includes(flavor as Flavor) &&
-    typeof source === 'string' &&
-    (from === null || typeof from === 'string') &&
-    typeof verified === 'boolean' &&
-    typeof sizeBytes === 'number'
-  )
 }
