@@ -22,11 +22,8 @@ import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalformerError } from '../../../lib/base/errors.js'
-import {
-  type InstallOptions,
-  type InstallProgress,
-  installLibtorch,
-} from '../../../lib/libtorch/install.js'
+import { installLibtorch } from '../../../lib/libtorch/install.js'
+import type { InstallOptions, InstallProgress } from '../../../lib/libtorch/install-options.js'
 import { locateLibtorch } from '../../../lib/libtorch/locate.js'
 import { listLibtorch, removeLibtorch } from '../../../lib/libtorch/receipt.js'
 import {
