@@ -9,6 +9,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { createProgress, type Progress } from '../lib/cli/progress.js'
+import { CUDA_LIBRARY, cudaBuildLack, type Lack } from '../lib/libtorch/cuda-library.js'
 import type { LibtorchLocation } from '../lib/libtorch/locate.js'
 import { extractErrors, parseStep, wasKilled } from './lib/build-output.js'
 import { ensureLibtorch } from './lib/libtorch.js'
@@ -32,6 +33,8 @@ export interface BuildNativeResult {
   readonly libtorch: LibtorchLocation
   /** True when nothing had to be built. */
   readonly upToDate: boolean
+  /** Why liblocalformer_cuda.so was left out; undefined where it was built. */
+  readonly withoutCuda: Lack | undefined
 }
 
 /** One file that includes LibTorch takes about this much while it is compiled. */
@@ -47,8 +50,9 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<Bui
   const generator = checkToolchain()
   const directory = path.resolve(options.directory ?? path.join(ROOT, 'build'))
   const progress = createProgress({ quiet: options.quiet ?? false })
-  const libtorch = await ensureLibtorch(progress)
-  const wanted = { generator, libtorch: libtorch.root }
+  const libtorch = await ensureLibtorch({ progress, say: printNote })
+  const withoutCuda = cudaBuildLack(libtorch)
+  const wanted = { generator, libtorch: libtorch.root, cuda: withoutCuda === undefined }
   const state = options.clean ? 'foreign' : cacheState(directory, wanted)
   if (state === 'foreign') rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true })
@@ -56,7 +60,10 @@ export async function buildNative(options: BuildNativeOptions = {}): Promise<Bui
   try {
     if (state !== 'current') await build.run('configure')
     const steps = await build.run('build')
-    return { output: path.join(directory, 'Release'), libtorch, upToDate: steps === 0 }
+    const output = path.join(directory, 'Release')
+    // One of an earlier build would be of other sources.
+    if (withoutCuda !== undefined) rmSync(path.join(output, CUDA_LIBRARY), { force: true })
+    return { output, libtorch, upToDate: steps === 0, withoutCuda }
   } finally {
     progress.finish()
     build.close()
@@ -67,6 +74,8 @@ interface Configuration {
   readonly generator: Generator
   /** LibTorch's root. */
   readonly libtorch: string
+  /** With liblocalformer_cuda.so? What CMake finds out by itself, when it configures. */
+  readonly cuda: boolean
 }
 
 /** Runs cmake-js and reads what it prints. */
@@ -89,7 +98,7 @@ class Build {
 
   /** Resolves to the number of steps that were taken. */
   async run(command: 'configure' | 'build'): Promise<number> {
-    const files = command === 'build' ? countFiles(this.#directory) : 0
+    const files = command === 'build' ? sources(this.#directory).length : 0
     const output: string[] = []
     let steps = 0
     const status = await this.#spawn(command, (line) => {
@@ -175,14 +184,29 @@ function cacheState(directory: string, wanted: Configuration): 'current' | 'stal
   const isWhole = existsSync(path.join(directory, buildFile))
   const isOurs = entry('CMAKE_JS_VERSION') !== undefined
   const isSame = entry('LOCALFORMER_LIBTORCH') === wanted.libtorch
-  return isWhole && isOurs && isSame ? 'current' : 'stale'
+  const isSameCuda = sources(directory).some((file) => CUDA_SOURCE.test(file)) === wanted.cuda
+  return isWhole && isOurs && isSame && isSameCuda ? 'current' : 'stale'
 }
 
-/** How many files the project compiles; 0 before it is configured. */
-function countFiles(directory: string): number {
-  const file = path.join(directory, 'compile_commands.json')
-  if (!existsSync(file)) return 0
-  return (JSON.parse(readFileSync(file, 'utf8')) as readonly unknown[]).length
+const CUDA_SOURCE = /\/native\/cuda\/[^/]+\.cc$/
+
+/** The files that the project compiles; none before it is configured. */
+function sources(directory: string): readonly string[] {
+  const commands = path.join(directory, 'compile_commands.json')
+  if (!existsSync(commands)) return []
+  const entries = JSON.parse(readFileSync(commands, 'utf8')) as readonly { file: string }[]
+  return entries.map(({ file }) => file)
+}
+
+/** What a build left out, with what mends it; '' where it left out nothing. */
+export function describeOmission({ withoutCuda }: BuildNativeResult): string {
+  if (withoutCuda === undefined) return ''
+  const { reason, fix } = withoutCuda
+  return `Without ${CUDA_LIBRARY} (CUDA devices, real and simulated): ${reason}\n  ${fix}\n`
+}
+
+function printNote(note: string): void {
+  process.stderr.write(`${note}\n`)
 }
 
 function defaultJobs(): number {
@@ -206,14 +230,12 @@ async function main(): Promise<number> {
     )
   }
   const startedAt = performance.now()
-  const { upToDate, output } = await buildNative({
-    clean: values.clean,
-    jobs,
-    directory: values.out,
-  })
+  const result = await buildNative({ clean: values.clean, jobs, directory: values.out })
+  const { upToDate, output } = result
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
   const where = path.relative(process.cwd(), output) || '.'
   process.stderr.write(upToDate ? `${where} is up to date\n` : `Built ${where} in ${seconds} s\n`)
+  process.stderr.write(describeOmission(result))
   return 0
 }
 

@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   }
   if (!existsSync(path.join(FOLDER, WITH_CUDA))) {
     const reason =
-      'only a LibTorch with CUDA (`localformer libtorch install --flavor cuda`) makes it'
+      'only a LibTorch with CUDA (`localformer libtorch install --flavor simulated`) makes it'
     process.stderr.write(`prebuild: without ${WITH_CUDA}; ${reason}\n`)
   }
   return 0

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { LibtorchLocation } from '../lib/libtorch/locate.js'
 import { nvidiaDevice } from '../lib/native/load.js'
-import { buildNative } from './build-native.js'
+import { buildNative, describeOmission } from './build-native.js'
 import { runStress, SANITIZERS, stressName } from './lib/sanitizers.js'
 import { describeError, isEntryPoint, ROOT, runScript } from './lib/script.js'
 import { GATES, type Gate, isChosen, type TestFile, testFiles } from './lib/test-files.js'
@@ -118,9 +118,12 @@ class TestRun {
   async #setUp(): Promise<boolean> {
     if (this.#isSetUp !== undefined) return this.#isSetUp
     try {
-      const { libtorch, output } = await buildNative()
+      const result = await buildNative()
+      const { libtorch, output } = result
       this.#libtorch = libtorch
-      print(`LibTorch ${libtorch.version} (${libtorch.flavor}), addon in ${output}`)
+      print(
+        `LibTorch ${libtorch.version} (${libtorch.flavor}), addon in ${output}\n${describeOmission(result)}`.trimEnd(),
+      )
       this.#isSetUp = true
     } catch (error) {
       this.#report.fail('set-up', describeError(error))
@@ -153,7 +156,8 @@ class TestRun {
 
   #reasonToSkipGpu(): string | undefined {
     if (!nvidiaDevice()) return 'there is no CUDA device'
-    if (this.#libtorch?.flavor !== 'cuda') return 'the LibTorch that is found is without CUDA'
+    if (this.#libtorch?.flavor !== 'cuda')
+      return "the LibTorch that is found is without NVIDIA's libraries"
     return undefined
   }
 }

@@ -3,7 +3,7 @@
 import { isContinuousIntegration, wantsColor } from '../base/environment.js'
 import { formatBytes } from '../base/format.js'
 import { safeLine } from '../base/terminal.js'
-import type { InstallProgress } from '../libtorch/install.js'
+import type { InstallProgress } from '../libtorch/install-options.js'
 import type { GlobalOptions } from './command.js'
 
 export interface ProgressUpdate {

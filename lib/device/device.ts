@@ -109,5 +109,5 @@ export function whyNoCuda(): string {
   }
   return loadAll().location.flavor === 'cuda'
     ? 'the driver lists no usable device'
-    : 'the LibTorch in use has no CUDA support: npx localformer libtorch install --flavor cuda'
+    : "the LibTorch in use has not NVIDIA's libraries: npx localformer libtorch install --flavor cuda"
 }

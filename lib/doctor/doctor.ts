@@ -13,21 +13,13 @@ import { isOlder } from '../base/version.js'
 import { datasetsDirectory, isComplete } from '../datasets/fetch.js'
 import { DATASETS } from '../datasets/open.js'
 import { findPip } from '../libtorch/download.js'
-import { type InstalledLibtorch, readInstalled } from '../libtorch/install.js'
 import { type LibtorchCandidate, libtorchCandidates, locateLibtorch } from '../libtorch/locate.js'
 import type { Flavor } from '../libtorch/manifest.js'
-import { findAddon } from '../native/load.js'
+import { type InstalledLibtorch, readInstalled } from '../libtorch/receipt.js'
+import { findAddon, nvidiaDevice } from '../native/load.js'
+import { type Check, fail, ok, warn } from './check.js'
+import { checkCudaParts } from './cuda-checks.js'
 import type { ProbeLine, ProbeResult, ProbeStage } from './probe.js'
-
-export interface Check {
-  readonly name: string
-  /** `warn`: works, though not everything or not well. */
-  readonly status: 'ok' | 'warn' | 'fail'
-  /** What was found. */
-  readonly detail: string
-  /** The command or the step that mends it; null where nothing is to be mended. */
-  readonly fix: string | null
-}
 
 export interface DoctorOptions {
   /** Seconds that opening LibTorch and the addon may take; default 120. */
@@ -44,7 +36,8 @@ const LITTLE_MEMORY = 2 * 2 ** 30
 /** All checks, in the order in which one depends on the other. Never throws for what it finds. */
 export async function diagnose(options: DoctorOptions = {}): Promise<readonly Check[]> {
   const libtorch = checkLibtorch()
-  const hasAddon = addonFolder() !== undefined
+  const addon = addonFolder()
+  const hasAddon = addon !== undefined
   return [
     checkNode(process.versions.node),
     checkPlatform(process.platform, process.arch, glibcVersion()),
@@ -52,21 +45,10 @@ export async function diagnose(options: DoctorOptions = {}): Promise<readonly Ch
     await checkPip(libtorch.status === 'ok'),
     libtorch,
     ...checkAddon(await probe(options.timeoutSeconds ?? 120), libtorch),
+    ...checkCudaOf(addon),
     checkMemory(readMemory()),
     ...(await checkDatasets()),
   ]
-}
-
-function ok(name: string, detail: string): Check {
-  return { name, status: 'ok', detail, fix: null }
-}
-
-function warn(name: string, detail: string, fix: string | null): Check {
-  return { name, status: 'warn', detail, fix }
-}
-
-function fail(name: string, detail: string, fix: string | null): Check {
-  return { name, status: 'fail', detail, fix }
 }
 
 /** @param version As `process.versions.node`. */
@@ -162,6 +144,16 @@ function checkLibtorch(): Check {
     if (!(error instanceof LocalformerError)) throw error
     const decisive = candidates.find(({ status }) => status !== 'unset')
     return fail(name, places(candidates), fixOfLibtorch(decisive))
+  }
+}
+
+function checkCudaOf(addon: string | undefined): Check[] {
+  try {
+    return checkCudaParts(locateLibtorch(), addon, nvidiaDevice() !== undefined)
+  } catch (error) {
+    // The check of LibTorch has told it.
+    if (error instanceof LocalformerError) return []
+    throw error
   }
 }
 
@@ -304,7 +296,7 @@ function checkCuda(
     ? warn(name, 'an NVIDIA driver, but no device that LibTorch can use', CHECK_DRIVER)
     : warn(
         name,
-        'an NVIDIA driver, but a LibTorch without CUDA',
+        `an NVIDIA driver, but a LibTorch without NVIDIA's libraries (${flavor})`,
         `${INSTALL_LIBTORCH} --flavor cuda`,
       )
 }

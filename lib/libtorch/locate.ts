@@ -9,7 +9,7 @@ import path from 'node:path'
 import { cacheDirectory, libtorchOverride, libtorchShared } from '../base/environment.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { missingNvidia } from './libraries.js'
-import { FLAVORS, type Flavor, type LibtorchManifest, MANIFEST } from './manifest.js'
+import { CUDA_HEADERS, FLAVORS, type Flavor, type LibtorchManifest, MANIFEST } from './manifest.js'
 import { withPythonSync } from './python.js'
 
 export const SOURCES = ['option', 'LOCALFORMER_LIBTORCH', 'LIBTORCH', 'cache', 'python'] as const
@@ -153,7 +153,9 @@ export function inspectLibtorch(
   }
   const cuda = findCuda(root)
   const include = path.join(root, 'include')
-  const cudaInclude = path.resolve(root, '..', 'nvidia', 'cu13', 'include')
+  const beside = path.dirname(root)
+  const cudaInclude = path.join(beside, 'nvidia', 'cu13', 'include')
+  const hasHeaders = CUDA_HEADERS.every((header) => existsSync(path.join(beside, header)))
   const location: LibtorchLocation = {
     root,
     version,
@@ -165,7 +167,7 @@ export function inspectLibtorch(
       ...cuda,
     },
     ...(existsSync(include) && { include }),
-    ...(existsSync(path.join(cudaInclude, 'cuda_runtime_api.h')) && { cudaInclude }),
+    ...(hasHeaders && { cudaInclude }),
   }
   const reason = `${version}, ${location.flavor}`
   return { source, path: root, status: 'ok', reason, location }
@@ -179,28 +181,6 @@ function findCuda(root: string): { torchCuda: string; c10Cuda: string } | undefi
 
 function isServed({ torchCuda }: { torchCuda: string }): boolean {
   return missingNvidia(torchCuda).length === 0
-}
-
-/** What installs a LibTorch that a simulated device can run on. */
-export const INSTALL_SIMULATED = 'npx localformer libtorch install --flavor simulated'
-
-/**
- * A simulated CUDA device runs on LibTorch's CUDA build, with or without NVIDIA's libraries.
- *
- * @throws {LocalformerError} `ERR_LIBTORCH_NOT_FOUND` for a LibTorch that was built or installed
- *   without it, with what is missing and what installs one.
- */
-export function requireSimulated({ root, version, libraries }: LibtorchLocation): void {
-  if (libraries.torchCuda !== undefined) return
-  const missing = ['libtorch_cuda.so', 'libc10_cuda.so'].filter(
-    (name) => !existsSync(path.join(root, 'lib', name)),
-  )
-  throw new LocalformerError(
-    'ERR_LIBTORCH_NOT_FOUND',
-    `A simulated CUDA device needs LibTorch's CUDA build, but LibTorch ${version} in ${root} has no ` +
-      missing.map((name) => `lib/${name}`).join(' and no '),
-    { hint: `Install it with \`${INSTALL_SIMULATED}\`.`, details: { missing } },
-  )
 }
 
 /** The folder with `lib/libtorch_cpu.so`: the given one, or `torch` or `libtorch` in it. */

@@ -225,6 +225,20 @@ const CUDA_LIBRARY = /^(torch\/lib|nvidia\/[^/]+\/lib)\/(?!libtorch_python|libsh
 const CUDA_HEADER = /^nvidia\/[^/]+\/include\//
 const PYTHON = /\.pyc?$/
 
+/** The wheels with the CUDA headers that the addon's CUDA part is built with. */
+export const HEADER_PROJECTS: readonly string[] = ['nvidia-cuda-runtime', 'nvidia-cuda-crt']
+
+/** One header of each of these wheels, by its path in an installation. */
+export const CUDA_HEADERS: readonly string[] = [
+  'nvidia/cu13/include/cuda_runtime_api.h',
+  'nvidia/cu13/include/crt/host_defines.h',
+]
+
+/** What is kept of a wheel that is unpacked for its headers alone. */
+export function isHeaderOrLicense(target: string): boolean {
+  return CUDA_HEADER.test(target) || LICENSE.test(target)
+}
+
 /** Whether a file, by its path in an installation such as `torch/lib/libc10.so`, is kept. */
 export function isKept(target: string, flavor: Flavor): boolean {
   if (VERSION.test(target)) return true

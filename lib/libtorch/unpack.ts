@@ -130,12 +130,12 @@ function flavorHeld(names: readonly string[]): Flavor {
  *
  * @throws {LocalformerError} `ERR_CONFIG` when the file is no zip.
  */
-export async function openCompanion(file: string, flavor: Flavor) {
+export async function openCompanion(file: string, keeps: (target: string) => boolean) {
   const zip = await openZip(file)
   const members: Member[] = []
   for await (const entry of zip.eachEntry()) {
     const name = entry.fileName
-    if (!name.endsWith('/') && isKept(name, flavor)) members.push(zipMember(zip, entry, name))
+    if (!name.endsWith('/') && keeps(name)) members.push(zipMember(zip, entry, name))
   }
   return { members, close: () => zip.close() }
 }

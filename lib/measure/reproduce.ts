@@ -2,6 +2,10 @@
 // in: a data set and a network -> out: claims, each beside the quoted figure, and the comparison.
 import os from 'node:os'
 import { getDeviceProperties } from '../device/cuda.js'
+import { cardOfDevice, resolveDevice } from '../device/device.js'
+import { requireCudaLibrary } from '../libtorch/cuda-library.js'
+import { resolveSwinConfig } from '../local/swin-transformer.js'
+import { loadAll } from '../native/load.js'
 import { type CompareOptions, type CompareResult, type CompareRow, compare } from './compare.js'
 
 /** End to end, the paper's rival, the paper's method, rivals with exact gradients, our best. */
@@ -81,6 +85,8 @@ export interface ReproduceResult {
 /** @throws {LocalformerError} as {@link compare} */
 export async function reproduceMemory(options: ReproduceOptions): Promise<ReproduceResult> {
   const { quick = false, ...rest } = options
+  // Asked before anything is measured: it needs a library that may be missing.
+  const gpu = gpuName(resolveSwinConfig(rest.model).device)
   const comparison = await compare({
     ...(quick ? { batchSize: 8, steps: 1, warmup: 1, rounds: 1 } : {}),
     ...rest,
@@ -90,7 +96,7 @@ export async function reproduceMemory(options: ReproduceOptions): Promise<Reprod
     schema: 1,
     what: 'memory',
     date: new Date().toISOString().slice(0, 10),
-    machine: machineOf(comparison),
+    machine: machineOf(comparison, gpu),
     claims: claimsOf(comparison),
     comparison,
   }
@@ -138,13 +144,23 @@ function savingOf(one: CompareRow, other: CompareRow): number | null {
     : null
 }
 
-function machineOf({ device, simulated, threads, versions }: CompareResult): Machine {
-  const [kind, index = '0'] = device.split(':')
+/** @throws {LocalformerError} `ERR_ADDON_LOAD` where the addon's CUDA part is missing. */
+function gpuName(wanted: string): string | null {
+  const card = cardOfDevice(wanted)
+  if (card !== undefined) return card.name
+  const [kind, index = '0'] = resolveDevice(wanted).name.split(':')
+  if (kind !== 'cuda') return null
+  const { location, addon } = loadAll()
+  requireCudaLibrary(location, addon)
+  return getDeviceProperties(Number(index)).name
+}
+
+function machineOf({ simulated, threads, versions }: CompareResult, gpu: string | null): Machine {
   return {
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown CPU',
     cores: os.availableParallelism(),
     threads,
-    gpu: simulated ?? (kind === 'cuda' ? getDeviceProperties(Number(index)).name : null),
+    gpu,
     isSimulated: simulated !== null,
     libtorch: versions.libtorch,
   }

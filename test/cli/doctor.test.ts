@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isOlder } from '../../lib/base/version.js'
+import type { Check } from '../../lib/doctor/check.js'
 import {
-  type Check,
   checkAddon,
   checkMemory,
   checkNode,

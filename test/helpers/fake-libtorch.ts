@@ -296,7 +296,7 @@ export function shellPath(folder: string): string {
   mkdirSync(folder, { recursive: true })
   for (const tool of ['sh', 'cp', 'tr', 'echo']) {
     const real = execFileSync('/bin/sh', ['-c', `command -v ${tool}`], { encoding: 'utf8' }).trim()
-    if (real.startsWith('/')) execFileSync('ln', ['-s', real, path.join(folder, tool)])
+    if (real.startsWith('/')) execFileSync('ln', ['-sf', real, path.join(folder, tool)])
   }
   return folder
 }

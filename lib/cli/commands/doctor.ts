@@ -1,5 +1,6 @@
 // `localformer doctor`: prints what lib/doctor/doctor.ts finds; exit code 1 where anything failed.
-import { type Check, checkWanted, diagnose } from '../../doctor/doctor.js'
+import type { Check } from '../../doctor/check.js'
+import { checkWanted, diagnose } from '../../doctor/doctor.js'
 import { type Command, printJson, printLine } from '../command.js'
 
 export const doctorCommand: Command<object> = {

@@ -1,14 +1,10 @@
 // localformer libtorch install | where | list | remove: prints what lib/libtorch does.
 import type { CommandModule } from 'yargs'
 import { formatBytes } from '../../base/format.js'
-import {
-  type InstalledLibtorch,
-  installLibtorch,
-  listLibtorch,
-  removeLibtorch,
-} from '../../libtorch/install.js'
+import { installLibtorch } from '../../libtorch/install.js'
 import { libtorchCache, locateLibtorch } from '../../libtorch/locate.js'
 import { downloadBytes, FLAVORS, type Flavor, MANIFEST } from '../../libtorch/manifest.js'
+import { type InstalledLibtorch, listLibtorch, removeLibtorch } from '../../libtorch/receipt.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
 import { untilInterrupted } from '../interrupt.js'
 import { commandProgress, installUpdate } from '../progress.js'

@@ -22,14 +22,10 @@ import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalformerError } from '../../../lib/base/errors.js'
-import {
-  type InstallOptions,
-  type InstallProgress,
-  installLibtorch,
-  listLibtorch,
-  removeLibtorch,
-} from '../../../lib/libtorch/install.js'
+import { installLibtorch } from '../../../lib/libtorch/install.js'
+import type { InstallOptions, InstallProgress } from '../../../lib/libtorch/install-options.js'
 import { locateLibtorch } from '../../../lib/libtorch/locate.js'
+import { listLibtorch, removeLibtorch } from '../../../lib/libtorch/receipt.js'
 import {
   archiveFiles,
   elf,
@@ -166,8 +162,52 @@ test('simulated from a wheel without CUDA, or one that lacks a library, is refus
 test('cuda without a library that libtorch_cuda.so needs is refused, with its name', async () => {
   const site = path.join(sandbox.folder, 'site-packages')
   writeFiles(site, { ...torchFiles(), 'nvidia/cu13/lib/libcudart.so.13': elf() })
-  const work = install({ from: site, flavor: 'cuda' })
-  await fails(work, 'ERR_LIBTORCH_NOT_FOUND', /libtorch_cuda\.so needs libcublas\.so\.99/)
+  await withPip(async () => {
+    const work = install({ from: site, flavor: 'cuda' })
+    await fails(work, 'ERR_LIBTORCH_NOT_FOUND', /libtorch_cuda\.so needs libcublas\.so\.99/)
+  })
+})
+
+const HEADERS = ['cuda_runtime_api.h', 'crt/host_defines.h']
+
+test('CUDA headers that a source does not bring are fetched', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  const own = 'nvidia/cu13/include/cuda_runtime_api.h'
+  writeFiles(site, { ...torchFiles(), ...NVIDIA_FILES, [own]: '// its own\n' })
+  await withPip(async () => {
+    const { root, flavor } = await install({ from: site })
+    assert.is(flavor, 'cuda')
+    const { cudaInclude = '' } = locateLibtorch({ cache: sandbox.cache })
+    assert.is(cudaInclude, path.resolve(root, '../nvidia/cu13/include'))
+    for (const header of HEADERS) assert.ok(existsSync(path.join(cudaInclude, header)), header)
+    assert.is(readFileSync(path.join(cudaInclude, HEADERS[0] ?? ''), 'utf8'), '// its own\n')
+    // One for the CPU has no use for them.
+    const cpu = await install({ from: site, flavor: 'cpu' })
+    assert.not(existsSync(path.resolve(cpu.root, '../nvidia/cu13/include')))
+  })
+  const calls = readFileSync(path.join(sandbox.folder, 'bin/calls'), 'utf8')
+  assert.not.match(calls, 'nvidia-cublas')
+})
+
+test('without CUDA headers the install succeeds, says it, and its advice works', async () => {
+  const site = path.join(sandbox.folder, 'site-packages')
+  writeFiles(site, { ...torchFiles(), ...NVIDIA_FILES })
+  const notes: string[] = []
+  const onNote = (note: string) => notes.push(note)
+  await withEnvironment({ ...CLEAN, LOCALFORMER_OFFLINE: '1' }, async () => {
+    const root = path.join(site, 'torch')
+    await install({ from: root, onNote })
+    assert.is(locateLibtorch({ cache: sandbox.cache }).cudaInclude, undefined)
+    assert.match(notes.join('\n'), /headers are not in it .*LOCALFORMER_OFFLINE is set/s)
+    const files = wheels.manifest.wheels.map(({ file }) => file)
+    const named = files.filter((file) => notes.join('\n').includes(file))
+    assert.is(named.length, 2)
+    for (const file of named) copyFileSync(path.join(wheels.folder, file), path.join(site, file))
+    notes.length = 0
+    await install({ from: root, force: true, onNote })
+    assert.ok(locateLibtorch({ cache: sandbox.cache }).cudaInclude)
+    assert.not.match(notes.join('\n'), 'headers')
+  })
 })
 
 test('what is installed is not installed again, unless forced', async () => {
@@ -245,6 +285,7 @@ test('--from a folder: site-packages, its torch, or an unpacked archive', async 
   const site = path.join(sandbox.folder, 'site-packages')
   writeFiles(site, torchFiles())
   writeFiles(site, NVIDIA_FILES)
+  for (const header of HEADERS) writeFiles(site, { [`nvidia/cu13/include/${header}`]: '' })
   const cuda = await install({ from: site })
   assert.is(cuda.flavor, 'cuda')
   const simulated = await install({ from: path.join(site, 'torch'), flavor: 'simulated' })

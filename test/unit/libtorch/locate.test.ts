@@ -11,7 +11,6 @@ import {
   libtorchCandidates,
   locateLibtorch,
   parseVersionPy,
-  requireSimulated,
 } from '../../../lib/libtorch/locate.js'
 import type { Flavor } from '../../../lib/libtorch/manifest.js'
 import {
@@ -232,24 +231,6 @@ test('without libc10_cuda.so there is no CUDA to be served', async () => {
     const found = locateLibtorch({ path: site })
     assert.is(found.flavor, 'cpu')
     assert.is(found.libraries.torchCuda, undefined)
-    fails(() => requireSimulated(found), 'ERR_LIBTORCH_NOT_FOUND', /has no lib\/libc10_cuda\.so$/m)
-  })
-})
-
-test('a simulated device is served by simulated and cuda, and cpu says what to install', async () => {
-  await withEnvironment(UNSET, () => {
-    const { cache } = sandbox
-    for (const flavor of ['simulated', 'cuda'] as const) {
-      install(flavor)
-      requireSimulated(locateLibtorch({ cache, flavor }))
-    }
-    const root = install('cpu')
-    fails(
-      () => requireSimulated(locateLibtorch({ cache, flavor: 'cpu' })),
-      'ERR_LIBTORCH_NOT_FOUND',
-      `in ${root} has no lib/libtorch_cuda.so and no lib/libc10_cuda.so`,
-      /npx localformer libtorch install --flavor simulated/,
-    )
   })
 })
 
