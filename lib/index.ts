@@ -12,14 +12,12 @@ export { resolveConfig } from './config/resolve.js'
 export type { TrainingConfig, TrainingConfigInput } from './config/schema.js'
 export { configJsonSchema, configToYaml } from './config/text.js'
 export {
-  type Batch,
-  batchCount,
-  batches,
   type Dataset,
   type DatasetDefinition,
   defineDataset,
   type ImageSplit,
 } from './datasets/dataset.js'
+export { type Batch, batchCount, batches } from './datasets/draw-batches.js'
 export { type OpenOptions, openDataset } from './datasets/open.js'
 export { type ReadImageOptions, readImage } from './datasets/read-image.js'
 export * as cuda from './device/cuda.js'

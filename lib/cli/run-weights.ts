@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Options } from 'yargs'
 import { LocalformerError } from '../base/errors.js'
-import { isThere } from '../base/files.js'
 import { BEST, CHECKPOINTS_FOLDER, CONFIG_FILE, LAST, WEIGHTS_FILE } from '../base/run-files.js'
-import { readConfigFile } from '../config/file.js'
+import { object, readJson, text } from '../report/json.js'
 
 const CHECKPOINTS = [LAST, BEST] as const
 
@@ -41,7 +40,7 @@ export async function placeOfWeights(run: string, { weights }: WeightsArguments)
 
 /** Where the images of a run were, as its folder keeps it; undefined where it says nothing. */
 export async function dataDirOf(run: string): Promise<string | undefined> {
-  const file = path.join(run, CONFIG_FILE)
-  if (!(await isThere(file))) return undefined
-  return (await readConfigFile(file)).config.dataset?.dataDir
+  // Not read as a configuration: that of a script with a loop of its own is none.
+  const config = object(await readJson(path.join(run, CONFIG_FILE)))
+  return text(object(config.dataset).dataDir)
 }

@@ -129,10 +129,10 @@ const build = lazy(() =>
         .optional()
         .describe('Epochs after which a checkpoint stays for good'),
       init: zod()
-        .string({ error: 'a safetensors file' })
-        .min(1, { error: 'a safetensors file' })
+        .string({ error: 'a safetensors file or a run folder' })
+        .min(1, { error: 'a safetensors file or a run folder' })
         .optional()
-        .describe('Weights to begin with, a safetensors file'),
+        .describe('Weights to begin with, a safetensors file or a run folder'),
       dataset: section(datasetShape(), 'The images'),
       model: section(modelShape(), 'The network'),
       optimizer: section(optimizerSection(), 'The optimizer of every module'),

@@ -1,5 +1,6 @@
 // A simulated CUDA card as scripts ask it: which card it is, and what it was asked to do.
-import { locateLibtorch, requireSimulated } from '../libtorch/locate.js'
+import { requireSimulated } from '../libtorch/cuda-library.js'
+import { locateLibtorch } from '../libtorch/locate.js'
 import type { NativeDeviceCalls } from '../native/contract.js'
 import { callNative, findAddon, loadTorch, simulatedCard } from '../native/load.js'
 import type { Card } from '../simulated/cards.js'

@@ -1,12 +1,8 @@
 // What `localformer doctor` checks: does this machine have what the package needs, and if not,
 // which command mends it. Nothing here needs LibTorch or the addon; those are tried by the child
 // process probe.ts.
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism, freemem, totalmem } from 'node:os'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { LocalformerError } from '../base/errors.js'
 import { formatBytes } from '../base/format.js'
 import { isOlder } from '../base/version.js'
@@ -19,7 +15,16 @@ import { type InstalledLibtorch, readInstalled } from '../libtorch/receipt.js'
 import { findAddon, nvidiaDevice } from '../native/load.js'
 import { type Check, fail, ok, warn } from './check.js'
 import { checkCudaParts } from './cuda-checks.js'
-import type { ProbeLine, ProbeResult, ProbeStage } from './probe.js'
+import {
+  compilesCpp17,
+  coresAllowed,
+  glibcVersion,
+  type Memory,
+  readMemory,
+  versionOf,
+} from './machine.js'
+import type { ProbeResult, ProbeStage } from './probe.js'
+import { type ProbeRun, runProbe } from './run-probe.js'
 
 export interface DoctorOptions {
   /** Seconds that opening LibTorch and the addon may take; default 120. */
@@ -44,7 +49,7 @@ export async function diagnose(options: DoctorOptions = {}): Promise<readonly Ch
     ...checkToolchain(hasAddon),
     await checkPip(libtorch.status === 'ok'),
     libtorch,
-    ...checkAddon(await probe(options.timeoutSeconds ?? 120), libtorch),
+    ...checkAddon(await runProbe(options.timeoutSeconds ?? 120), libtorch),
     ...checkCudaOf(addon),
     checkMemory(readMemory()),
     ...(await checkDatasets()),
@@ -72,11 +77,6 @@ export function checkPlatform(platform: string, arch: string, glibc: string | un
   return ok(name, `${text}, glibc ${glibc}`)
 }
 
-function glibcVersion(): string | undefined {
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
-  return report.header?.glibcVersionRuntime
-}
-
 /** Only a build needs these: where the addon is there, what is missing is no failure. */
 function checkToolchain(hasAddon: boolean): Check[] {
   const missing = (name: string, what: string): Check =>
@@ -98,22 +98,6 @@ function checkToolchain(hasAddon: boolean): Check[] {
           ? missing('cmake', `${cmake}, but neither ninja nor make`)
           : ok('cmake', `${cmake} with ${tool}`),
   ]
-}
-
-const CPP17 = '#include <optional>\nint main() { return std::optional<int>().has_value(); }\n'
-
-function compilesCpp17(compiler: string): boolean {
-  const options = ['-std=c++17', '-fsyntax-only', '-x', 'c++', '-']
-  return spawnSync(compiler, options, { input: CPP17, timeout: 30_000 }).status === 0
-}
-
-/** The first dotted number that `COMMAND --version` prints; undefined where it does not run. */
-function versionOf(command: string): string | undefined {
-  const { status, stdout } = spawnSync(command, ['--version'], {
-    encoding: 'utf8',
-    timeout: 30_000,
-  })
-  return status === 0 ? (/\d+(?:\.\d+)+/.exec(stdout)?.[0] ?? 'of unknown version') : undefined
 }
 
 async function checkPip(hasLibtorch: boolean): Promise<Check> {
@@ -186,54 +170,6 @@ function addonFolder(): string | undefined {
   } catch {
     return undefined
   }
-}
-
-/** How the child process ended, with what it had printed until then. */
-export interface ProbeRun {
-  readonly result: ProbeResult
-  /** The stage at which it ended without a word; undefined where it ended in order. */
-  readonly diedIn: ProbeStage | undefined
-  /** E.g. `ended by SIGSEGV`. */
-  readonly how: string
-}
-
-async function probe(timeoutSeconds: number): Promise<ProbeRun> {
-  const script = fileURLToPath(new URL('./probe.js', import.meta.url))
-  const child = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let timedOut = false
-  const timer = setTimeout(() => {
-    timedOut = true
-    child.kill('SIGKILL')
-  }, timeoutSeconds * 1000)
-  const output: Buffer[] = []
-  let complaint = ''
-  child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaint = `${complaint}${chunk}`.slice(-500)
-  })
-  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
-  clearTimeout(timer)
-  const lastLine = complaint.trim().split('\n').at(-1)
-  const how = timedOut
-    ? `gave no answer within ${timeoutSeconds} s`
-    : `${signal === null ? `ended with code ${code}` : `ended by ${signal}`}${lastLine ? ` (${lastLine})` : ''}`
-  return { ...readProbe(Buffer.concat(output).toString('utf8')), how }
-}
-
-/** Lines that are no JSON are what a library printed. */
-export function readProbe(output: string): Pick<ProbeRun, 'result' | 'diedIn'> {
-  const result: Record<string, unknown> = {}
-  let diedIn: ProbeStage | undefined
-  for (const text of output.split('\n')) {
-    if (!text.startsWith('{"stage"')) continue
-    const line = JSON.parse(text) as ProbeLine
-    if ('begins' in line) diedIn = line.stage
-    else {
-      result[line.stage] = line.result
-      diedIn = undefined
-    }
-  }
-  return { result: result as ProbeResult, diedIn }
 }
 
 const DOING: Readonly<Record<ProbeStage, string>> = {
@@ -324,58 +260,12 @@ export function checkThreads(threads: number, allowed: number): Check {
   return warn('threads', `${detail}: they wait for each other`, `OMP_NUM_THREADS=${allowed}`)
 }
 
-function coresAllowed(): number {
-  const cores = availableParallelism()
-  const [quota, period] = readGroup('cpu.max')?.split(' ').map(Number) ?? []
-  if (!quota || !period) return cores
-  return Math.max(1, Math.min(cores, Math.ceil(quota / period)))
-}
-
-export interface Memory {
-  readonly totalBytes: number
-  readonly availableBytes: number
-  /** Of the control group; undefined where there is none. */
-  readonly limitBytes?: number | undefined
-}
-
 /** @param memory What the machine and the control group leave to this process. */
 export function checkMemory({ totalBytes, availableBytes, limitBytes }: Memory): Check {
   const limit = limitBytes === undefined ? '' : `, limit of the group ${formatBytes(limitBytes)}`
   const detail = `${formatBytes(availableBytes)} available of ${formatBytes(totalBytes)}${limit}`
   if (availableBytes >= LITTLE_MEMORY) return ok('memory', detail)
   return warn('memory', detail, 'use more modules, a smaller --batch-size or --image-size')
-}
-
-function readMemory(): Memory {
-  const totalBytes = totalmem()
-  const meminfo = readText('/proc/meminfo') ?? ''
-  const kibibytes = /^MemAvailable:\s+(\d+) kB/m.exec(meminfo)?.[1]
-  const free = kibibytes === undefined ? freemem() : Number(kibibytes) * 1024
-  const limitBytes = process.constrainedMemory()
-  // Without a limit Node gives 0, or a number beyond the machine's memory.
-  if (!limitBytes || limitBytes >= totalBytes) return { totalBytes, availableBytes: free }
-  // Pages of files that were read count as used, and are given up when memory is asked for.
-  const used = Number(readGroup('memory.current') ?? 0)
-  const reclaimable = Number(/^inactive_file (\d+)/m.exec(readGroup('memory.stat') ?? '')?.[1] ?? 0)
-  const left = Math.max(0, limitBytes - used + reclaimable)
-  return { totalBytes, availableBytes: Math.min(free, left), limitBytes }
-}
-
-/** A file of this process's control group (version 2). */
-function readGroup(file: string): string | undefined {
-  const group = /^0::(.*)$/m.exec(readText('/proc/self/cgroup') ?? '')?.[1] ?? '/'
-  return (
-    readText(path.join('/sys/fs/cgroup', group, file)) ??
-    readText(path.join('/sys/fs/cgroup', file))
-  )
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
 }
 
 async function checkDatasets(): Promise<Check[]> {

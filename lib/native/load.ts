@@ -6,7 +6,8 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ERROR_CODES, type ErrorCode, LocalformerError } from '../base/errors.js'
 import { checkKeys } from '../base/validate.js'
-import { type LibtorchLocation, locateLibtorch, requireSimulated } from '../libtorch/locate.js'
+import { requireCudaLibrary, requireSimulated } from '../libtorch/cuda-library.js'
+import { type LibtorchLocation, locateLibtorch } from '../libtorch/locate.js'
 import { type Card, cardNamed } from '../simulated/cards.js'
 import { cardText, MADE_FOR, standIns } from '../simulated/stand-ins.js'
 import { NATIVE_EXPORTS, type NativeCuda, type NativeLoader, type NativeTorch } from './contract.js'
@@ -159,7 +160,8 @@ const CUDA_ADDON = 'liblocalformer_cuda.so'
 
 /** What needs CUDA's own headers; to be asked for only where there is a CUDA device. */
 export function loadCuda(): NativeCuda {
-  const { addon } = loadAll()
+  const { location, addon } = loadAll()
+  if (cuda === undefined) requireCudaLibrary(location, addon)
   cuda ??= openAddon(addon, [], CUDA_ADDON) as NativeCuda
   return cuda
 }

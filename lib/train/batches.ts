@@ -1,5 +1,5 @@
 // The batches of an epoch, each prepared with a seed of its own.
-import { batchIndices } from '../datasets/dataset.js'
+import { batchIndices } from '../datasets/draw-batches.js'
 import type { Course } from './course.js'
 import { augmentationIn } from './options.js'
 /** How each batch of an epoch is prepared, from the run's step to its phase's end. */

@@ -2,13 +2,8 @@
 
 import { expected, LocalformerError } from '../base/errors.js'
 import { augmentationOf } from '../batch/augmentation.js'
-import {
-  type BatchOptions,
-  batchCount,
-  checkDataset,
-  type Dataset,
-  type ImageSplit,
-} from '../datasets/dataset.js'
+import { checkDataset, type Dataset, type ImageSplit } from '../datasets/dataset.js'
+import { type BatchOptions, batchCount } from '../datasets/draw-batches.js'
 import { fingerprint } from '../datasets/fingerprint.js'
 import { checkComputes } from '../device/device.js'
 import { checkSplit, type Evaluation, firstImages } from '../evaluate/evaluate.js'

@@ -16,6 +16,7 @@ import {
 } from './plan.js'
 import { doesNotFit, notASwin } from './refusal.js'
 import { checkNames } from './trained-on.js'
+import { weightsFileOf } from './weights-file.js'
 
 export interface LoadWeightsOptions {
   /**
@@ -55,7 +56,7 @@ const schema = lazy(() =>
 
 /**
  * Loads a safetensors file with the names of timm, torchvision or Microsoft's Swin Transformer, or of
- * `localformer train`, into a network of the same width, depths, heads and patch. Bias tables are
+ * `localformer train` (of a run folder its newest weights), into a network of the same width, depths, heads and patch. Bias tables are
  * resized (bicubic) where the window differs; values of F16, BF16 and F64 become float32. An
  * optimizer of a trainer that is there already keeps its state.
  *
@@ -79,7 +80,8 @@ export async function loadWeights(
   }
   const checked = parseOptions(schema(), options)
   const parameters = model.parameters()
-  const { values, report } = planFile(file, await readCheckpoint(file), parameters, checked)
+  const source = await weightsFileOf(file)
+  const { values, report } = planFile(source, await readCheckpoint(source), parameters, checked)
   await model.writeParameters(values)
   return report
 }

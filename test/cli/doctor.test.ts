@@ -13,8 +13,8 @@ import {
   checkNode,
   checkPlatform,
   checkThreads,
-  readProbe,
 } from '../../lib/doctor/doctor.js'
+import { readProbe } from '../../lib/doctor/run-probe.js'
 import { makeSandbox, type Sandbox, torchFiles, writeFiles } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor')

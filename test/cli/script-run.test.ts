@@ -39,6 +39,24 @@ await run.dispose()
 model.dispose()
 `
 
+const OWN_LOOP = `
+import { batches, createRun, evaluate, LocalTrainer, SwinTransformer } from '${INDEX}'
+import makeData from './data.mjs'
+const data = makeData()
+const model = await SwinTransformer.create({
+  variant: 'micro', imageSize: 32, classes: 3, device: 'cpu',
+})
+const trainer = await LocalTrainer.create(model, { method: 'greedy', modules: 2 })
+const run = await createRun({ trainer, data }, { directory: process.argv[2] })
+for (const batch of batches(data.train, { batchSize: 16 })) {
+  run.record({ step: await trainer.step(batch), images: 16 })
+}
+run.record({ evaluation: await evaluate(trainer, data.test) })
+await run.finish()
+await run.dispose()
+model.dispose()
+`
+
 function run(...args: readonly string[]) {
   return spawnSync(process.execPath, args, { encoding: 'utf8', cwd: root })
 }
@@ -52,11 +70,13 @@ function cli(...args: readonly string[]) {
 test.before(() => {
   writeFileSync(path.join(root, 'data.mjs'), DATA)
   writeFileSync(path.join(root, 'script.mjs'), SCRIPT)
-  for (const [folder, epochs] of [
-    ['whole', '9'],
-    ['left', '2'],
-  ] as const) {
-    const { status, stderr } = run('script.mjs', folder, epochs)
+  writeFileSync(path.join(root, 'own-loop.mjs'), OWN_LOOP)
+  for (const args of [
+    ['script.mjs', 'whole', '9'],
+    ['script.mjs', 'left', '2'],
+    ['own-loop.mjs', 'own'],
+  ]) {
+    const { status, stderr } = run(...args)
     assert.is(status, 0, stderr)
   }
 })
@@ -84,12 +104,33 @@ test('a report shows it alone and beside another', () => {
   assert.match(readFileSync(path.join(root, 'one.html'), 'utf8'), 'greedy:2')
 })
 
+test('evaluate and a report read that of a loop of its own', () => {
+  const given = ['--data-module', 'data.mjs', '--json']
+  const { loss } = JSON.parse(cli('evaluate', 'own', ...given))
+  const summary = JSON.parse(readFileSync(path.join(root, 'own/summary.json'), 'utf8'))
+  assert.is(loss, summary.evaluation.loss)
+  cli('report', 'whole', 'own', '--output', 'own.html')
+})
+
 test('a new run begins with its weights, and with images of a module', () => {
   cli(
     ...['train', '--data-module', 'data.mjs', '--variant', 'micro', '--batch-size', '16'],
     ...['--init', 'whole/weights.safetensors', '--run-dir', 'new', '--run', 'greedy:2'],
   )
   assert.ok(existsSync(path.join(root, 'new/summary.json')))
+})
+
+test('a new run begins with the newest weights of a run folder', () => {
+  for (const folder of ['whole', 'own']) {
+    const output = cli(
+      ...['train', '--data-module', 'data.mjs', '--variant', 'micro', '--batch-size', '16'],
+      ...['--init', folder, '--run-dir', `from-${folder}`, '--run', 'greedy:2', '--json'],
+      ...['--epochs', '1', '--learning-rate', '0'],
+    )
+    const { evaluation } = JSON.parse(output)
+    const before = JSON.parse(readFileSync(path.join(root, folder, 'summary.json'), 'utf8'))
+    assert.is(evaluation.loss, before.evaluation.loss)
+  }
 })
 
 test('without the images it is told where they come from', () => {

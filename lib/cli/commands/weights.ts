@@ -1,6 +1,4 @@
 // localformer weights info | convert: prints what lib/weights does. Neither needs LibTorch.
-import { stat } from 'node:fs/promises'
-import path from 'node:path'
 import type { Argv, CommandModule } from 'yargs'
 import { convertWeights } from '../../weights/convert-weights.js'
 import {
@@ -11,6 +9,7 @@ import {
 } from '../../weights/formats.js'
 import { inspectWeights } from '../../weights/inspect-weights.js'
 import type { TrainedOn } from '../../weights/trained-on.js'
+import { weightsFileOf } from '../../weights/weights-file.js'
 import {
   type Command,
   type GlobalOptions,
@@ -132,7 +131,7 @@ const convert: Command<ConvertArguments> = {
       ) as unknown as Argv<GlobalOptions & ConvertArguments>,
   async handler(options) {
     const { output, format, to, imageSize, windowSize, strict, allowNonFinite } = options
-    const file = await fileOf(options.file)
+    const file = await weightsFileOf(options.file)
     const result = await convertWeights(file, output, {
       ...{ format, to, strict, allowNonFinite },
       ...(imageSize === undefined ? {} : { imageSize }),
@@ -150,15 +149,6 @@ const convert: Command<ConvertArguments> = {
     }
     printText(`\nIn Python:\n\n${result.python}`)
   },
-}
-
-/** Of a run folder its newest weights. */
-async function fileOf(place: string): Promise<string> {
-  const isFolder = await stat(place).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  )
-  return isFolder ? path.join(place, 'weights.safetensors') : place
 }
 
 export const weightsCommand: CommandModule<GlobalOptions, GlobalOptions> = {

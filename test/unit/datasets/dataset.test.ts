@@ -2,13 +2,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalformerError } from '../../../lib/base/errors.js'
 import {
-  batchCount,
-  batches,
   channelStatistics,
   classHistogram,
   type DatasetDefinition,
   defineDataset,
 } from '../../../lib/datasets/dataset.js'
+import { batchCount, batches } from '../../../lib/datasets/draw-batches.js'
 import { findDataset, openDataset } from '../../../lib/datasets/open.js'
 import { shuffledIndices } from '../../../lib/datasets/shuffle.js'
 import { syntheticDataset } from '../../../lib/datasets/synthetic.js'
