@@ -11,7 +11,7 @@ import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
-import type { Dtype, Recompute } from '../local/words.js'
+import type { Dtype, Precision, Recompute } from '../local/words.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 export interface CompareOptions {
@@ -55,6 +55,7 @@ export interface CompareRow {
   readonly recompute: Recompute
   readonly accumulate: number
   readonly dtype: Dtype
+  readonly precision: Precision
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state and buffers between steps. */
   readonly residentBytes: number | null
@@ -255,6 +256,7 @@ function makeRow(
     recompute: spec.recompute,
     accumulate: spec.accumulate,
     dtype: spec.dtype,
+    precision: spec.precision,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
     peakAllocatedBytes: peak ?? null,

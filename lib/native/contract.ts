@@ -310,6 +310,20 @@ export interface NativeTorch {
   /** Of an open file, until it is closed; false where another descriptor holds it. */
   lockFile(descriptor: number): boolean
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
+  arithmetic(): NativeArithmetic
+  /**
+   * For tests: from now on what may give other bits the next time throws, and memory that nobody wrote
+   * is NaN. Products on CUDA then want CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment.
+   */
+  refuseNondeterminism(refuse: boolean): void
+}
+
+/** What the process computes in: LibTorch's globals, as the work that ran last set them. */
+export interface NativeArithmetic {
+  readonly products: 'ieee' | 'tf32'
+  readonly convolutions: 'ieee' | 'tf32'
+  readonly deterministicCudnn: boolean
+  readonly benchmarkCudnn: boolean
 }
 
 /** Every function of {@link NativeTorch}, to check a loaded addon against this file. */
@@ -330,6 +344,8 @@ export const NATIVE_EXPORTS = [
   'setThreads',
   'lockFile',
   'versions',
+  'arithmetic',
+  'refuseNondeterminism',
 ] as const satisfies readonly (keyof NativeTorch)[]
 
 /** Exports of localformer.node. */

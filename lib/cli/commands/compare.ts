@@ -5,7 +5,12 @@ import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
-import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
+import {
+  arithmeticText,
+  comparisonProgress,
+  memoryLimitOf,
+  memoryLimitOption,
+} from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { LOSSES, lossText } from '../metric-text.js'
@@ -119,7 +124,7 @@ export function formatComparison(result: CompareResult): string {
   const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
-    `${dataset} at ${imageSize} px, batch ${batchSize}, ${dtypesOf(result)}, AdamW, ${steps} steps${times} on ` +
+    `${dataset} at ${imageSize} px, batch ${batchSize}, ${arithmeticText(result)}, AdamW, ${steps} steps${times} on ` +
       `${device}${machine}`,
     '',
     formatTable(head, result.rows.map(tableRow)),
@@ -128,11 +133,6 @@ export function formatComparison(result: CompareResult): string {
     'paper: what arXiv 2212.14215 reports for GPU memory; its image and batch size are not known.',
     `loss: mean over the steps, ${losses} where there are any, not weighted.`,
   ].join('\n')
-}
-
-function dtypesOf({ rows }: CompareResult): string {
-  const dtypes = [...new Set(rows.map(({ dtype }) => dtype))]
-  return dtypes.length === 1 ? String(dtypes[0]) : 'float32 unless the run says otherwise'
 }
 
 function tableRow(row: CompareRow): string[] {

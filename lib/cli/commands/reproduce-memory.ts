@@ -10,7 +10,12 @@ import {
   reproduceMemory,
 } from '../../measure/reproduce.js'
 import type { Command, GlobalOptions } from '../command.js'
-import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
+import {
+  arithmeticText,
+  comparisonProgress,
+  memoryLimitOf,
+  memoryLimitOption,
+} from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { codeSpan, escapeMarkdown, markdownTable } from '../markdown.js'
@@ -204,10 +209,10 @@ function quoteText({ saving, isUpperBound, source }: Quote): string {
   return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${figure}`
 }
 
-function legendOf({ claims }: ReproduceResult, trglMark: string): string[] {
+function legendOf({ claims, comparison }: ReproduceResult, trglMark: string): string[] {
   const columns =
-    'peak: of the allocator, in a fresh process. saved, time: against the first row. float32, ' +
-    'unless the run says otherwise.'
+    'peak: of the allocator, in a fresh process. saved, time: against the first row. ' +
+    `${arithmeticText(comparison)}.`
   if (claims.every(({ quoted }) => quoted === null)) {
     return [columns, 'paper: empty, as its figures are for Swin-Tiny.']
   }

@@ -79,6 +79,9 @@ class Strategy {
 
   // Does any module reconstruct the image?
   bool needs_image() const;
+  // What its work is done in: whoever calls for it holds an ArithmeticInUse. One for all modules,
+  // since they share the process.
+  Precision precision() const { return modules_.front()->options().precision; }
 
   const std::vector<std::unique_ptr<ModuleTrainer>>& modules() const { return modules_; }
   const SwinModel& model() const { return *model_; }
