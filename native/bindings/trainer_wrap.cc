@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include <chrono>
+
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
@@ -168,12 +170,14 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
                      options = FromJs<StepOptions>(info[1], "options"),
                      cancelled = data.executor.cancelled()]() mutable {
           const ArithmeticInUse arithmetic(state->strategy->precision());
+          const auto start = std::chrono::steady_clock::now();
           const c10::Device device = state->model->device;
           at::Tensor images = batch->Images(device);
           Supervision supervision = SupervisionOf(*batch, device);
           // The step works on floats of its own; a prepared batch that was disposed is free now.
           batch.reset();
-          return state->strategy->Step(std::move(images), std::move(supervision), options, cancelled);
+          return state->strategy->Step(std::move(images), std::move(supervision), options, start,
+                                       cancelled);
         });
   });
 }
