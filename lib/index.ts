@@ -82,6 +82,8 @@ export {
   type HeadKind,
   METHODS,
   type Method,
+  PRECISIONS,
+  type Precision,
   type Recompute,
   TARGETS,
   type Target,

@@ -1,7 +1,7 @@
 // What the commands that measure run specs in fresh processes share.
 import type { Options } from 'yargs'
 import { resolveDevice } from '../device/device.js'
-import type { CompareOptions } from '../measure/compare.js'
+import type { CompareOptions, CompareResult } from '../measure/compare.js'
 import { type GlobalOptions, note } from './command.js'
 import type { Progress } from './progress.js'
 
@@ -35,4 +35,14 @@ export function comparisonProgress(
     isDeviceTold = true
     progress.update({ label: `Measuring ${spec}`, done, total, unit: 'steps' })
   }
+}
+
+/** What the rows compute in; on CUDA `float32` alone does not say it. */
+export function arithmeticText({ device, rows }: CompareResult): string {
+  const words = rows.map(({ dtype, precision }) =>
+    dtype === 'float32' && device !== 'cpu' ? `float32 (${precision})` : dtype,
+  )
+  const [first = 'float32', ...others] = new Set(words)
+  if (others.length === 0) return first
+  return `float32${device === 'cpu' ? '' : ' (ieee)'} unless the run says otherwise`
 }

@@ -15,6 +15,8 @@ import {
   type Method,
   OPTIMIZERS,
   type OptimizerKind,
+  PRECISIONS,
+  type Precision,
   RECOMPUTE,
   type Recompute,
   TARGETS,
@@ -56,6 +58,12 @@ export interface OptimizationOptions extends OptimizerOptions {
    * normalisation and losses stay float32, as in PyTorch's autocast. Default `float32`.
    */
   readonly dtype?: Dtype
+  /**
+   * Of products and convolutions in float32 on CUDA: `tf32` rounds what they multiply to 10 bits of
+   * mantissa, which tensor cores are quick at, `ieee` does not. Both follow this one option (PyTorch's
+   * defaults differ: IEEE products, TF32 convolutions). No effect on the CPU. Default `ieee`.
+   */
+  readonly precision?: Precision
   /** Of the auxiliary parts' weights and of stochastic depth; default 0. */
   readonly seed?: number
 }
@@ -155,6 +163,10 @@ export const SHARED = {
   dtype: {
     ...{ schema: () => oneOf(DTYPES), default: 'float32', key: 'dtype' },
     help: 'Of matrix products and convolutions',
+  },
+  precision: {
+    ...{ schema: () => oneOf(PRECISIONS), default: 'ieee', key: 'precision' },
+    help: 'Of float32 products and convolutions on CUDA; without effect on the CPU',
   },
   seed: { schema: () => integer(0), default: 0, native: null, help: 'Of the random numbers' },
 } as const satisfies RowsOf<OptimizationOptions>

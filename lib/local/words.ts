@@ -30,5 +30,8 @@ export type Recompute = (typeof RECOMPUTE)[number]
 export const DTYPES = ['float32', 'bfloat16'] as const
 export type Dtype = (typeof DTYPES)[number]
 
+export const PRECISIONS = ['ieee', 'tf32'] as const
+export type Precision = (typeof PRECISIONS)[number]
+
 export const OPTIMIZERS = ['adamw', 'sgd'] as const
 export type OptimizerKind = (typeof OPTIMIZERS)[number]

@@ -13,7 +13,7 @@ import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
-import type { Dtype, Recompute } from '../local/words.js'
+import type { Dtype, Precision, Recompute } from '../local/words.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 export interface CompareOptions {
@@ -59,6 +59,7 @@ export interface CompareRow {
   readonly recompute: Recompute
   readonly accumulate: number
   readonly dtype: Dtype
+  readonly precision: Precision
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state, buffers and workspaces between steps. */
   readonly residentBytes: number | null
@@ -273,6 +274,7 @@ function makeRow(
     recompute: spec.recompute,
     accumulate: spec.accumulate,
     dtype: spec.dtype,
+    precision: spec.precision,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
     workspaceBytes: last?.workspaceBytes ?? null,

@@ -11,6 +11,8 @@ import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
 import { checkComputes, checkDeviceName } from '../device/device.js'
+import { resolveBackpropOptions } from '../local/methods.js'
+import { specTextOf } from '../local/spec-text.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
 import { type CompareProgress, compare } from './compare.js'
@@ -51,8 +53,8 @@ export async function measureTimelines(
     )
   }
   const resolved = resolveInput(config as TrainingConfigInput)
-  const { dtype } = resolved.spec
-  const backprop = dtype === 'float32' ? 'backprop' : `backprop,dtype=${dtype}`
+  const { dtype, precision } = resolved.spec
+  const backprop = specTextOf('backprop', resolveBackpropOptions({ dtype, precision }))
   const device = options.device ?? (config.device as string | undefined)
   const runs = spec === backprop ? [backprop] : [backprop, spec]
   const { rows } = await compare({

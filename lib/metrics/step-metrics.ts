@@ -3,17 +3,20 @@ import type { Figures, MetricTable } from './metric.js'
 
 /** By native code: the numbers of the C++ struct StepResult (native/core/local/strategy.h). */
 const NATIVE = {
-  /** Highest bytes in live tensors during the step, the network and optimizers included. */
+  /**
+   * Highest bytes in live tensors from the batch's floats on the device to the end of the step; network,
+   * optimizers and those floats are in it, what making them took is not.
+   */
   peakAllocatedBytes: {
     ...{ name: 'peak_allocated_bytes', title: 'peak allocated', unit: 'live tensors, bytes' },
     ...{ format: 'bytes', given: 'always', word: 'peak' },
   },
-  /** Highest bytes taken from the system during the step. */
+  /** Highest bytes taken from the system, in the same time. */
   peakReservedBytes: {
     ...{ name: 'peak_reserved_bytes', title: 'peak reserved', unit: 'bytes taken from the system' },
     ...{ format: 'bytes', given: 'always' },
   },
-  /** Of the step itself. */
+  /** From the batch as it was stored to the device's last work: upload, normalising and resizing too. */
   seconds: {
     ...{ name: 'seconds', title: 'time', unit: 'seconds' },
     ...{ format: 'seconds', given: 'always' },

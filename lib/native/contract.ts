@@ -354,6 +354,20 @@ export interface NativeTorch {
   /** For tests: the call of this function after `after` others fails with `status`, and that alone. */
   failSimulatedCall(name: string, after: number, status: number): void
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
+  arithmetic(): NativeArithmetic
+  /**
+   * For tests: from now on what may give other bits the next time throws, and memory that nobody wrote
+   * is NaN. Products on CUDA then want CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment.
+   */
+  refuseNondeterminism(refuse: boolean): void
+}
+
+/** What the process computes in: LibTorch's globals, as the work that ran last set them. */
+export interface NativeArithmetic {
+  readonly products: 'ieee' | 'tf32'
+  readonly convolutions: 'ieee' | 'tf32'
+  readonly deterministicCudnn: boolean
+  readonly benchmarkCudnn: boolean
 }
 
 /** Every function of {@link NativeTorch}, to check a loaded addon against this file. */
@@ -378,6 +392,8 @@ export const NATIVE_EXPORTS = [
   'simulatedKernels',
   'failSimulatedCall',
   'versions',
+  'arithmetic',
+  'refuseNondeterminism',
 ] as const satisfies readonly (keyof NativeTorch)[]
 
 /** Exports of localformer.node. */

@@ -15,6 +15,8 @@
 #include "memory/memory_stats.h"
 #include "read_device.h"
 #include "segments.h"
+#include "to_js.h"
+#include "train/arithmetic.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -113,6 +115,20 @@ Napi::Value Versions(const Napi::CallbackInfo& info) {
   return object;
 }
 
+Napi::Value ReadArithmetic(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] { return ToJs(info.Env(), CurrentArithmetic()); });
+}
+
+// For tests: refuseNondeterminism(refuse). An operation that may give other bits the next time then
+// throws, and memory that nobody wrote is NaN.
+Napi::Value RefuseNondeterminism(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    at::globalContext().setDeterministicAlgorithms(FromJs<bool>(info[0], "refuse"),
+                                                   /*warn_only=*/false);
+    return info.Env().Undefined();
+  });
+}
+
 }  // namespace
 
 void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
@@ -132,6 +148,8 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("threads", GetThreads);
   define("setThreads", SetThreads);
   define("versions", Versions);
+  define("arithmetic", ReadArithmetic);
+  define("refuseNondeterminism", RefuseNondeterminism);
 }
 
 }  // namespace localformer

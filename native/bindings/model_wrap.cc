@@ -13,6 +13,7 @@
 #include "read_device.h"
 #include "tensors.h"
 #include "to_js.h"
+#include "train/arithmetic.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -124,6 +125,7 @@ Napi::Value ModelWrap::Predict(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
+      const ArithmeticInUse arithmetic(Precision::kIeee);
       return CopyOut("logits", ClassLogits(*state->model, batch.Images(state->device), cancelled));
     });
   });
@@ -134,6 +136,7 @@ Napi::Value ModelWrap::Evaluate(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
+      const ArithmeticInUse arithmetic(Precision::kIeee);
       return ScoreLogits(ClassLogits(*state->model, batch.Images(state->device), cancelled),
                          batch.labels);
     });
@@ -145,6 +148,7 @@ Napi::Value ModelWrap::Gradients(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
+      const ArithmeticInUse arithmetic(Precision::kIeee);
       const NetworkGradients result =
           GradientsOf(*state->model, batch.Images(state->device),
                       LabelTensor(batch.labels, state->device), cancelled);
@@ -160,6 +164,7 @@ Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
                      cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(Precision::kIeee);
           return localformer::MeasureUnits(*state->model, state->device, options, cancelled);
         });
   });
@@ -171,6 +176,7 @@ Napi::Value ModelWrap::MeasureModule(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(), [state = state(), options = FromJs<MeasureModuleOptions>(info[0], "options"),
                      cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(options.module.precision);
           return localformer::MeasureModule(*state->model, state->device, options, cancelled);
         });
   });

@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include <chrono>
+
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
@@ -15,6 +17,7 @@
 #include "read_batch.h"
 #include "tensors.h"
 #include "to_js.h"
+#include "train/arithmetic.h"
 #include "training_state.h"
 
 namespace localformer {
@@ -162,17 +165,20 @@ Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(info.Env(), [state = state(),
-                                          batch = PreparedWrap::ReadStepBatch(info[0]),
-                                          options = FromJs<StepOptions>(info[1], "options"),
-                                          cancelled = data.executor.cancelled()]() mutable {
-      const c10::Device device = state->model->device;
-      at::Tensor images = batch->Images(device);
-      Supervision supervision = SupervisionOf(*batch, device);
-      // The step works on floats of its own; a prepared batch that was disposed is free now.
-      batch.reset();
-      return state->strategy->Step(std::move(images), std::move(supervision), options, cancelled);
-    });
+    return data.executor.Run(
+        info.Env(), [state = state(), batch = PreparedWrap::ReadStepBatch(info[0]),
+                     options = FromJs<StepOptions>(info[1], "options"),
+                     cancelled = data.executor.cancelled()]() mutable {
+          const ArithmeticInUse arithmetic(state->strategy->precision());
+          const auto start = std::chrono::steady_clock::now();
+          const c10::Device device = state->model->device;
+          at::Tensor images = batch->Images(device);
+          Supervision supervision = SupervisionOf(*batch, device);
+          // The step works on floats of its own; a prepared batch that was disposed is free now.
+          batch.reset();
+          return state->strategy->Step(std::move(images), std::move(supervision), options, start,
+                                       cancelled);
+        });
   });
 }
 
@@ -181,6 +187,7 @@ Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
+      const ArithmeticInUse arithmetic(state->strategy->precision());
       std::vector<LogitScore> scores;
       for (const at::Tensor& logits :
            HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -197,6 +204,7 @@ Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [state = state(), batch = ReadBatch(info[0]), cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(state->strategy->precision());
           std::vector<PlainTensor> all;
           for (const at::Tensor& logits :
                HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -217,6 +225,7 @@ Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
+      const ArithmeticInUse arithmetic(state->strategy->precision());
       const c10::Device device = state->model->device;
       return localformer::Reconstruct(*state->strategy, batch.Images(device),
                                       SupervisionOf(batch, device), cancelled);
@@ -252,6 +261,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
         [trainer, index, features, update, labels = ReadLabelsOf(options.Get("labels"), features),
          image = ReadImage(options.Get("image"), *trainer, index),
          cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(trainer->strategy->precision());
           Supervision supervision;
           supervision.labels = LabelTensor(labels, features.device());
           supervision.patches = image.tensor;
@@ -279,6 +289,7 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
         info.Env(),
         [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(trainer->strategy->precision());
           ForwardContext context;
           context.cancelled = cancelled;
           return trainer->strategy->modules()[index]->Forward(features, context);

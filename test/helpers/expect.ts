@@ -46,3 +46,9 @@ function bytes(tensors: Tensors, name: string): Buffer {
   const { data } = tensors[name] as { data: Float32Array }
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
 }
+
+/** `got` is a number above 0 and at most `share` of `of`: nothing is lowered where all is 0. */
+export function isShareOf(got: number, share: number, of: number, what: string): void {
+  assert.ok(Number.isFinite(of) && got > 0, `${what}: ${got} beside ${of}`)
+  atMost(got, share * of, what)
+}

@@ -8,6 +8,7 @@ import { LocalTrainer } from '../../lib/local/local-trainer.js'
 import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import { fixture } from '../helpers/child.js'
 import { floatBatch, TINY } from '../helpers/tiny.js'
+import type { WorkerTask } from './fixtures/worker.js'
 
 const STEPS = 4
 
@@ -16,7 +17,7 @@ process.env.OMP_NUM_THREADS = '1'
 
 type Message = { readonly step?: number; readonly losses?: number[][] }
 
-function start(workerData: { steps: number; slow: boolean }): Worker {
+function start(workerData: WorkerTask): Worker {
   return new Worker(fixture('worker'), { workerData })
 }
 
@@ -68,6 +69,19 @@ test('two workers and the main thread train at once, each as if alone', async ()
   assert.equal(here, alone)
   assert.equal(one, alone)
   assert.equal(other, alone)
+})
+
+test('workers of two precisions take turns, and each comes to its end', async () => {
+  const alone = await trainHere()
+  const losses = await Promise.all(
+    (['tf32', 'ieee', 'tf32'] as const).map((precision) =>
+      lossesOf(start({ steps: 5 * STEPS, slow: false, precision })),
+    ),
+  )
+  for (const of of losses) {
+    assert.is(of?.length, 5 * STEPS)
+    assert.equal(of?.slice(0, STEPS), alone)
+  }
 })
 
 test('terminate() in the middle of a step ends the worker and frees its memory', async () => {

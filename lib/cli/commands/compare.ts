@@ -6,7 +6,12 @@ import { type CompareResult, type CompareRow, compare } from '../../measure/comp
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { checkCalls, formatCalls } from '../calls-text.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
-import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
+import {
+  arithmeticText,
+  comparisonProgress,
+  memoryLimitOf,
+  memoryLimitOption,
+} from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { LOSSES, lossText } from '../metric-text.js'
@@ -124,7 +129,7 @@ export function formatComparison(result: CompareResult): string {
   const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
-    `${dataset} at ${imageSize} px, batch ${batchSize}, ${dtypesOf(result)}, AdamW, ${steps} steps${times} on ` +
+    `${dataset} at ${imageSize} px, batch ${batchSize}, ${arithmeticText(result)}, AdamW, ${steps} steps${times} on ` +
       `${result.simulated === null ? device : simulatedName(result.simulated)}${machine}`,
     '',
     formatTable(
@@ -141,11 +146,6 @@ export function formatComparison(result: CompareResult): string {
       ? simulatedLegend(result)
       : [`loss: mean over the steps, ${losses} where there are any, not weighted.`]),
   ].join('\n')
-}
-
-function dtypesOf({ rows }: CompareResult): string {
-  const dtypes = [...new Set(rows.map(({ dtype }) => dtype))]
-  return dtypes.length === 1 ? String(dtypes[0]) : 'float32 unless the run says otherwise'
 }
 
 function tableRow(row: CompareRow, isSimulated: boolean): string[] {

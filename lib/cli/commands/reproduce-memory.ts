@@ -10,7 +10,12 @@ import {
   reproduceMemory,
 } from '../../measure/reproduce.js'
 import type { Command, GlobalOptions } from '../command.js'
-import { comparisonProgress, memoryLimitOf, memoryLimitOption } from '../comparison.js'
+import {
+  arithmeticText,
+  comparisonProgress,
+  memoryLimitOf,
+  memoryLimitOption,
+} from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { codeSpan, escapeMarkdown, markdownTable } from '../markdown.js'
@@ -226,8 +231,8 @@ function quoteText({ saving, isUpperBound, source }: Quote): string {
 function legendOf({ claims, comparison }: ReproduceResult, trglMark: string): string[] {
   const against = comparison.simulated === null ? 'saved, time' : 'saved'
   const columns = [
-    `peak: of the allocator, in a fresh process. ${against}: against the first row. float32, ` +
-      'unless the run says otherwise.',
+    `peak: of the allocator, in a fresh process. ${against}: against the first row. ` +
+      `${arithmeticText(comparison)}.`,
     ...simulatedLegend(comparison),
   ]
   if (claims.every(({ quoted }) => quoted === null)) {

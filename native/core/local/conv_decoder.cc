@@ -23,18 +23,14 @@ at::Tensor GroupNorm(const at::Tensor& x, const at::Tensor& weight, const at::Te
 
 ConvDecoder::ConvDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                          at::Generator& generator)
-    : height_(site.target.height),
-      width_(site.target.width),
+    : interpolation_(site.output.height, site.target.height, /*align_corners=*/false),
       convolutions_(site.output.channels, HiddenOf(options), site.target.channels, GroupNorm,
                     generator) {}
 
 at::Tensor ConvDecoder::Forward(const at::Tensor& features, const ForwardContext& context) const {
   // [B, C, H, W] in name; the bytes stay channels-last, which convolutions take as they are.
-  at::Tensor x = features.to(context.compute_type).permute({0, 3, 1, 2});
-  if (x.size(2) != height_ || x.size(3) != width_) {
-    x = at::upsample_bilinear2d(x, {height_, width_}, /*align_corners=*/false);
-  }
-  return convolutions_.Forward(x, context.compute_type);
+  const at::Tensor x = features.to(context.compute_type).permute({0, 3, 1, 2});
+  return convolutions_.Forward(interpolation_.Forward(x), context.compute_type);
 }
 
 }  // namespace localformer

@@ -4,6 +4,7 @@
 
 #include "local/convolution.h"
 #include "local/decoder.h"
+#include "local/interpolation.h"
 
 namespace localformer {
 
@@ -17,10 +18,10 @@ class ConvDecoder : public Decoder {
   ConvDecoder(const DecoderOptions& options, const AuxiliarySite& site, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override { return convolutions_.Parameters(); }
+  void MoveBuffers(c10::Device device) override { interpolation_.MoveBuffers(device); }
 
  private:
-  int64_t height_;
-  int64_t width_;
+  Interpolation interpolation_;
   ConvolutionPair convolutions_;
 };
 

@@ -23,17 +23,15 @@ at::Tensor BatchNorm(const at::Tensor& x, const at::Tensor& weight, const at::Te
 
 InfoProDecoder::InfoProDecoder(const DecoderOptions& options, const AuxiliarySite& site,
                                at::Generator& generator)
-    : height_(ImageOf(options, site).height),
-      width_(site.target.width),
+    // Unlike the decoder `conv`, InfoPro's code aligns the corners.
+    : interpolation_(site.output.height, ImageOf(options, site).height, /*align_corners=*/true),
       convolutions_(site.output.channels, kHidden, site.target.channels, BatchNorm, generator) {}
 
 at::Tensor InfoProDecoder::Forward(const at::Tensor& features,
                                    const ForwardContext& context) const {
   // [B, C, H, W] in name; the bytes stay channels-last, which convolutions take as they are.
-  at::Tensor x = features.to(context.compute_type).permute({0, 3, 1, 2});
-  // Unlike the decoder `conv`, InfoPro's code aligns the corners.
-  x = at::upsample_bilinear2d(x, {height_, width_}, /*align_corners=*/true);
-  return convolutions_.Forward(x, context.compute_type);
+  const at::Tensor x = features.to(context.compute_type).permute({0, 3, 1, 2});
+  return convolutions_.Forward(interpolation_.Forward(x), context.compute_type);
 }
 
 }  // namespace localformer

@@ -5,6 +5,7 @@
 
 #include "local/convolution.h"
 #include "local/decoder.h"
+#include "local/interpolation.h"
 
 namespace localformer {
 
@@ -19,10 +20,10 @@ class InfoProDecoder : public Decoder {
   bool needs_whole_batch() const override { return true; }
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override { return convolutions_.Parameters(); }
+  void MoveBuffers(c10::Device device) override { interpolation_.MoveBuffers(device); }
 
  private:
-  int64_t height_;
-  int64_t width_;
+  Interpolation interpolation_;
   ConvolutionPair convolutions_;
 };
 

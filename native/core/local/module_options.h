@@ -11,6 +11,7 @@
 #include "local/losses.h"
 #include "local/segment_pass.h"
 #include "swin/compute_type.h"
+#include "train/arithmetic.h"
 #include "train/optimizer.h"
 
 namespace localformer {
@@ -29,6 +30,7 @@ struct ModuleOptions {
   int64_t accumulate = 1;             // Micro-batches whose gradients add up to one step.
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
+  Precision precision = Precision::kIeee;  // Of what is computed in float32; see ArithmeticInUse.
   OptimizerOptions optimizer;
 
   template <typename Self, typename Visit>
@@ -46,6 +48,7 @@ struct ModuleOptions {
     visit("accumulate", self.accumulate);
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
+    visit("precision", self.precision);
     visit("optimizer", self.optimizer);
   }
 };

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <utility>
 
+#include "local/select_tokens.h"
 #include "memory/memory_timeline.h"
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
@@ -80,10 +81,6 @@ void CheckChunks(const Decoder& decoder, const ModuleOptions& options) {
       "Decoder `" + options.decoder.kind +
           "` normalises over the whole batch (BatchNorm) and cannot take it in " + what,
       "Leave chunks and accumulation out, or use decoder linear, conv or transformer.");
-}
-
-at::Tensor SelectTokens(const at::Tensor& map, const at::Tensor& rows) {
-  return map.reshape({-1, map.size(-1)}).index_select(0, rows);
 }
 
 }  // namespace

@@ -55,8 +55,8 @@ bool Strategy::needs_image() const {
 }
 
 StepResult Strategy::Step(at::Tensor images, Supervision supervision, const StepOptions& options,
+                          std::chrono::steady_clock::time_point start,
                           const std::atomic<bool>* cancelled) {
-  const auto start = std::chrono::steady_clock::now();
   const c10::Device device = supervision.labels.device();
   const PeakWindow window = OpenPeakWindow(device);
   const auto timeline = options.timeline

@@ -3,6 +3,7 @@
 // ModuleTrainer.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,7 +19,7 @@ struct StepResult {
   std::vector<ModuleStepResult> modules;
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
-  double seconds = 0.0;
+  double seconds = 0.0;  // From the batch as it was stored to the device's last work.
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
   std::optional<std::vector<PhaseCalls>> calls;      // The same.
 
@@ -70,9 +71,10 @@ class Strategy {
   Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options);
 
   // One step on a normalised batch: images [B, 3, H, W]. Module k+1 begins when module k has
-  // updated its weights and freed its graph and gradients.
+  // updated its weights and freed its graph and gradients. `start` is when the batch was taken up:
+  // the step's seconds count from there, its peaks from the call.
   StepResult Step(at::Tensor images, Supervision supervision, const StepOptions& options,
-                  const std::atomic<bool>* cancelled);
+                  std::chrono::steady_clock::time_point start, const std::atomic<bool>* cancelled);
 
   // One module alone.
   ModuleStepResult StepModule(size_t index, at::Tensor features, const Supervision& supervision,
@@ -84,6 +86,9 @@ class Strategy {
 
   // Does any module reconstruct the image?
   bool needs_image() const;
+  // What its work is done in: whoever calls for it holds an ArithmeticInUse. One for all modules,
+  // since they share the process.
+  Precision precision() const { return modules_.front()->options().precision; }
 
   const std::vector<std::unique_ptr<ModuleTrainer>>& modules() const { return modules_; }
   const SwinModel& model() const { return *model_; }

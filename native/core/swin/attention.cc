@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "swin/position_bias.h"
 #include "swin/window.h"
 
 namespace localformer {
@@ -12,6 +13,7 @@ namespace localformer {
 WindowAttention::WindowAttention(int64_t channels, int64_t heads, int64_t window, at::Tensor mask,
                                  at::Generator& generator)
     : heads_(heads),
+      window_(window),
       tokens_(window * window),
       relative_position_bias_table_(
           TruncatedNormalParameter({(2 * window - 1) * (2 * window - 1), heads}, 0.02, generator)),
@@ -21,11 +23,9 @@ WindowAttention::WindowAttention(int64_t channels, int64_t heads, int64_t window
       proj_(Linear::Create(channels, channels, true, generator)) {}
 
 at::Tensor WindowAttention::Bias() const {
-  const at::Tensor bias = relative_position_bias_table_.index_select(0, relative_position_index_)
-                              .view({tokens_, tokens_, heads_})
-                              .permute({2, 0, 1})
-                              .unsqueeze(0);
-  return mask_.defined() ? bias + mask_ : bias.contiguous();
+  const at::Tensor bias =
+      PositionBias(relative_position_bias_table_, relative_position_index_, window_);
+  return mask_.defined() ? bias + mask_ : bias;
 }
 
 at::Tensor WindowAttention::Forward(const at::Tensor& windows, c10::ScalarType compute_type) const {

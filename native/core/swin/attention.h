@@ -26,9 +26,10 @@ class WindowAttention {
   at::Tensor Bias() const;
 
   int64_t heads_;
+  int64_t window_;
   int64_t tokens_;
   at::Tensor relative_position_bias_table_;  // [(2 * window - 1)^2, heads]
-  at::Tensor relative_position_index_;       // [window^4]
+  at::Tensor relative_position_index_;       // int32 [window^4]
   at::Tensor mask_;                          // [nW, 1, window^2, window^2] or undefined
   Linear qkv_;
   Linear proj_;

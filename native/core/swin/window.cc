@@ -26,7 +26,7 @@ at::Tensor RelativePositionIndex(int64_t window) {
   const at::Tensor column = axis.repeat({window});
   const at::Tensor d_row = row.unsqueeze(1) - row.unsqueeze(0) + (window - 1);
   const at::Tensor d_column = column.unsqueeze(1) - column.unsqueeze(0) + (window - 1);
-  return (d_row * (2 * window - 1) + d_column).flatten();
+  return (d_row * (2 * window - 1) + d_column).flatten().to(at::kInt);
 }
 
 at::Tensor ShiftedWindowMask(int64_t height, int64_t width, int64_t window, int64_t shift) {

@@ -15,7 +15,7 @@ at::Tensor WindowPartition(const at::Tensor& x, int64_t window);
 at::Tensor WindowReverse(const at::Tensor& windows, int64_t window, int64_t height, int64_t width);
 
 // For each pair of tokens in a window the row of the relative position bias table that belongs to
-// it: int64 [window^2 * window^2], values in [0, (2 * window - 1)^2).
+// it: int32 [window^2 * window^2], values in [0, (2 * window - 1)^2).
 at::Tensor RelativePositionIndex(int64_t window);
 
 // Mask of shifted windows: float [nW, window^2, window^2], 0 where two tokens were neighbours

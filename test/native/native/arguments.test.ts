@@ -56,6 +56,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   failCpuAllocation: subject(torch.failCpuAllocation, () => [0]),
   setThreads: subject(torch.setThreads, () => [1]),
   lockFile: subject(torch.lockFile, () => [0]),
+  refuseNondeterminism: subject(torch.refuseNondeterminism, () => [false]),
   ...methodsOf('model', model.native, {
     writeParameters: () => [weights],
     predict: () => [batch()],

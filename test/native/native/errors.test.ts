@@ -185,6 +185,7 @@ test('unknown options and values name what is allowed', async () => {
     [{ method: 'infopro', accumulate: 2 }, 'BatchNorm', '2 micro-batches'],
     [{ sample: 0 }, '`sample`', '0'],
     [{ dtype: 'float16' }, '`dtype`', 'float32, bfloat16'],
+    [{ precision: 'fp32' }, '`precision`', 'ieee, tf32'],
     [{ recompute: 'all' }, '`recompute`', 'none, selective, block'],
     [{ perModule: [null, null, null] }, '`perModule`', 'at most 2'],
     [{ perModule: [{ lr: 1 }] }, 'perModule'],

@@ -22,7 +22,7 @@ function configError(work: () => unknown, ...parts: readonly string[]): void {
 }
 
 test('a run spec names method, modules and options', () => {
-  const text = 'paper:2,decoder=conv,split=2,hidden=64,chunk=4,a=0..2,dtype=bfloat16'
+  const text = 'paper:2,decoder=conv,split=2,hidden=64,chunk=4,a=0..2,dtype=bfloat16,precision=tf32'
   const spec = parseRunSpec(text)
   const given = {
     decoder: 'conv',
@@ -31,12 +31,14 @@ test('a run spec names method, modules and options', () => {
     chunkSize: 4,
     labelWeight: [0, 2],
     dtype: 'bfloat16',
+    precision: 'tf32',
   }
   assert.equal(spec.given, given)
   for (const [key, value] of Object.entries({ ...given, text, method: 'paper', modules: 2 })) {
     assert.equal(spec[key as keyof typeof spec], value, key)
   }
   assert.is(spec.recompute, 'none')
+  assert.is(parseRunSpec('backprop,accumulate=2').precision, 'ieee')
 })
 
 test('methods are presets, and options go over them', () => {

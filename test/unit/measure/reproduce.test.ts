@@ -14,6 +14,7 @@ function row(spec: string, peaks: readonly number[], paperSaving: number | null 
   const peak = peaks.length > 0 ? Math.max(...peaks) * MIB : null
   return {
     spec,
+    ...{ dtype: parseRunSpec(spec).dtype, precision: parseRunSpec(spec).precision },
     status: peak === null ? 'out_of_memory' : 'ok',
     peakAllocatedBytes: peak,
     savedVsFirst: peak === null ? null : 1 - peak / (1000 * MIB),
