@@ -53,9 +53,9 @@ void CheckComplete(const std::vector<PlainTensor>& values, const ParameterList& 
   }
 }
 
-// Mersenne Twister of the CPU's generator: its block of numbers, how many are left of it counting the
-// one that was given last, and the place of the next. LibTorch checks each of these two alone, and
-// would read behind the block where together they pass its end. Where they stand in the bytes:
+// Mersenne Twister of the CPU's generator: its block of numbers, how many are left of it counting
+// the one that was given last, and the place of the next. LibTorch checks each of these two alone,
+// and would read behind the block where together they pass its end. Where they stand in the bytes:
 // CPUGeneratorImplStateLegacy (aten/src/ATen/CPUGeneratorImpl.cpp).
 bool IsWithinBlock(const std::vector<uint8_t>& state) {
   constexpr int64_t kBlock = at::MERSENNE_STATE_N;

@@ -153,25 +153,22 @@ ssize_t pwrite64(int descriptor, const void* from, size_t size, off_t at) {
 ssize_t writev(int descriptor, const iovec* pieces, int count) {
   static const auto real = Real<ssize_t (*)(int, const iovec*, int)>("writev");
   const auto size = static_cast<size_t>(count);
-  return Written(descriptor, size, [&](size_t part) {
-    return real(descriptor, pieces, static_cast<int>(part));
-  });
+  return Written(descriptor, size,
+                 [&](size_t part) { return real(descriptor, pieces, static_cast<int>(part)); });
 }
 
 ssize_t pwritev(int descriptor, const iovec* pieces, int count, off_t at) {
   static const auto real = Real<ssize_t (*)(int, const iovec*, int, off_t)>("pwritev");
   const auto size = static_cast<size_t>(count);
-  return Written(descriptor, size, [&](size_t part) {
-    return real(descriptor, pieces, static_cast<int>(part), at);
-  });
+  return Written(descriptor, size,
+                 [&](size_t part) { return real(descriptor, pieces, static_cast<int>(part), at); });
 }
 
 ssize_t pwritev64(int descriptor, const iovec* pieces, int count, off_t at) {
   static const auto real = Real<ssize_t (*)(int, const iovec*, int, off_t)>("pwritev64");
   const auto size = static_cast<size_t>(count);
-  return Written(descriptor, size, [&](size_t part) {
-    return real(descriptor, pieces, static_cast<int>(part), at);
-  });
+  return Written(descriptor, size,
+                 [&](size_t part) { return real(descriptor, pieces, static_cast<int>(part), at); });
 }
 
 int rename(const char* from, const char* to) {
