@@ -2,8 +2,10 @@
 #include "training_state.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/MT19937RNGEngine.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <set>
@@ -51,6 +53,20 @@ void CheckComplete(const std::vector<PlainTensor>& values, const ParameterList& 
   }
 }
 
+// Mersenne Twister of the CPU's generator: its block of numbers, how many are left of it counting
+// the one that was given last, and the place of the next. LibTorch checks each of these two alone,
+// and would read behind the block where together they pass its end. Where they stand in the bytes:
+// CPUGeneratorImplStateLegacy (aten/src/ATen/CPUGeneratorImpl.cpp).
+bool IsWithinBlock(const std::vector<uint8_t>& state) {
+  constexpr int64_t kBlock = at::MERSENNE_STATE_N;
+  constexpr size_t kLeftAt = 8, kNextAt = 16;
+  int32_t left = 0;
+  uint64_t next = 0;
+  std::memcpy(&left, state.data() + kLeftAt, sizeof left);
+  std::memcpy(&next, state.data() + kNextAt, sizeof next);
+  return left >= 1 && left <= kBlock && next <= static_cast<uint64_t>(kBlock + 1 - left);
+}
+
 // A generator like `like` in a state that ReadState gave.
 at::Generator GeneratorOf(const std::vector<uint8_t>& state, const at::Generator& like) {
   const size_t size = static_cast<size_t>(like.get_state().numel());
@@ -59,6 +75,10 @@ at::Generator GeneratorOf(const std::vector<uint8_t>& state, const at::Generator
                                            " bytes for `generator` but received " +
                                            std::to_string(state.size()));
   }
+  const auto refused = [] {
+    return CodedError("ERR_CHECKPOINT", "The bytes of `generator` are no state of one");
+  };
+  if (!IsWithinBlock(state)) throw refused();
   at::Tensor bytes = at::empty({static_cast<int64_t>(size)}, at::kByte);
   std::copy(state.begin(), state.end(), bytes.mutable_data_ptr<uint8_t>());
   at::Generator generator = like.clone();
@@ -67,7 +87,7 @@ at::Generator GeneratorOf(const std::vector<uint8_t>& state, const at::Generator
   } catch (const c10::OutOfMemoryError&) {
     throw;
   } catch (const c10::Error&) {
-    throw CodedError("ERR_CHECKPOINT", "The bytes of `generator` are no state of one");
+    throw refused();
   }
   return generator;
 }

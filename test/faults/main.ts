@@ -5,6 +5,7 @@ import { runScript, ScriptError } from '../../scripts/lib/script.js'
 import { failAllocations } from './allocations/index.js'
 import { failApi } from './api.js'
 import { type Settings, SHORT } from './chance.js'
+import { failDisks, failKills } from './disk/index.js'
 import { failFiles } from './hostile-files.js'
 import type { Tally } from './tally.js'
 
@@ -16,6 +17,8 @@ const PARTS: Readonly<
   >
 > = {
   allocations: failAllocations,
+  kills: failKills,
+  'full-disks': failDisks,
   'hostile-files': failFiles,
   api: failApi,
 }

@@ -19,15 +19,19 @@ export function fixture(name: string): string {
   return path.join(DIST, 'test/process/fixtures', `${name}.js`)
 }
 
+/** One that takes longer hangs. */
+const MOST_MS = 120_000
+
 /**
- * Runs `node` with these arguments to its end. One that hangs is killed after two minutes, which
- * shows as a signal.
+ * Runs `node` with these arguments to its end. One that hangs is killed after two minutes, or after
+ * `milliseconds`, which shows as a signal.
  */
 export function run(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
+  milliseconds = MOST_MS,
 ): Promise<Ended> {
-  return runProgram(process.execPath, args, environment)
+  return runProgram(process.execPath, args, environment, milliseconds)
 }
 
 /** The same of any program. */
@@ -35,12 +39,13 @@ export function runProgram(
   program: string,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
+  milliseconds = MOST_MS,
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       env: { ...process.env, OMP_NUM_THREADS: '1', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 120_000,
+      timeout: milliseconds,
       killSignal: 'SIGKILL',
     })
     const output = { stdout: '', stderr: '' }

@@ -215,6 +215,26 @@ test('the state of another trainer is refused', async () => {
   await rejects(() => trainer.writeState({ tensors: more, generator }), 'ERR_CHECKPOINT', 'nothing')
   const short = generator.slice(1)
   await rejects(() => trainer.writeState({ tensors, generator: short }), 'ERR_CHECKPOINT', 'bytes')
+  // How many numbers are left of the generator's block, and where the next one is: LibTorch would read
+  // behind the block where both are its end.
+  for (const [left, next] of [
+    [624, 624],
+    [2, 624],
+    [624, 2],
+    [0, 0],
+    [-1, 0],
+    [1, 625],
+  ] as const) {
+    const beyond = generator.slice()
+    const view = new DataView(beyond.buffer)
+    view.setInt32(8, left, true)
+    view.setBigUint64(16, BigInt(next), true)
+    await rejects(
+      () => trainer.writeState({ tensors, generator: beyond }),
+      'ERR_CHECKPOINT',
+      'no state of one',
+    )
+  }
   await rejects(
     () => trainer.writeState({ tensors, generator: 1 as never }),
     'ERR_CHECKPOINT',
