@@ -6,10 +6,11 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { formatBytes } from '../lib/base/format.js'
 import { isOlder } from '../lib/base/version.js'
+import { STAND_INS } from '../lib/simulated/stand-ins.js'
 import { isEntryPoint, ROOT, runScript, ScriptError } from './lib/script.js'
 
 const FOLDER = path.join(ROOT, 'prebuilds', 'linux-x64')
-const EXPECTED = ['localformer.node', 'liblocalformer_torch.so']
+const EXPECTED = ['localformer.node', 'liblocalformer_torch.so', ...STAND_INS]
 const WITH_CUDA = 'liblocalformer_cuda.so'
 
 async function main(): Promise<number> {

@@ -25,6 +25,7 @@ import {
 const TIMEOUT_SECONDS: Readonly<Record<Gate, number>> = {
   unit: 120,
   native: 900,
+  simulated: 900,
   cli: 900,
   process: 900,
   faults: 900,

@@ -24,7 +24,7 @@ const COLUMNS: readonly (readonly [string, keyof DeviceCalls])[] = [
   ['fills', 'fills'],
 ]
 
-/** A line a run, and below it one for each phase of each module. */
+/** A line a run, and below it what comes before the modules and each phase of each module. */
 export function formatCalls({ rows }: CompareResult): string {
   return [
     formatTable(
@@ -39,14 +39,22 @@ export function formatCalls({ rows }: CompareResult): string {
 function linesOf({ spec, calls, perModule }: CompareRow): string[][] {
   if (calls === null) return [[spec, 'out of memory']]
   const phases = perModule.flatMap((module) =>
-    Object.entries(module.calls ?? {}).map(([phase, counted]) => [
-      `  ${module.name}, ${phase}`,
-      ...countsOf(counted),
-    ]),
+    Object.entries(module.calls ?? {}).map(
+      ([phase, counted]) => [`${module.name}, ${phase}`, counted] as const,
+    ),
   )
-  return [[spec, ...countsOf(calls), String(calls.mallocs)], ...phases]
+  const within = phases.map(([, counted]) => counted)
+  const sum = (name: keyof DeviceCalls) => within.reduce((all, one) => all + one[name], 0)
+  return [
+    [spec, ...COLUMNS.map(([, name]) => number(calls[name])), number(calls.mallocs)],
+    ['  the batch', ...COLUMNS.map(([, name]) => number(calls[name] - sum(name)))],
+    ...phases.map(([title, counted]) => [
+      `  ${title}`,
+      ...COLUMNS.map(([, name]) => number(counted[name])),
+    ]),
+  ]
 }
 
-function countsOf(calls: DeviceCalls): string[] {
-  return COLUMNS.map(([, name]) => calls[name].toLocaleString('en-US'))
+function number(count: number): string {
+  return count.toLocaleString('en-US')
 }

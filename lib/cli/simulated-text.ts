@@ -12,7 +12,7 @@ export function atLeast({ isLowerBound }: CompareRow): string {
 }
 
 /** What must be said of such a table. */
-export function simulatedLegend({ simulated, rows }: CompareResult): string[] {
+export function simulatedLegend({ simulated, rows, warnings }: CompareResult): string[] {
   if (simulated === null) return []
   const workspace = rows.find(({ workspaceBytes }) => workspaceBytes !== null)?.workspaceBytes ?? 0
   return [
@@ -22,5 +22,6 @@ export function simulatedLegend({ simulated, rows }: CompareResult): string[] {
     ...(rows.some(({ isLowerBound }) => isLowerBound)
       ? ['>=: calls cuDNN, whose workspaces are not known: a lower bound.']
       : []),
+    ...warnings.map((warning) => `Warning: ${warning}`),
   ]
 }

@@ -14,6 +14,7 @@ import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.j
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
 import type { Dtype, Precision, Recompute } from '../local/words.js'
+import type { Card } from '../simulated/cards.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
 export interface CompareOptions {
@@ -109,6 +110,8 @@ export interface CompareResult {
   /** Of LibTorch; null where no run came to an end. */
   readonly threads: number | null
   readonly rows: readonly CompareRow[]
+  /** What should be known before the figures are trusted, as sentences; mostly empty. */
+  readonly warnings: readonly string[]
 }
 
 /** Swin-Tiny, GPU memory against end-to-end training: abstract of arXiv 2212.14215. */
@@ -180,7 +183,19 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     rows: specs.map((spec, row) =>
       makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
     ),
+    warnings: card === undefined ? [] : warningsOf(card, specs),
   }
+}
+
+/** Memory is the same on a card that computes in bfloat16 natively and on one that does not. */
+function warningsOf(card: Card, specs: readonly RunSpec[]): string[] {
+  const count = specs.filter(({ dtype }) => dtype === 'bfloat16').length
+  if (card.hasBfloat16 || count === 0) return []
+  const runs = count === 1 ? '1 run asks' : `${count} runs ask`
+  return [
+    `${runs} for dtype=bfloat16, but ${card.name} (compute capability ${card.major}.${card.minor}) has no ` +
+      'native bfloat16, which begins with 8.0: such a run may be far slower there than float32, or not run.',
+  ]
 }
 
 function drawBatches(data: Dataset, batchSize: number, count: number, seed: number) {

@@ -401,7 +401,9 @@ export interface NativeLoader {
   /** Opens the libraries in this order, then the addon, all by absolute path. */
   open(libraries: readonly string[], addon: string): NativeTorch | NativeCuda
   /** Before that: opens the stand-ins and says which card they are; what they were made for. */
-  simulate(standIns: readonly string[], card: string): string
+  simulate(standIns: readonly string[], card: string, key: string): string
+  /** Key of the card that this process simulates, whichever thread asked for it. */
+  simulated(): string | undefined
 }
 
 /** Exports of liblocalformer_cuda.so; `device` is an index. */

@@ -52,10 +52,11 @@ export function loadTorch(options: LoadOptions = {}): NativeTorch {
 /** The loaded addon with where it and LibTorch came from. */
 export function loadAll(options: LoadOptions = {}): Loaded {
   checkKeys(options, 'options', ['libtorch', 'simulate'])
-  const card = options.simulate === undefined ? undefined : cardNamed(options.simulate)
-  if (loaded) return sameAs(loaded, options, card)
+  const wanted = options.simulate === undefined ? undefined : cardNamed(options.simulate)
+  if (loaded) return sameAs(loaded, options, wanted)
   const location = locateLibtorch({ path: options.libtorch })
   const addon = findAddon()
+  const card = wanted ?? cardOfProcess(addon)
   if (card !== undefined) simulate(addon, location, card)
   const torch = open(addon, location, card !== undefined)
   const missing = NATIVE_EXPORTS.filter((name) => typeof torch[name] !== 'function')
@@ -70,10 +71,18 @@ export function loadAll(options: LoadOptions = {}): Loaded {
   return loaded
 }
 
+/** The card that another thread of this process has asked for. */
+function cardOfProcess(addon: string): Card | undefined {
+  const key = inLoader(() => loaderOf(addon).simulated())
+  return key === undefined ? undefined : cardNamed(key)
+}
+
 /** The card that this process simulates; undefined before anything is loaded, too. */
 export function simulatedCard(): Card | undefined {
   return loaded?.card
 }
+
+const CARD_FIRST = 'Choose the card before anything else is called, in a process of its own.'
 
 // One process has one LibTorch.
 function sameAs(current: Loaded, { libtorch }: LoadOptions, card: Card | undefined): Loaded {
@@ -84,7 +93,7 @@ function sameAs(current: Loaded, { libtorch }: LoadOptions, card: Card | undefin
     throw new LocalformerError(
       'ERR_CONFIG',
       `LibTorch was loaded ${now} already, and a process has one: ${card.name} cannot be simulated in it`,
-      { hint: 'Choose the card before anything else is called, in a process of its own.' },
+      { hint: CARD_FIRST },
     )
   }
   if (libtorch === undefined || locateLibtorch({ path: libtorch }).root === root) return current
@@ -128,7 +137,7 @@ export function findAddon(): string {
 function simulate(addon: string, location: LibtorchLocation, card: Card): void {
   requireSimulated(location)
   const files = standIns(addon)
-  const madeFor = inLoader(() => loaderOf(addon).simulate(files, cardText(card)))
+  const madeFor = inLoader(() => loaderOf(addon).simulate(files, cardText(card), card.key))
   if (madeFor === MADE_FOR) return
   throw new LocalformerError(
     'ERR_ADDON_LOAD',
@@ -182,6 +191,13 @@ function inLoader<T>(work: () => T): T {
   try {
     return work()
   } catch (cause) {
+    if ((cause as { code?: unknown }).code === 'ERR_CONFIG') {
+      const { message } = cause as Error
+      throw new LocalformerError('ERR_CONFIG', `The card cannot be simulated: ${message}`, {
+        cause,
+        hint: CARD_FIRST,
+      })
+    }
     throw new LocalformerError(
       'ERR_ADDON_LOAD',
       `The addon could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,

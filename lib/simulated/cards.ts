@@ -1,6 +1,6 @@
 // The CUDA cards that can be simulated, and what a card is by size and architecture alone.
 // in: `rtx3060`, `12GiB,sm_86` -> out: Card
-import { expected, LocalformerError } from '../base/errors.js'
+import { describe, expected, LocalformerError } from '../base/errors.js'
 import { nearestOf } from '../base/nearest.js'
 
 /** A CUDA card, as far as LibTorch's allocator and its choice of kernels look at it. */
@@ -105,7 +105,8 @@ export const CARDS: readonly Card[] = TABLE.map(([key, name, capability, mib, co
 const EXAMPLE = 'sim:12GiB,sm_86'
 
 /**
- * The card of a key (`rtx3060`), or of its size and architecture (`12GiB,sm_86`).
+ * The card of a key (`rtx3060`), or of its size and architecture (`12GiB,sm_86`). Case, spaces, `-`
+ * and `_` within a key do not matter, nor does the vendor's name before it.
  *
  * @throws {LocalformerError} `ERR_CONFIG` for another word, with the nearest name.
  */
@@ -113,23 +114,34 @@ export function cardNamed(text: unknown): Card {
   if (typeof text !== 'string') {
     throw new LocalformerError('ERR_CONFIG', expected('the name of a card', 'simulate', text))
   }
-  const wanted = text.trim().toLowerCase()
-  const known = CARDS.find(({ key }) => key === wanted.replace(/[\s_]/g, ''))
+  const plain = plainly(text)
+  const known = CARDS.find(({ key, name }) => plain === plainly(key) || plain === plainly(name))
   if (known !== undefined) return known
-  return wanted.includes(',') || /^[\d.]/.test(wanted) ? described(text, wanted) : unknown(text)
+  return /^\s*[\d.]/.test(text) || text.includes(',') ? described(text) : unknown(text)
 }
 
-function described(text: string, wanted: string): Card {
-  const [, amount, unit = '', capability] =
-    /^(\d+(?:\.\d+)?)\s*(gib|gb|mib|mb)\s*,\s*sm_?(\d{2,3})$/.exec(wanted) ?? []
+function plainly(text: string): string {
+  return text.toLowerCase().replace(/[\s_-]/g, '')
+}
+
+const UNITS: Readonly<Record<string, readonly [string, number]>> = {
+  gib: ['GiB', GIB],
+  gb: ['GB', 1e9],
+  mib: ['MiB', MIB],
+  mb: ['MB', 1e6],
+}
+
+function described(text: string): Card {
+  const pattern = /^ *(\d{1,9}(?:\.\d{1,9})?) *(gib|gb|mib|mb) *, *sm_?(\d{2,3}) *$/i
+  const [, amount, letters = '', capability] = pattern.exec(text) ?? []
   if (amount === undefined || capability === undefined) {
     throw new LocalformerError(
       'ERR_CONFIG',
-      expected(`a size and an architecture, such as ${EXAMPLE}`, 'simulate', text),
+      expected(`a size and an architecture, such as ${EXAMPLE},`, 'simulate', text),
     )
   }
-  const sizes: Readonly<Record<string, number>> = { gib: GIB, gb: 1e9, mib: MIB, mb: 1e6 }
-  const bytes = Math.round(Number(amount) * (sizes[unit] ?? 0))
+  const [unit, factor] = UNITS[letters.toLowerCase()] as readonly [string, number]
+  const bytes = Math.round(Number(amount) * factor)
   const [least, most] = [GIB, 1024 * GIB]
   if (bytes < least || bytes > most) {
     throw new LocalformerError('ERR_CONFIG', expected('a card of 1 GiB to 1 TiB', 'simulate', text))
@@ -138,21 +150,13 @@ function described(text: string, wanted: string): Card {
   const common = ARCHITECTURES[version]
   if (common === undefined) {
     const all = Object.keys(ARCHITECTURES).map((one) => `sm_${one.replace('.', '')}`)
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      `Expected an architecture that LibTorch's build has kernels for, ${all.join(', ')}, but ` +
-        `received sm_${capability}`,
-    )
+    const what = `an architecture that LibTorch's build has kernels for, ${all.join(', ')},`
+    throw new LocalformerError('ERR_CONFIG', expected(what, 'simulate', text))
   }
-  const name = `${text.trim()} (described)`.replaceAll(',', ' ')
-  return cardOf(
-    wanted.replace(/\s/g, ''),
-    name,
-    version,
-    bytes,
-    common.multiprocessors,
-    common.l2Mib,
-  )
+  // The same for every way of writing it.
+  const size = `${Number(amount)}${unit}`
+  const [key, name] = [`${size},sm_${capability}`, `CUDA card of ${size} and sm_${capability}`]
+  return cardOf(key, name, version, bytes, common.multiprocessors, common.l2Mib)
 }
 
 function unknown(text: string): never {
@@ -160,7 +164,7 @@ function unknown(text: string): never {
   const meant = nearestOf(text, keys)
   throw new LocalformerError(
     'ERR_CONFIG',
-    `No card ${JSON.stringify(text)} is known to the simulated device${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+    `The simulated device knows no card ${describe(text)}${meant === undefined ? '' : `; did you mean ${meant}?`}`,
     {
       hint: `Cards: ${keys.join(', ')}. Any other: its size and architecture, such as ${EXAMPLE}.`,
     },

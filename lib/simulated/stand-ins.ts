@@ -5,11 +5,11 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import type { Card } from './cards.js'
 
-/** In the order in which they are opened: the CUDA runtime's holds the device. */
-const NAMES = [
+/** Names of the files, in the order in which they are opened: the CUDA runtime's holds the device. */
+export const STAND_INS: readonly string[] = [
   ...['cudart', 'cuda', 'cublas', 'cublaslt', 'cudnn', 'cufft', 'cufile', 'cupti', 'curand'],
   ...['cusolver', 'cusparse', 'cusparselt', 'nccl', 'nvrtc', 'nvshmem'],
-]
+].map((name) => `liblocalformer_sim_${name}.so`)
 
 /** What the functions were listed from: LibTorch's version, and CUDA's major one. */
 export const MADE_FOR = '2.11.0 cu13'
@@ -20,7 +20,7 @@ export const MADE_FOR = '2.11.0 cu13'
  * @throws {LocalformerError} `ERR_ADDON_LOAD` where one is missing.
  */
 export function standIns(addon: string): readonly string[] {
-  const files = NAMES.map((name) => path.join(addon, `liblocalformer_sim_${name}.so`))
+  const files = STAND_INS.map((name) => path.join(addon, name))
   const missing = files.filter((file) => !existsSync(file))
   if (missing.length === 0) return files
   throw new LocalformerError(

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <node_api.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,10 +18,23 @@ namespace {
 
 using InitFunction = napi_value (*)(napi_env, napi_value);
 
-napi_value Throw(napi_env env, const char* message) {
-  napi_throw_error(env, "ERR_ADDON_LOAD", message);
+napi_value Throw(napi_env env, const char* message, const char* code = "ERR_ADDON_LOAD") {
+  napi_throw_error(env, code, message);
   return nullptr;
 }
+
+// What this process has: one LibTorch for all its threads, on one simulated card or on none.
+pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
+bool is_opened_plain = false;   // LibTorch is open and nothing is simulated; guarded by the mutex.
+char* simulated_card = nullptr;  // What `simulated` gives; guarded by the mutex.
+
+class ProcessLock {
+ public:
+  ProcessLock() { pthread_mutex_lock(&process_mutex); }
+  ~ProcessLock() { pthread_mutex_unlock(&process_mutex); }
+  ProcessLock(const ProcessLock&) = delete;
+  ProcessLock& operator=(const ProcessLock&) = delete;
+};
 
 // A copy that the caller frees, or null where the value is no string.
 char* CopyString(napi_env env, napi_value value) {
@@ -103,17 +117,35 @@ void* OpenAll(napi_env env, napi_value paths, uint32_t count) {
   return first;
 }
 
-// simulate(standIns: string[], card: string): opens the stand-ins for NVIDIA's libraries, that of
-// the CUDA runtime first, and says which card they are to be. Before LibTorch is opened: a library
-// with the soname that LibTorch needs, open already, is what it gets. Returns what they were made
-// for.
+// As native/simulated/card.c says; null where it is done.
+napi_value ThrowNotConfigured(napi_env env, int status) {
+  switch (status) {
+    case 2:
+      return Throw(env, "this process simulates another card already", "ERR_CONFIG");
+    case 3:
+      return Throw(env,
+                   "a simulated card needs addresses for twice its memory, and this process may not "
+                   "take so many (ulimit -v)");
+    default:
+      return Throw(env, "the simulated card could not be set up");
+  }
+}
+
+// simulate(standIns: string[], card: string, key: string): opens the stand-ins for NVIDIA's
+// libraries, that of the CUDA runtime first, and says which card they are to be. Before LibTorch is
+// opened: a library with the soname that LibTorch needs, open already, is what it gets. Again, from
+// any thread, with the same card it changes nothing. Returns what they were made for.
 napi_value Simulate(napi_env env, napi_callback_info info) {
-  size_t argc = 2;
-  napi_value argv[2];
+  size_t argc = 3;
+  napi_value argv[3];
   uint32_t count = 0;
-  if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || argc != 2 ||
+  if (napi_get_cb_info(env, info, &argc, argv, nullptr, nullptr) != napi_ok || argc != 3 ||
       napi_get_array_length(env, argv[0], &count) != napi_ok || count == 0) {
-    return Throw(env, "simulate expects an array of library paths and a card");
+    return Throw(env, "simulate expects an array of library paths, a card and its key");
+  }
+  const ProcessLock lock;
+  if (is_opened_plain) {
+    return Throw(env, "this process has opened LibTorch without a simulated card", "ERR_CONFIG");
   }
   void* runtime = OpenAll(env, argv[0], count);
   if (runtime == nullptr) return nullptr;
@@ -123,12 +155,25 @@ napi_value Simulate(napi_env env, napi_callback_info info) {
       reinterpret_cast<const char* (*)()>(dlsym(runtime, "localformer_simulated_made_for"));
   if (configure == nullptr || made_for == nullptr) return Throw(env, dlerror());
   char* card = CopyString(env, argv[1]);
-  const bool is_done = card != nullptr && configure(card) == 0;
+  const int status = card == nullptr ? 1 : configure(card);
   std::free(card);
-  if (!is_done) return Throw(env, "the simulated card could not be set up");
+  if (status != 0) return ThrowNotConfigured(env, status);
+  if (simulated_card == nullptr) simulated_card = CopyString(env, argv[2]);
   napi_value text;
   if (napi_create_string_utf8(env, made_for(), NAPI_AUTO_LENGTH, &text) != napi_ok) return nullptr;
   return text;
+}
+
+// simulated(): the key of the card that this process simulates, or undefined.
+napi_value Simulated(napi_env env, napi_callback_info) {
+  const ProcessLock lock;
+  napi_value key = nullptr;
+  if (simulated_card == nullptr) {
+    napi_get_undefined(env, &key);
+  } else {
+    napi_create_string_utf8(env, simulated_card, NAPI_AUTO_LENGTH, &key);
+  }
+  return key;
 }
 
 // open(libraries: string[], addon: string): loads each library with its symbols visible to those
@@ -149,6 +194,8 @@ napi_value Open(napi_env env, napi_callback_info info) {
   }
   if (count > 0 && !CheckAddressSpace(env, bytes)) return nullptr;
   CalmOpenMp();
+  const ProcessLock lock;
+  if (count > 0 && simulated_card == nullptr) is_opened_plain = true;
   if (count > 0 && OpenAll(env, argv[0], count) == nullptr) return nullptr;
   void* handle = OpenLibrary(env, argv[1], RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
@@ -162,13 +209,16 @@ napi_value Open(napi_env env, napi_callback_info info) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
-  napi_value open, simulate;
-  if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, Open, nullptr, &open) != napi_ok ||
-      napi_set_named_property(env, exports, "open", open) != napi_ok ||
-      napi_create_function(env, "simulate", NAPI_AUTO_LENGTH, Simulate, nullptr, &simulate) !=
-          napi_ok ||
-      napi_set_named_property(env, exports, "simulate", simulate) != napi_ok) {
-    return nullptr;
+  const struct {
+    const char* name;
+    napi_callback function;
+  } functions[] = {{"open", Open}, {"simulate", Simulate}, {"simulated", Simulated}};
+  for (const auto& [name, function] : functions) {
+    napi_value value;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value) != napi_ok ||
+        napi_set_named_property(env, exports, name, value) != napi_ok) {
+      return nullptr;
+    }
   }
   return exports;
 }

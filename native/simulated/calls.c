@@ -21,7 +21,7 @@ static size_t kernel_count, kernel_room;
 static char failing[96];  // Name of the function that is to fail; empty: none.
 static int64_t failing_after;
 static sim_status failing_status;
-static const char* refused[256];
+static char refused[256][64];  // Copies: a name that was asked for at run time may go away.
 static size_t refused_count;
 
 static size_t slot_of(const kernel* table, size_t room, const void* function) {
@@ -91,9 +91,11 @@ sim_status sim_enter(const char* name) {
 void sim_refuse(const char* name) {
   bool is_new = true;
   pthread_mutex_lock(&lock);
-  for (size_t i = 0; i < refused_count && is_new; ++i) is_new = strcmp(refused[i], name) != 0;
+  for (size_t i = 0; i < refused_count && is_new; ++i) {
+    is_new = strncmp(refused[i], name, sizeof *refused - 1) != 0;
+  }
   is_new = is_new && refused_count < sizeof refused / sizeof *refused;
-  if (is_new) refused[refused_count++] = name;
+  if (is_new) snprintf(refused[refused_count++], sizeof *refused, "%s", name);
   pthread_mutex_unlock(&lock);
   if (is_new) fprintf(stderr, "localformer: %s is not simulated\n", name);
 }

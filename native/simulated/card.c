@@ -9,7 +9,8 @@
 #include "simulated.h"
 
 #define GRANULE ((size_t)2 << 20)
-#define ARENA ((size_t)4 << 40)
+// Addresses that are tried for first. Holes between allocations take some, too.
+#define MOST_ADDRESSES ((size_t)4 << 40)
 
 typedef struct {
   char* base;
@@ -25,7 +26,9 @@ typedef struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sim_card card;
 static bool is_configured;
+static char configured_from[512];
 static char* arena;
+static size_t arena_bytes;
 static ranges reserved, pinned;
 static size_t used;
 
@@ -70,35 +73,52 @@ static bool read_card(const char* text, sim_card* out) {
     }
   }
   free(copy);
-  return is_good && out->total_bytes > out->context_bytes && out->multiprocessors > 0 &&
+  return is_good && out->total_bytes > out->context_bytes &&
+         out->total_bytes <= MOST_ADDRESSES / 4 && out->multiprocessors > 0 &&
          out->threads_per_multiprocessor > 0;
 }
 
-// Needs the lock.
-static bool configure(const char* text) {
-  sim_card wanted = {.name = "simulated"};
-  if (is_configured || text == NULL || !read_card(text, &wanted)) return false;
-  void* space = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (space == MAP_FAILED) return false;
-  arena = (char*)space + GRANULE - (uintptr_t)space % GRANULE;
-  card = wanted;
-  used = card.context_bytes;
-  is_configured = true;
-  return true;
+// How configuring ended (lib/simulated/stand-ins.ts).
+enum { DONE = 0, WRONG_TEXT = 1, OTHER_CARD = 2, NO_ADDRESSES = 3 };
+
+// Needs the lock. Addresses for at least twice the card's memory.
+static bool reserve_arena(size_t total_bytes) {
+  for (size_t bytes = MOST_ADDRESSES; bytes >= 2 * total_bytes; bytes /= 2) {
+    void* space = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED) continue;
+    arena = (char*)space + GRANULE - (uintptr_t)space % GRANULE;
+    arena_bytes = bytes - GRANULE;
+    return true;
+  }
+  return false;
 }
 
-// Once, before the first use; the loader calls it. 0, or 1 where the text or the moment is wrong.
+// Needs the lock.
+static int configure(const char* text) {
+  sim_card wanted = {.name = "simulated"};
+  if (text == NULL || strlen(text) >= sizeof configured_from) return WRONG_TEXT;
+  if (is_configured) return strcmp(text, configured_from) == 0 ? DONE : OTHER_CARD;
+  if (!read_card(text, &wanted)) return WRONG_TEXT;
+  if (!reserve_arena(wanted.total_bytes)) return NO_ADDRESSES;
+  card = wanted;
+  used = card.context_bytes;
+  snprintf(configured_from, sizeof configured_from, "%s", text);
+  is_configured = true;
+  return DONE;
+}
+
+// Before the first use; the loader calls it. Again with the same text it changes nothing.
 EXPORT int localformer_simulated_configure(const char* text) {
   pthread_mutex_lock(&lock);
-  const bool is_done = configure(text);
+  const int status = configure(text);
   pthread_mutex_unlock(&lock);
-  return is_done ? 0 : 1;
+  return status;
 }
 
 // Other programs, such as Python with these libraries preloaded, say it in the environment.
 static void configure_from_environment(void) {
   pthread_mutex_lock(&lock);
-  if (!is_configured && !configure(getenv("LOCALFORMER_SIMULATED_CARD"))) {
+  if (!is_configured && configure(getenv("LOCALFORMER_SIMULATED_CARD")) != DONE) {
     fprintf(stderr, "localformer: no simulated card was chosen\n");
     abort();
   }
@@ -161,7 +181,7 @@ static size_t remove_range(ranges* list, const void* base) {
 
 void* sim_reserve(size_t bytes) {
   once();
-  if (bytes == 0 || bytes > ARENA) return NULL;
+  if (bytes == 0 || bytes > arena_bytes) return NULL;
   const size_t size = rounded(bytes);
   pthread_mutex_lock(&lock);
   char* base = arena;
@@ -169,7 +189,7 @@ void* sim_reserve(size_t bytes) {
   for (; at < reserved.count && (size_t)(reserved.items[at].base - base) < size; ++at) {
     base = reserved.items[at].base + reserved.items[at].bytes;
   }
-  const bool fits = (size_t)(arena + ARENA - GRANULE - base) >= size &&
+  const bool fits = (size_t)(arena + arena_bytes - base) >= size &&
                     insert(&reserved, at, (range){base, size});
   pthread_mutex_unlock(&lock);
   return fits ? base : NULL;
@@ -204,7 +224,7 @@ sim_status sim_release(void* pointer) {
 
 bool sim_is_device(const void* pointer) {
   const char* at = pointer;
-  return arena != NULL && at >= arena && at < arena + ARENA - GRANULE;
+  return arena != NULL && at >= arena && at < arena + arena_bytes;
 }
 
 void sim_memory(size_t* free_bytes, size_t* total_bytes) {

@@ -42,10 +42,6 @@ EXPORT sim_status cublasGetPointerMode_v2(handle* self, int* mode) {
   *mode = self->pointers;
   return SIM_OK;
 }
-EXPORT sim_status cublasGetProperty(int which, int* value) {
-  *value = which == 0 ? 13 : which == 1 ? 1 : 0;
-  return SIM_OK;
-}
 NO_OUTPUTS(cublasSetWorkspace_v2, "cublasHandle_t handle, void *workspace, size_t bytes")
 NO_OUTPUTS(cublasSetMatrixAsync,
            "int rows, int cols, int elemSize, const void *A, int lda, void *B, int ldb, stream")
@@ -53,9 +49,9 @@ NO_OUTPUTS(cublasSetVectorAsync,
            "int n, int elemSize, const void *hostPtr, int incx, void *devicePtr, int incy, stream")
 
 // --- products ------------------------------------------------------------------------------------
-static sim_status product(const handle* self, const void* a, const void* b, const void* c,
-                          bool is_tf32) {
-  const sim_status asked = sim_enter("product");
+static sim_status product(const char* name, const handle* self, const void* a, const void* b,
+                          const void* c, bool is_tf32) {
+  const sim_status asked = sim_enter(name);
   if (asked) return asked;
   SIM_COUNT(products, 1);
   if (is_tf32) SIM_COUNT(tf32_products, 1);
@@ -69,7 +65,7 @@ static sim_status product(const handle* self, const void* a, const void* b, cons
                          void* c, int ldc) {                                                      \
     (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)lda, (void)ldb, (void)beta, \
         (void)ldc;                                                                                \
-    return product(self, a, b, c, (may_be_tf32) && self->math == MATH_TF32);                      \
+    return product(#name, self, a, b, c, (may_be_tf32) && self->math == MATH_TF32);               \
   }
 #define GEMM_STRIDED(name, may_be_tf32)                                                           \
   EXPORT sim_status name(handle* self, int ta, int tb, int m, int n, int k, const void* alpha,    \
@@ -78,7 +74,7 @@ static sim_status product(const handle* self, const void* a, const void* b, cons
                          long long stride_c, int count) {                                         \
     (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)lda, (void)ldb, (void)beta, \
         (void)ldc, (void)stride_a, (void)stride_b, (void)stride_c, (void)count;                   \
-    return product(self, a, b, c, (may_be_tf32) && self->math == MATH_TF32);                      \
+    return product(#name, self, a, b, c, (may_be_tf32) && self->math == MATH_TF32);               \
   }
 GEMM(cublasSgemm_v2, true)
 GEMM(cublasDgemm_v2, false)
@@ -95,7 +91,7 @@ EXPORT sim_status cublasSgemmEx(handle* self, int ta, int tb, int m, int n, int 
                                 int type_c, int ldc) {
   (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)type_a, (void)lda, (void)type_b,
       (void)ldb, (void)beta, (void)type_c, (void)ldc;
-  return product(self, a, b, c, self->math == MATH_TF32 && type_a == 0);
+  return product("cublasSgemmEx", self, a, b, c, self->math == MATH_TF32 && type_a == 0);
 }
 EXPORT sim_status cublasGemmEx(handle* self, int ta, int tb, int m, int n, int k, const void* alpha,
                                const void* a, int type_a, int lda, const void* b, int type_b,
@@ -103,7 +99,7 @@ EXPORT sim_status cublasGemmEx(handle* self, int ta, int tb, int m, int n, int k
                                int algorithm) {
   (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)type_a, (void)lda, (void)type_b,
       (void)ldb, (void)beta, (void)type_c, (void)ldc, (void)algorithm;
-  return product(self, a, b, c, compute == COMPUTE_FAST_TF32);
+  return product("cublasGemmEx", self, a, b, c, compute == COMPUTE_FAST_TF32);
 }
 EXPORT sim_status cublasGemmStridedBatchedEx(handle* self, int ta, int tb, int m, int n, int k,
                                              const void* alpha, const void* a, int type_a, int lda,
@@ -114,7 +110,7 @@ EXPORT sim_status cublasGemmStridedBatchedEx(handle* self, int ta, int tb, int m
   (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)alpha, (void)type_a, (void)lda,
       (void)stride_a, (void)type_b, (void)ldb, (void)stride_b, (void)beta, (void)type_c, (void)ldc,
       (void)stride_c, (void)count, (void)algorithm;
-  return product(self, a, b, c, compute == COMPUTE_FAST_TF32);
+  return product("cublasGemmStridedBatchedEx", self, a, b, c, compute == COMPUTE_FAST_TF32);
 }
 
 // Of a matrix and a vector; counted as a product.
@@ -122,7 +118,7 @@ EXPORT sim_status cublasGemmStridedBatchedEx(handle* self, int ta, int tb, int m
   EXPORT sim_status name(handle* self, int trans, int m, int n, const void* alpha, const void* a, \
                          int lda, const void* x, int incx, const void* beta, void* y, int incy) { \
     (void)trans, (void)m, (void)n, (void)alpha, (void)lda, (void)incx, (void)beta, (void)incy;    \
-    return product(self, a, x, y, false);                                                         \
+    return product(#name, self, a, x, y, false);                                                  \
   }
 GEMV(cublasSgemv_v2)
 GEMV(cublasDgemv_v2)

@@ -67,6 +67,8 @@ EXPORT sim_status cublasLtMatmul(void* self, const int* operation, const void* a
                                  void* stream) {
   (void)self, (void)alpha, (void)layout_a, (void)layout_b, (void)beta, (void)c, (void)layout_c,
       (void)layout_d, (void)algorithm, (void)workspace, (void)workspace_bytes;
+  const sim_status asked = sim_enter("cublasLtMatmul");
+  if (asked) return asked;
   SIM_COUNT(products, 1);
   if (*operation == COMPUTE_FAST_TF32) SIM_COUNT(tf32_products, 1);
   return sim_product_in_order(a, b, d, stream) ? SIM_OK : EXECUTION_FAILED;

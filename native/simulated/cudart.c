@@ -167,8 +167,11 @@ EXPORT sim_status cudaHostAlloc(void** out, size_t bytes, unsigned flags) {
   (void)flags;
   const sim_status asked = sim_enter("cudaHostAlloc");
   if (asked) return failed(asked);
-  if (posix_memalign(out, 4096, bytes ? bytes : 1)) return failed(SIM_NO_MEMORY);
-  return failed(sim_pin(*out, bytes));
+  const size_t room = bytes ? bytes : 1;
+  if (posix_memalign(out, 4096, room)) return failed(SIM_NO_MEMORY);
+  const sim_status status = sim_pin(*out, room);
+  if (status != SIM_OK) free(*out);
+  return failed(status);
 }
 EXPORT sim_status cudaFreeHost(void* pointer) {
   sim_unpin(pointer);
@@ -201,25 +204,44 @@ static void move(void* to, const void* from, size_t bytes) {
   }
 }
 
-static sim_status copy(void* to, const void* from, size_t bytes, void* stream) {
-  if (bytes == 0) return SIM_OK;
+// Of a copy between host and device.
+static void count_copy(const void* host, bool is_to_device, size_t bytes) {
+  if (sim_is_pinned(host)) {
+    SIM_COUNT(pinned_copies, 1);
+  } else {
+    SIM_COUNT(pageable_copies, 1);
+  }
+  if (is_to_device) {
+    SIM_COUNT(bytes_to_device, (int64_t)bytes);
+  } else {
+    SIM_COUNT(bytes_to_host, (int64_t)bytes);
+  }
+}
+
+// One copy of `height` rows of `width` bytes, `to_pitch` and `from_pitch` bytes apart.
+static sim_status copy_rows(char* to, size_t to_pitch, const char* from, size_t from_pitch,
+                            size_t width, size_t height, void* stream) {
+  if (width == 0 || height == 0) return SIM_OK;
   const bool is_to_device = sim_is_device(to), is_from_device = sim_is_device(from);
   if (is_to_device && is_from_device) {
     SIM_COUNT(device_copies, 1);
   } else if (is_to_device || is_from_device) {
-    if (sim_is_pinned(is_to_device ? from : to)) {
-      SIM_COUNT(pinned_copies, 1);
-    } else {
-      SIM_COUNT(pageable_copies, 1);
-    }
-    if (is_to_device) {
-      SIM_COUNT(bytes_to_device, (int64_t)bytes);
-    } else {
-      SIM_COUNT(bytes_to_host, (int64_t)bytes);
-    }
+    count_copy(is_to_device ? from : to, is_to_device, width * height);
   }
-  move(to, from, bytes);
-  return failed(sim_copy_in_order(to, from, bytes, stream) ? SIM_OK : LAUNCH_FAILURE);
+  for (size_t row = 0; row < height; ++row) {
+    move(to + row * to_pitch, from + row * from_pitch, width);
+  }
+  // What lies between the rows is taken for a part of them.
+  const size_t to_bytes = (height - 1) * to_pitch + width;
+  const size_t from_bytes = (height - 1) * from_pitch + width;
+  const bool is_good = sim_copy_in_order(to, to_bytes, from, from_bytes, stream);
+  // A copy to memory that is not pinned has ended when the call does.
+  if (!is_to_device && is_from_device && !sim_is_pinned(to)) sim_host_waits_for_stream(stream);
+  return failed(is_good ? SIM_OK : LAUNCH_FAILURE);
+}
+
+static sim_status copy(void* to, const void* from, size_t bytes, void* stream) {
+  return copy_rows(to, bytes, from, bytes, bytes, 1, stream);
 }
 
 EXPORT sim_status cudaMemcpy(void* to, const void* from, size_t bytes, int kind) {
@@ -238,11 +260,7 @@ EXPORT sim_status cudaMemcpyAsync(void* to, const void* from, size_t bytes, int 
 EXPORT sim_status cudaMemcpy2DAsync(char* to, size_t to_pitch, const char* from, size_t from_pitch,
                                     size_t width, size_t height, int kind, void* stream) {
   (void)kind;
-  if (height == 0) return SIM_OK;
-  for (size_t row = 1; row < height; ++row) {
-    move(to + row * to_pitch, from + row * from_pitch, width);
-  }
-  return copy(to, from, width, stream);
+  return copy_rows(to, to_pitch, from, from_pitch, width, height, stream);
 }
 EXPORT sim_status cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device,
                                       size_t bytes, void* stream) {
@@ -266,7 +284,7 @@ EXPORT sim_status cudaGetSymbolAddress(void** out, const void* symbol) {
 static sim_status fill(void* to, size_t bytes, void* stream) {
   if (bytes == 0) return SIM_OK;
   SIM_COUNT(fills, 1);
-  return failed(sim_copy_in_order(to, NULL, bytes, stream) ? SIM_OK : LAUNCH_FAILURE);
+  return failed(sim_copy_in_order(to, bytes, NULL, 0, stream) ? SIM_OK : LAUNCH_FAILURE);
 }
 EXPORT sim_status cudaMemset(void* to, int value, size_t bytes) {
   (void)value;

@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
   int index;
   bool is_alive;
+  int64_t unseen;  // The clock at its last kernel or product: what those write is not known.
   clocks known;
 } stream;
 
@@ -63,6 +64,13 @@ static stream* work(void* handle) {
   return one;
 }
 
+// Needs the lock. The same of work that may write anything.
+static stream* work_unseen(void* handle) {
+  stream* one = work(handle);
+  one->unseen = one->known.of[one->index];
+  return one;
+}
+
 void* sim_stream_create(void) {
   stream* found = NULL;
   pthread_mutex_lock(&lock);
@@ -88,7 +96,7 @@ void sim_event_destroy(void* event) { free(event); }
 
 void sim_worked(void* handle) {
   pthread_mutex_lock(&lock);
-  work(handle);
+  work_unseen(handle);
   pthread_mutex_unlock(&lock);
 }
 
@@ -141,10 +149,10 @@ static void remember(const stream* one, const char* base, size_t bytes, bool is_
 }
 
 // Needs the lock. What kernels on other streams write cannot be seen, so a read that leaves the
-// device has to come after all that they were given.
+// device has to come after all kernels that they were given.
 static bool knows_all(const stream* one) {
   for (int i = 0; i < STREAMS; ++i) {
-    if (i != one->index && one->known.of[i] < streams[i].known.of[i]) return false;
+    if (i != one->index && one->known.of[i] < streams[i].unseen) return false;
   }
   return true;
 }
@@ -160,19 +168,19 @@ static bool tell(bool is_good, const char* what) {
   return false;
 }
 
-bool sim_copy_in_order(const void* to, const void* from, size_t bytes, void* handle) {
-  if (bytes == 0) return true;
+bool sim_copy_in_order(const void* to, size_t to_bytes, const void* from, size_t from_bytes,
+                       void* handle) {
   pthread_mutex_lock(&lock);
   const stream* one = work(handle);
   bool is_good = true;
   if (sim_is_device(to)) {
-    is_good = !is_unordered(one, to, bytes, true);
-    remember(one, to, bytes, true);
+    is_good = !is_unordered(one, to, to_bytes, true);
+    remember(one, to, to_bytes, true);
   }
   if (sim_is_device(from)) {
-    is_good =
-        is_good && !is_unordered(one, from, bytes, false) && (sim_is_device(to) || knows_all(one));
-    remember(one, from, bytes, false);
+    is_good = is_good && !is_unordered(one, from, from_bytes, false) &&
+              (sim_is_device(to) || knows_all(one));
+    remember(one, from, from_bytes, false);
   }
   pthread_mutex_unlock(&lock);
   return tell(is_good, "a copy");
@@ -180,7 +188,7 @@ bool sim_copy_in_order(const void* to, const void* from, size_t bytes, void* han
 
 bool sim_product_in_order(const void* a, const void* b, const void* c, void* handle) {
   pthread_mutex_lock(&lock);
-  const stream* one = work(handle);
+  const stream* one = work_unseen(handle);
   const bool is_good = !is_unordered(one, a, 1, false) && !is_unordered(one, b, 1, false) &&
                        !is_unordered(one, c, 1, true);
   remember(one, a, 1, false);

@@ -74,7 +74,7 @@ bool sim_is_pinned(const void* pointer);
 void* sim_handle(void);
 
 // --- calls (calls.c) -----------------------------------------------------------------------------
-// Once on entry into every function: 0, or the status that a test asked for.
+// On entry into a function that can fail: 0, or the status that a test asked for.
 sim_status sim_enter(const char* name);
 void sim_refuse(const char* name);
 // Adds to a field of the counts.
@@ -98,7 +98,8 @@ void sim_host_waits_for_event(void* event);
 void sim_host_waits_for_device(void);
 // A copy or fill: false, and a line on standard error, where other work on this memory need not be
 // done. NULL: not on the device.
-bool sim_copy_in_order(const void* to, const void* from, size_t bytes, void* stream);
+bool sim_copy_in_order(const void* to, size_t to_bytes, const void* from, size_t from_bytes,
+                       void* stream);
 bool sim_product_in_order(const void* a, const void* b, const void* c, void* stream);
 
 #pragma GCC visibility pop

@@ -3,7 +3,16 @@
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 
-export const GATES = ['unit', 'native', 'cli', 'process', 'faults', 'browser', 'gpu'] as const
+export const GATES = [
+  'unit',
+  'native',
+  'simulated',
+  'cli',
+  'process',
+  'faults',
+  'browser',
+  'gpu',
+] as const
 
 export type Gate = (typeof GATES)[number]
 

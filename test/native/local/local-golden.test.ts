@@ -19,6 +19,7 @@ import {
   relative,
   weightsOf,
 } from '../../helpers/golden.js'
+import { TEST_DEVICE } from '../../helpers/test-device.js'
 
 const golden = readGolden('local')
 const { batch, ...sizes } = golden.model
@@ -80,7 +81,7 @@ async function withDriver(
   chunkSize: number | undefined,
   work: (driver: Driver, model: SwinTransformer) => Promise<void>,
 ) {
-  await using model = await SwinTransformer.create({ ...sizes, device: 'cpu' })
+  await using model = await SwinTransformer.create({ ...sizes, device: TEST_DEVICE })
   const driver = await makeDriver(model, config, chunkSize)
   const weights = weightsOf(config.parameters)
   await model.writeParameters(pick(weights, (name) => !isAuxiliary(name)))
@@ -159,7 +160,7 @@ for (const chunkSize of [1, 3, 4]) {
 
 test('backprop: local learning with one module gives the same numbers', async () => {
   const config = golden.configs.backprop as LocalConfig
-  await using model = await SwinTransformer.create({ ...sizes, device: 'cpu' })
+  await using model = await SwinTransformer.create({ ...sizes, device: TEST_DEVICE })
   const { labelSmoothing } = config
   await using trainer = await LocalTrainer.create(model, {
     ...{ modules: 1, betas, eps, weightDecay, labelSmoothing },
@@ -170,7 +171,7 @@ test('backprop: local learning with one module gives the same numbers', async ()
 
 test('features between modules have the shapes of the fixture', async () => {
   const config = golden.configs['stages-linear'] as LocalConfig
-  await using model = await SwinTransformer.create({ ...sizes, device: 'cpu' })
+  await using model = await SwinTransformer.create({ ...sizes, device: TEST_DEVICE })
   await using trainer = await LocalTrainer.create(model)
   let features = await trainer.features(labelled(0))
   // The normalised images, cut into patches.
@@ -191,7 +192,7 @@ test('features between modules have the shapes of the fixture', async () => {
 test('decay spares vectors and bias tables, and reaches every matrix', async () => {
   // After one step from the same weights only decay tells the two apart.
   const run = async (weightDecay: number) => {
-    await using model = await SwinTransformer.create({ ...sizes, device: 'cpu', seed: 1 })
+    await using model = await SwinTransformer.create({ ...sizes, device: TEST_DEVICE, seed: 1 })
     await using trainer = await LocalTrainer.create(model, { weightDecay })
     await trainer.step(labelled(0), { learningRate })
     return { ...(await model.readParameters()), ...(await trainer.readAuxiliary()) }

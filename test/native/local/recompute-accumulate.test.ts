@@ -7,6 +7,7 @@ import type { LocalOptions, OptimizationOptions } from '../../../lib/local/optio
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../../lib/local/trainer.js'
 import { atMost } from '../../helpers/expect.js'
+import { TEST_DEVICE } from '../../helpers/test-device.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 
 type Method = 'backprop' | 'paper' | 'conv'
@@ -23,7 +24,7 @@ async function trained(
   options: OptimizationOptions,
   { dropPath = 0, count = 8, steps = 3 } = {},
 ) {
-  await using model = await SwinTransformer.create({ ...TINY, dropPath })
+  await using model = await SwinTransformer.create({ ...TINY, device: TEST_DEVICE, dropPath })
   // A large epsilon makes AdamW's update proportional to the gradient, so that rounding stays small.
   await using trainer: Trainer = await create(model, method, { eps: 1, ...options })
   const losses: number[][] = []

@@ -12,6 +12,7 @@ import {
   type SwinSizes,
   weightsOf,
 } from '../../helpers/golden.js'
+import { TEST_DEVICE } from '../../helpers/test-device.js'
 
 const { configs } = readGolden('swin')
 /** timm pads maps that are no multiple of the window; we refuse them. */
@@ -23,7 +24,7 @@ function optionsOf(sizes: SwinSizes): SwinOptions {
   const { imageSize, patchSize, windowSize, embedDim, depths, heads, mlpRatio, classes } = sizes
   return {
     ...{ imageSize, patchSize, windowSize, embedDim, depths, heads, mlpRatio, classes },
-    device: 'cpu',
+    device: TEST_DEVICE,
   }
 }
 
@@ -77,7 +78,7 @@ for (const [name, config] of Object.entries(configs)) {
 test('parameters come in the order of the network', async () => {
   await using model = await SwinTransformer.create({
     ...{ imageSize: 16, patchSize: 4, windowSize: 4, embedDim: 16, depths: [1, 1], heads: [2, 4] },
-    device: 'cpu',
+    device: TEST_DEVICE,
   })
   const block = (path: string) =>
     [
@@ -116,7 +117,7 @@ for (const [options, count] of [
   [{ imageSize: 32, classes: 10 }, 27_505_300],
 ] as const) {
   test(`Swin-T with ${options.classes} classes at ${options.imageSize} px has ${count} parameters`, async () => {
-    await using model = await SwinTransformer.create({ ...options, device: 'cpu' })
+    await using model = await SwinTransformer.create({ ...options, device: TEST_DEVICE })
     assert.is(model.config.windowSize, options.imageSize === 224 ? 7 : 4)
     assert.is(model.parameterCount, count)
     const sizes = model.parameters().map(({ shape }) => shape.reduce((size, side) => size * side))

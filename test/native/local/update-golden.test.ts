@@ -18,6 +18,7 @@ import {
   type SwinSizes,
   weightsOf,
 } from '../../helpers/golden.js'
+import { TEST_DEVICE } from '../../helpers/test-device.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 
 interface UpdateGolden {
@@ -54,7 +55,7 @@ const labelled = (step: number) => ({
 })
 
 async function create() {
-  const model = await SwinTransformer.create({ ...sizes, device: 'cpu' })
+  const model = await SwinTransformer.create({ ...sizes, device: TEST_DEVICE })
   const names = unitNames(sizes.depths)
   const trainer = await LocalTrainer.create(model, {
     split: golden.cuts.map((units) => names[units - 1] as string),
@@ -116,26 +117,26 @@ test('gradients below the norm are taken as they are, bit for bit, and their nor
 })
 
 test('an average takes as much memory as the weights, and is given back', async () => {
-  const model = await SwinTransformer.create(TINY)
+  const model = await SwinTransformer.create({ ...TINY, device: TEST_DEVICE })
   const trainer = await LocalTrainer.create(model, { modules: 4 })
-  const before = memory.allocated()
+  const before = memory.allocated(TEST_DEVICE)
   const bytes = trainer.modules.reduce(
     (sum, module) => sum + 4 * (module.parameterCount + module.auxiliaryParameterCount),
     0,
   )
   await trainer.keepAverage(0.9)
-  const taken = memory.allocated() - before
+  const taken = memory.allocated(TEST_DEVICE) - before
   atMost(bytes, taken, 'bytes of the weights')
   atMost(taken, 1.5 * bytes, 'and little more, for what blocks are rounded up to')
   await trainer.step(floatBatch(2))
   await trainer.keepAverage()
-  assert.is(memory.allocated(), before)
+  assert.is(memory.allocated(TEST_DEVICE), before)
   assert.equal(await trainer.readAverage(), {})
   model.dispose()
 })
 
 test('the average starts at the weights, and is applied', async () => {
-  const model = await SwinTransformer.create(TINY)
+  const model = await SwinTransformer.create({ ...TINY, device: TEST_DEVICE })
   const trainer = await LocalTrainer.create(model, { modules: 2 })
   const weights = async () => ({
     ...(await model.readParameters()),

@@ -13,6 +13,7 @@ import type { TrainEvent } from '../../../lib/train/events.js'
 import type { TrainOptions } from '../../../lib/train/options.js'
 import { train } from '../../../lib/train/train.js'
 import { atMost, changed, rejects, same } from '../../helpers/expect.js'
+import { TEST_DEVICE } from '../../helpers/test-device.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 
 loadTorch().setThreads(1)
@@ -27,7 +28,7 @@ type StepEvent = TrainEvent & { type: 'step' }
 type EpochEvent = TrainEvent & { type: 'epoch' }
 
 async function create(options: LocalOptions = {}) {
-  const model = await SwinTransformer.create(TINY)
+  const model = await SwinTransformer.create({ ...TINY, device: TEST_DEVICE })
   return { model, trainer: await LocalTrainer.create(model, { modules: 4, ...options }) }
 }
 
@@ -152,7 +153,7 @@ test('the first module learns as it does together with the others, bit for bit',
 
 test('the optimizer of the active module alone is in memory', async () => {
   const { model, trainer } = await create({ decoder: 'conv', decoderHidden: 16 })
-  const together = memory.allocated()
+  const together = memory.allocated(TEST_DEVICE)
   /** AdamW keeps two values a weight. */
   const stateBytes = trainer.modules.map(
     (module) => 8 * (module.parameterCount + module.auxiliaryParameterCount),
@@ -161,14 +162,14 @@ test('the optimizer of the active module alone is in memory', async () => {
   for await (const event of train(trainer, data, SEQUENTIAL)) {
     if (event.type !== 'step') continue
     const others = all - (stateBytes[event.activeModule as number] as number)
-    const saved = together - memory.allocated()
+    const saved = together - memory.allocated(TEST_DEVICE)
     atMost(others, saved, `saved while module ${event.activeModule} is active`)
     atMost(saved, 1.25 * others, 'and little more, for what blocks are rounded up to')
   }
-  atMost(all, together - memory.allocated(), 'saved when all are done')
+  atMost(all, together - memory.allocated(TEST_DEVICE), 'saved when all are done')
   // The next step makes them anew.
   await trainer.step(floatBatch(2))
-  assert.is(memory.allocated(), together)
+  assert.is(memory.allocated(TEST_DEVICE), together)
   model.dispose()
 })
 

@@ -29,6 +29,7 @@ function comparison(...rows: readonly CompareRow[]): CompareResult {
     schema: 1,
     device: 'cpu',
     simulated: null,
+    warnings: [],
     versions: { localformer: '0', libtorch: '2.9.1', node: '20' },
     dataset: 'cifar10',
     imageSize: 224,

@@ -1,0 +1,96 @@
+// What a CUDA device shows that computes nothing: its memory, and what is done when it is full. The real
+// device of test/gpu and the simulated one of test/simulated pass the same tests.
+import type { Test } from 'uvu'
+import * as assert from 'uvu/assert'
+import * as cuda from '../../lib/device/cuda.js'
+import * as memory from '../../lib/device/memory.js'
+import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
+import { LocalTrainer } from '../../lib/local/local-trainer.js'
+import { SwinTransformer } from '../../lib/local/swin-transformer.js'
+import type { Trainer } from '../../lib/local/trainer.js'
+import { isShareOf, rejects } from './expect.js'
+import { floatBatch, TINY } from './tiny.js'
+
+const ON_CUDA = { ...TINY, device: 'cuda' } as const
+const BATCH = 32
+
+/** @param count How many devices there are. */
+export function testDevice(test: Test | Test['skip'], count: number): void {
+  test('the device is there and says what it is', async () => {
+    assert.ok(cuda.isAvailable())
+    assert.is(cuda.deviceCount(), count)
+    const { name, major, totalMemoryBytes, multiProcessorCount } = cuda.getDeviceProperties(0)
+    assert.ok(name.length > 0)
+    assert.ok(major >= 5 && multiProcessorCount > 0)
+    assert.ok(totalMemoryBytes > 2 ** 30)
+    const { freeBytes, totalBytes } = cuda.memGetInfo()
+    assert.ok(freeBytes > 0 && freeBytes <= totalBytes)
+    await cuda.synchronize()
+    await rejects(() => cuda.memoryAllocated(count), 'ERR_DEVICE_UNAVAILABLE', `cuda:${count}`)
+  })
+
+  test('statistics, peaks and the cache are those of the device', async () => {
+    // Its workspaces are taken with the first network, and stay.
+    await (await SwinTransformer.create(ON_CUDA)).dispose()
+    const before = cuda.memoryAllocated()
+    const onCpu = memory.allocated('cpu')
+    {
+      await using model = await SwinTransformer.create(ON_CUDA)
+      const trainer = await LocalTrainer.create(model)
+      await trainer.step(floatBatch(BATCH))
+      assert.ok(cuda.memoryAllocated() > before + 4 * model.parameterCount)
+      cuda.resetPeakMemoryStats()
+      assert.is(cuda.maxMemoryAllocated(), cuda.memoryAllocated())
+      assert.is(cuda.maxMemoryReserved(), cuda.memoryReserved())
+      const step = await trainer.step(floatBatch(BATCH, 1))
+      assert.is(cuda.maxMemoryAllocated(), step.peakAllocatedBytes, 'the step made the peak')
+      assert.ok(step.peakAllocatedBytes > cuda.memoryAllocated())
+      const peaks = step.modules.map((module) => module.peakAllocatedBytes)
+      assert.is(Math.max(...peaks), step.peakAllocatedBytes)
+      const flat = cuda.memoryStats().flat()
+      assert.equal(Object.keys(flat).sort(), Object.keys(memory.stats('cpu').flat()).sort())
+      assert.is(flat['allocated_bytes.all.peak'], cuda.maxMemoryAllocated())
+      const segments = cuda.memorySnapshot()
+      const total = segments.reduce((sum, segment) => sum + segment.totalSize, 0)
+      assert.is(total, cuda.memoryReserved())
+      assert.match(cuda.memorySummary(), 'allocated')
+    }
+    assert.is(cuda.memoryAllocated(), before, 'disposing frees the device at once')
+    assert.is(memory.allocated('cpu'), onCpu)
+    const kept = cuda.memoryReserved()
+    cuda.emptyCache()
+    assert.ok(cuda.memoryReserved() < kept)
+  })
+
+  test('four modules peak below backpropagation', async () => {
+    const peak = async (create: (model: SwinTransformer) => Promise<Trainer>) => {
+      await using model = await SwinTransformer.create({ ...ON_CUDA, depths: [2, 2, 2, 2] })
+      const trainer = await create(model)
+      await trainer.step(floatBatch(256))
+      const resident = cuda.memoryAllocated()
+      return (await trainer.step(floatBatch(256))).peakAllocatedBytes - resident
+    }
+    const backprop = await peak((model) => BackpropTrainer.create(model))
+    const paper = await peak((model) => LocalTrainer.create(model))
+    isShareOf(paper, 0.7, backprop, 'activations at the peak of paper:4')
+  })
+
+  test('a step above the fraction fails, and the next one works', async () => {
+    await using model = await SwinTransformer.create(ON_CUDA)
+    const trainer = await LocalTrainer.create(model)
+    await trainer.step(floatBatch(2))
+    const resident = cuda.memoryAllocated()
+    cuda.emptyCache()
+    // A little more than what is held now: the batch fits, what the first module makes of it does not.
+    const limit = cuda.memoryReserved() + 2 ** 25
+    cuda.setPerProcessMemoryFraction(limit / cuda.getDeviceProperties().totalMemoryBytes)
+    try {
+      const error = await rejects(() => trainer.step(floatBatch(1024)), 'ERR_OUT_OF_MEMORY', 'cuda')
+      assert.ok((error.allocatedBytes as number) > 0)
+      assert.is(cuda.memoryAllocated(), resident, 'all that the step took is freed')
+    } finally {
+      cuda.setPerProcessMemoryFraction(1)
+    }
+    await trainer.step(floatBatch(1024))
+  })
+}
