@@ -24,7 +24,7 @@ typedef struct {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static sim_card card;
-static bool is_configured;
+static char* configured;  // What the card was chosen by; NULL: none is yet.
 static char* arena;
 static ranges reserved, pinned;
 static size_t used;
@@ -74,20 +74,22 @@ static bool read_card(const char* text, sim_card* out) {
          out->threads_per_multiprocessor > 0;
 }
 
-// Needs the lock.
+// Needs the lock. Every thread that loads the package says which card it wants: a process has one.
 static bool configure(const char* text) {
   sim_card wanted = {.name = "simulated"};
-  if (is_configured || text == NULL || !read_card(text, &wanted)) return false;
+  if (text == NULL) return false;
+  if (configured != NULL) return !strcmp(configured, text);
+  if (!read_card(text, &wanted)) return false;
   void* space = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (space == MAP_FAILED) return false;
+  if (space == MAP_FAILED || (configured = strdup(text)) == NULL) return false;
   arena = (char*)space + GRANULE - (uintptr_t)space % GRANULE;
   card = wanted;
   used = card.context_bytes;
-  is_configured = true;
   return true;
 }
 
-// Once, before the first use; the loader calls it. 0, or 1 where the text or the moment is wrong.
+// Before the first use; the loader calls it in every thread that loads the package. 0, or 1 where the
+// text is wrong or another card was chosen.
 EXPORT int localformer_simulated_configure(const char* text) {
   pthread_mutex_lock(&lock);
   const bool is_done = configure(text);
@@ -98,7 +100,7 @@ EXPORT int localformer_simulated_configure(const char* text) {
 // Other programs, such as Python with these libraries preloaded, say it in the environment.
 static void configure_from_environment(void) {
   pthread_mutex_lock(&lock);
-  if (!is_configured && !configure(getenv("LOCALFORMER_SIMULATED_CARD"))) {
+  if (configured == NULL && !configure(getenv("LOCALFORMER_SIMULATED_CARD"))) {
     fprintf(stderr, "localformer: no simulated card was chosen\n");
     abort();
   }

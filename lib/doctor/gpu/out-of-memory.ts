@@ -1,10 +1,12 @@
 // Out of memory at the upload of a batch and in every phase of a step: a coded error with its numbers,
 // all memory given back, and a next step that works.
 import { LocalformerError } from '../../base/errors.js'
+import type { Batch } from '../../datasets/dataset.js'
 import { memGetInfo, setPerProcessMemoryFraction } from '../../device/cuda.js'
 import * as memory from '../../device/memory.js'
-import { BackpropTrainer } from '../../local/backprop-trainer.js'
+import { parseRunSpec } from '../../local/run-spec.js'
 import { SwinTransformer } from '../../local/swin-transformer.js'
+import { createTrainer } from '../../local/trainer-of-spec.js'
 import { type Finding, type ItemRequest, judged } from './item.js'
 import { batchOf, openDevice } from './subject.js'
 
@@ -14,11 +16,14 @@ const NETWORK = { variant: 'micro', imageSize: SIZE } as const
 const BATCH = 128
 /** More than what a segment that is kept can have room for. */
 const UPLOADED = 1024
-/** Limits between what is resident and the step's peak; some fall into every phase. */
-const LIMITS = 24
+/** Limits between what is resident and the step's peak. */
+const LIMITS = 16
+/** The peak of the first is where forward ends, of the second, which computes again, in backward. */
+const RUNS = ['backprop', 'backprop,recompute=block']
 const MIB = 2 ** 20
 
 interface Failure {
+  readonly spec: string
   /** `upload`, or the phase of the step. */
   readonly where: string
   readonly limitBytes: number
@@ -28,11 +33,32 @@ interface Failure {
 
 export async function outOfMemory(request: ItemRequest): Promise<Finding> {
   const { name } = openDevice(request.device)
+  const failures: Failure[] = []
+  const complaints: string[] = []
+  for (const spec of RUNS) {
+    const found = await failuresOf(name, spec)
+    failures.push(...found.failures)
+    complaints.push(...found.complaints)
+  }
+  const counts = countsOf(failures)
+  const missed = ['upload', 'forward', 'backward'].filter((where) => !(where in counts))
+  complaints.push(
+    ...missed.map((where) => `nothing failed at ${where}`),
+    ...failures.flatMap(({ where, problems }) => problems.map((problem) => `${where}: ${problem}`)),
+  )
+  const text = Object.entries(counts).map(([where, count]) => `${count} at ${where}`)
+  const summary = `${text.join(', ')}: coded, with numbers, memory given back; the next step works`
+  return judged([...new Set(complaints)], summary, { failures })
+}
+
+/** Steps under ever higher limits; under none a step works before and after. */
+async function failuresOf(name: string, spec: string) {
   const device = limited(name)
+  const failures: Failure[] = []
   await using model = await SwinTransformer.create({ ...NETWORK, device: name as 'cpu' })
-  await using trainer = await BackpropTrainer.create(model)
-  const [small, large, huge] = [2, BATCH, UPLOADED].map((count) => batchOf(count, SIZE))
-  const step = (batch: typeof small) => trainer.step(batch as never, { learningRate: 1e-4 })
+  await using trainer = await createTrainer(model, parseRunSpec(spec))
+  const [small, large, uploaded] = [2, BATCH, UPLOADED].map((count) => batchOf(count, SIZE))
+  const step = (batch: Batch | undefined) => trainer.step(batch as Batch, { learningRate: 1e-4 })
   await step(small)
   memory.emptyCache(name)
   const resident = memory.allocated(name)
@@ -40,42 +66,34 @@ export async function outOfMemory(request: ItemRequest): Promise<Finding> {
   memory.resetPeakStats(name)
   await step(large)
   const most = device.peak()
-  const failures: Failure[] = []
   const attempt = async (limit: number, work: () => Promise<unknown>, where?: string) => {
     memory.emptyCache(name)
     device.limit(limit)
-    const error = await work().then(
+    const failure = await work().then(
       () => undefined,
-      (thrown: unknown) => thrown,
+      (error: unknown) => factsOf(error),
     )
     device.limit(undefined)
-    if (error === undefined) return
-    const back = memory.allocated(name)
-    const kept = back === resident ? [] : [`${back - resident} bytes are not given back`]
-    const facts = factsOf(error)
+    if (failure === undefined) return
+    const kept = memory.allocated(name) - resident
+    const { message, phase } = failure
     failures.push({
-      ...{ where: where ?? facts.phase, limitBytes: limit, message: facts.message },
-      problems: [...problemsOf(facts, limit), ...kept],
+      ...{ spec, where: where ?? phase, limitBytes: limit, message },
+      problems: [
+        ...problemsOf(failure, limit),
+        ...(kept === 0 ? [] : [`${kept} bytes are not given back`]),
+      ],
     })
   }
-  await attempt(least + 2 * MIB, () => model.evaluate(huge as never), 'upload')
+  await attempt(least + 2 * MIB, () => model.evaluate(uploaded as Batch), 'upload')
   for (let i = 1; i <= LIMITS; i++) {
     await attempt(least + ((most - least) * i) / (LIMITS + 1), () => step(large))
   }
-  const again = await step(large).then(
+  const complaints = await step(large).then(
     () => [],
-    (error: unknown) => [`the next step fails: ${factsOf(error).message}`],
+    (error: unknown) => [`${spec}: the next step fails: ${factsOf(error).message}`],
   )
-  const counts = countsOf(failures)
-  const missed = ['upload', 'forward', 'backward'].filter((where) => !(where in counts))
-  const complaints = [
-    ...missed.map((where) => `nothing failed at ${where}`),
-    ...failures.flatMap(({ where, problems }) => problems.map((problem) => `${where}: ${problem}`)),
-    ...again,
-  ]
-  const text = Object.entries(counts).map(([where, count]) => `${count} at ${where}`)
-  const summary = `${text.join(', ')}: coded, with numbers, memory given back; the next step works`
-  return judged([...new Set(complaints)], summary, { residentBytes: resident, failures })
+  return { failures, complaints }
 }
 
 /** How the memory of a device is limited and read: of CUDA what is reserved, on the CPU tensors. */
