@@ -1,7 +1,7 @@
 // How busy a GPU is, as nvidia-smi samples it: in each period, whether any kernel ran.
 // NVML's documentation: percent of time over the past sample period, 1/6 s to 1 s by product, during
 // which one or more kernels was executing on the GPU.
-import { execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -41,19 +41,27 @@ export class BusySampler {
   }
 
   /** Samples until it is stopped; undefined where nothing can be sampled. */
-  start(): { stop(): number | null } | undefined {
-    if (this.#gpu === undefined) return undefined
-    const args = ['--query-gpu=utilization.gpu', FORMAT, '-lms', `${PERIOD_MS}`, '-i', this.#gpu]
-    const child = spawn(SMI, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  start(): { stop(): Promise<number | null> } | undefined {
+    const gpu = this.#gpu
+    if (gpu === undefined) return undefined
     const begin = performance.now()
     const shares: number[] = []
-    child.on('error', () => undefined)
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (performance.now() - begin >= SETTLING_MS) shares.push(...sharesOf(text))
-    })
+    const state = { isOver: false }
+    // A call for every sample: whether a lasting one writes at once into a pipe is not said.
+    const sampling = (async () => {
+      while (!state.isOver) {
+        const args = ['--query-gpu=utilization.gpu', FORMAT, '-i', gpu]
+        const { stdout } = await run(SMI, args, { timeout: 10_000 })
+        if (!state.isOver && performance.now() - begin >= SETTLING_MS) {
+          shares.push(...sharesOf(stdout))
+        }
+        await new Promise((resolve) => setTimeout(resolve, PERIOD_MS))
+      }
+    })().catch(() => undefined)
     return {
-      stop() {
-        child.kill('SIGKILL')
+      async stop() {
+        state.isOver = true
+        await sampling
         return shares.length === 0 ? null : shares.reduce((a, b) => a + b, 0) / shares.length
       },
     }

@@ -1,7 +1,10 @@
 // Which device the items are run on, found out in a process of its own: looking for a GPU loads its driver.
+
+import { LocalformerError } from '../../base/errors.js'
 import { getDeviceProperties } from '../../device/cuda.js'
 import { cardOfDevice, cudaDeviceCount, resolveDevice, whyNoCuda } from '../../device/device.js'
 import { checkSimulation } from '../../device/simulation.js'
+import { nvidiaDevice } from '../../native/load.js'
 import { type Finding, type GpuDevice, type ItemRequest, ok } from './item.js'
 
 /** What is simulated where there is no GPU: a card of a usual size. */
@@ -14,6 +17,7 @@ export async function device({ device: wanted }: ItemRequest): Promise<Finding> 
   const name = isAuto ? (isThere ? 'cuda:0' : STAND_IN) : wanted
   const card = cardOfDevice(name)
   if (card !== undefined) {
+    if (isAuto) checkNoDriver()
     checkSimulation()
     const reason = isAuto ? `no CUDA device (${whyNoCuda()})` : 'as asked for'
     return found({ name: `sim:${card.key}`, kind: 'simulated', title: card.name, reason })
@@ -24,6 +28,14 @@ export async function device({ device: wanted }: ItemRequest): Promise<Finding> 
   }
   const { name: title } = getDeviceProperties(Number(resolved.name.slice('cuda:'.length)))
   return found({ name: resolved.name, kind: 'gpu', title, reason: resolved.reason })
+}
+
+// Where there is a GPU that cannot be used, that is to be mended, and nothing simulated in its place.
+function checkNoDriver(): void {
+  if (nvidiaDevice() === undefined) return
+  throw new LocalformerError('ERR_DEVICE_UNAVAILABLE', `No CUDA device is usable: ${whyNoCuda()}`, {
+    hint: 'Run `npx localformer doctor`, or simulate a card: --device sim:rtx3060.',
+  })
 }
 
 function found(details: GpuDevice): Finding {

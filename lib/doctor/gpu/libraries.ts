@@ -10,8 +10,9 @@ import { loadAll, loadCuda } from '../../native/load.js'
 import { type Finding, type ItemRequest, judged } from './item.js'
 import { batchOf, openDevice, subjectOf } from './subject.js'
 
-/** Each has to be there, and once. */
-const NEEDED = ['libcuda', 'libcudart', 'libcublas', 'libcublasLt', 'libcudnn'] as const
+/** Each has to be there, and once, but for the driver's, which is two files in WSL. */
+const DRIVER = 'libcuda'
+const NEEDED = [DRIVER, 'libcudart', 'libcublas', 'libcublasLt', 'libcudnn'] as const
 
 export async function libraries(request: ItemRequest): Promise<Finding> {
   const { index, isSimulated } = openDevice(request.device)
@@ -59,7 +60,7 @@ export function complaintsOf(
 ): string[] {
   const mapped = NEEDED.flatMap((name) => {
     const found = files.filter((file) => path.basename(file).split('.so')[0] === name)
-    if (found.length === 1) return []
+    if (found.length === 1 || (name === DRIVER && found.length > 1)) return []
     return [
       found.length === 0 ? `${name} is not loaded` : `${name} is loaded twice: ${found.join(', ')}`,
     ]

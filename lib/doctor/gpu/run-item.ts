@@ -46,7 +46,7 @@ export function runItem(request: ItemRequest, options: RunItemOptions): Promise<
       killGroup(child)
       if (signal?.aborted) return reject(signal.reason)
       const how = state.isLate
-        ? `gave no answer within ${limitSeconds} s and was ended`
+        ? `gave no answer within ${Math.round(limitSeconds)} s and was ended`
         : killedBy === null
           ? `ended with code ${code}`
           : `was ended by ${killedBy}`

@@ -75,7 +75,7 @@ async function timeOf(
     const sampling = sampler?.start()
     while (seconds.length < 3 || seconds.reduce((a, b) => a + b, 0) < least)
       seconds.push(await step())
-    const busyShare = sampling?.stop() ?? null
+    const busyShare = (await sampling?.stop()) ?? null
     const stepSeconds = median(seconds)
     return { spec, stepSeconds, imagesPerSecond: batchSize / stepSeconds, busyShare }
   } catch (error) {
