@@ -416,6 +416,8 @@ export interface NativeCuda {
     multiProcessorCount: number
   }
   synchronize(device: number): void
+  /** Of CUDA 1000 * major + 10 * minor; cuDNN's as it says itself, null where there is none. */
+  versions(): { driver: number; runtime: number; cudnn: number | null }
   setMemoryFraction(fraction: number, device: number): void
   memorySnapshot(device: number): NativeSegment[]
 }

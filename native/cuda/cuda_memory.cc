@@ -2,6 +2,7 @@
 // device (lib/native/contract.ts, NativeCuda). Loaded beside a CUDA LibTorch, after
 // liblocalformer_torch.so. All synchronous, on the JS thread; a device is an index.
 #include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -48,6 +49,27 @@ Napi::Value DeviceProperties(const Napi::CallbackInfo& info) {
     object.Set("minor", properties.minor);
     object.Set("totalMemoryBytes", static_cast<double>(properties.totalGlobalMem));
     object.Set("multiProcessorCount", properties.multiProcessorCount);
+    return object;
+  });
+}
+
+// versions(): of the driver and the runtime 1000 * major + 10 * minor; of cuDNN as it says itself,
+// null where this LibTorch has none.
+Napi::Value Versions(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    int driver = 0, runtime = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess ||
+        cudaRuntimeGetVersion(&runtime) != cudaSuccess) {
+      throw CodedError("ERR_DEVICE_UNAVAILABLE", "The CUDA driver does not tell its version");
+    }
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("driver", driver);
+    object.Set("runtime", runtime);
+    if (at::globalContext().hasCuDNN()) {
+      object.Set("cudnn", static_cast<double>(at::detail::getCUDAHooks().versionRuntimeCuDNN()));
+    } else {
+      object.Set("cudnn", info.Env().Null());
+    }
     return object;
   });
 }
@@ -110,6 +132,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   };
   define("deviceProperties", DeviceProperties);
   define("synchronize", Synchronize);
+  define("versions", Versions);
   define("setMemoryFraction", SetMemoryFraction);
   define("memorySnapshot", MemorySnapshot);
   return exports;

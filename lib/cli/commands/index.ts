@@ -26,5 +26,5 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   weightsCommand,
   datasetCommand,
   libtorchCommand,
-  doctorCommand,
+  doctorCommand as never,
 ]
