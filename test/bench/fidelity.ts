@@ -35,8 +35,11 @@ async function main(): Promise<number> {
   const count = (verdict: Row['verdict']) => rows.filter((row) => row.verdict === verdict).length
   const summary = [
     `${rows.length} figures: ${count('equal')} equal to the byte, ${count('rounded')} equal in every`,
-    `digit that is published, ${count('different')} different. Of versions that allocate alike the`,
-    `worst is ${percent(worst).replace('+', '')}. torch ${torch}.`,
+    `digit that is published, ${count('different')} different.`,
+    ...(worst === undefined
+      ? []
+      : [`Of versions that allocate alike the worst is ${percent(worst).replace('+', '')}.`]),
+    `torch ${torch}.`,
   ].join(' ')
   console.log(`${values.markdown ? asMarkdown(rows) : asText(rows)}\n\n${summary}`)
   process.stderr.write(`${pythonName()}\n`)

@@ -212,6 +212,8 @@ export const CASES: readonly Case[] = [
     ...{ torch: '2.6.0a0+gitf4ee5a2', card: 'a100', publishedCard: 'not said' },
     ...{ program: 'attention.py', args: [], statistic: 'used', published: 3898.94, unit: 'MiB' },
     digits: 2,
+    explained:
+      "from before pull request 139613, which is about lowering it; and that card's context is not known",
   },
   {
     ...{ name: 'Swin-S, batch 48, float16 autocast', torch: '2022' },

@@ -23,9 +23,13 @@ export function rowOf(one: Case, simulated: number): Row {
   return { case: one, simulated, relative: simulated / published - 1, verdict }
 }
 
-/** The largest relative error of cases from the simulated version or one that allocates alike. */
-export function worstOf(rows: readonly Row[]): number {
+/**
+ * The largest relative error of cases from the simulated version or one that allocates alike; undefined
+ * where there is none of them.
+ */
+export function worstOf(rows: readonly Row[]): number | undefined {
   const close = rows.filter((row) => row.case.isClose === true)
+  if (close.length === 0) return undefined
   return close.reduce((most, row) => Math.max(most, Math.abs(row.relative)), 0)
 }
 
