@@ -70,28 +70,28 @@ function architecture(
 }
 
 // Key, name, compute capability, MiB that PyTorch reports as the card's total, multiprocessors, MiB of
-// L2 cache. Totals are from messages of PyTorch users ("GPU 0 has a total capacity of 11.76 GiB"), the
-// rest from the vendor's data sheets; docs/simulated-device.md says more.
+// L2 cache. Totals are those of drivers that run CUDA 13, which keep some 130 MiB more for themselves
+// than those before; docs/fidelity.md has the source of each.
 const TABLE: readonly (readonly [string, string, string, number, number, number])[] = [
   ['t4', 'Tesla T4', '7.5', 14_913, 40, 4],
-  ['rtx2080ti', 'NVIDIA GeForce RTX 2080 Ti', '7.5', 11_011, 68, 5.5],
+  ['rtx2080ti', 'NVIDIA GeForce RTX 2080 Ti', '7.5', 10_823, 68, 5.5],
   ['a100', 'NVIDIA A100-SXM4-80GB', '8.0', 81_153, 108, 40],
   ['a100-40gb', 'NVIDIA A100-SXM4-40GB', '8.0', 40_338, 108, 40],
-  ['a10g', 'NVIDIA A10G', '8.6', 22_588, 80, 6],
-  ['rtxa6000', 'NVIDIA RTX A6000', '8.6', 48_677, 84, 6],
-  ['rtx3060', 'NVIDIA GeForce RTX 3060', '8.6', 12_036, 28, 2.25],
-  ['rtx3070', 'NVIDIA GeForce RTX 3070', '8.6', 7_967, 46, 4],
-  ['rtx3080', 'NVIDIA GeForce RTX 3080', '8.6', 10_004, 68, 5],
-  ['rtx3090', 'NVIDIA GeForce RTX 3090', '8.6', 24_259, 82, 6],
+  ['a10g', 'NVIDIA A10G', '8.6', 22_587, 80, 6],
+  ['rtxa6000', 'NVIDIA RTX A6000', '8.6', 48_538, 84, 6],
+  ['rtx3060', 'NVIDIA GeForce RTX 3060', '8.6', 11_909, 28, 2.25],
+  ['rtx3070', 'NVIDIA GeForce RTX 3070', '8.6', 7_842, 46, 4],
+  ['rtx3080', 'NVIDIA GeForce RTX 3080', '8.6', 9_872, 68, 5],
+  ['rtx3090', 'NVIDIA GeForce RTX 3090', '8.6', 24_125, 82, 6],
   ['l4', 'NVIDIA L4', '8.9', 22_563, 58, 48],
-  ['l40s', 'NVIDIA L40S', '8.9', 45_589, 142, 96],
+  ['l40s', 'NVIDIA L40S', '8.9', 45_460, 142, 96],
   ['rtx4060', 'NVIDIA GeForce RTX 4060', '8.9', 7_806, 24, 24],
-  ['rtx4060ti-16gb', 'NVIDIA GeForce RTX 4060 Ti', '8.9', 16_080, 34, 32],
+  ['rtx4060ti-16gb', 'NVIDIA GeForce RTX 4060 Ti', '8.9', 15_944, 34, 32],
   ['rtx4070', 'NVIDIA GeForce RTX 4070', '8.9', 11_903, 46, 36],
-  ['rtx4080', 'NVIDIA GeForce RTX 4080', '8.9', 16_076, 76, 64],
-  ['rtx4090', 'NVIDIA GeForce RTX 4090', '8.9', 24_217, 128, 72],
+  ['rtx4080', 'NVIDIA GeForce RTX 4080', '8.9', 15_944, 76, 64],
+  ['rtx4090', 'NVIDIA GeForce RTX 4090', '8.9', 24_084, 128, 72],
   ['h100', 'NVIDIA H100 80GB HBM3', '9.0', 81_079, 132, 50],
-  ['h200', 'NVIDIA H200', '9.0', 143_156, 132, 50],
+  ['h200', 'NVIDIA H200', '9.0', 143_156, 132, 60],
   ['b200', 'NVIDIA B200', '10.0', 182_642, 148, 126],
   ['rtx5080', 'NVIDIA GeForce RTX 5080', '12.0', 15_841, 84, 64],
   ['rtx5090', 'NVIDIA GeForce RTX 5090', '12.0', 32_111, 170, 96],

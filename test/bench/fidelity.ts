@@ -1,0 +1,49 @@
+// Published figures of GPU memory beside those of the simulated device, each by a program of its own.
+// node dist/test/bench/fidelity.js [--json|--markdown] [FILTER...]: the table; asserts nothing.
+import { parseArgs } from 'node:util'
+import { runScript } from '../../scripts/lib/script.js'
+import { pythonName, runOnCard, whyNoPython } from '../helpers/simulated-python.js'
+import { CASES } from './fidelity/cases.js'
+import { asMarkdown, asText, percent, type Row, rowOf, worstOf } from './fidelity/table.js'
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'boolean' }, markdown: { type: 'boolean' } },
+    allowPositionals: true,
+  })
+  const reason = whyNoPython(['torch', 'torchvision', 'timm'])
+  if (reason !== undefined) {
+    console.log(`SKIP: ${reason}`)
+    return 0
+  }
+  const chosen = CASES.filter(
+    ({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
+  )
+  const rows: Row[] = []
+  let torch = ''
+  for (const one of chosen) {
+    process.stderr.write(`${rows.length + 1} of ${chosen.length}: ${one.name}\n`)
+    const figures = runOnCard(one.card, one.program, one.args)
+    torch = figures.torch
+    rows.push(rowOf(one, figures[one.statistic]))
+  }
+  const worst = worstOf(rows)
+  if (values.json) {
+    console.log(JSON.stringify({ torch, worst, rows }, null, 2))
+    return 0
+  }
+  const count = (verdict: Row['verdict']) => rows.filter((row) => row.verdict === verdict).length
+  const summary = [
+    `${rows.length} figures: ${count('equal')} equal to the byte, ${count('rounded')} equal in every`,
+    `digit that is published, ${count('different')} different.`,
+    ...(worst === undefined
+      ? []
+      : [`Of versions that allocate alike the worst is ${percent(worst).replace('+', '')}.`]),
+    `torch ${torch}.`,
+  ].join(' ')
+  console.log(`${values.markdown ? asMarkdown(rows) : asText(rows)}\n\n${summary}`)
+  process.stderr.write(`${pythonName()}\n`)
+  return 0
+}
+
+await runScript('bench:fidelity', main)

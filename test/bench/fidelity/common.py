@@ -1,0 +1,33 @@
+"""What the cases share: a model that is on the card without having been in host memory, and the figures
+that the allocator holds, printed as one line of JSON in bytes."""
+
+import json
+
+import torch
+
+
+def on_card(build, dtype=None):
+    """The module that build() makes, on the card in training mode, its values whatever they are.
+
+    Parameters are allocated one by one in their order, as `.cuda()` does, and the host holds none.
+    """
+    with torch.device("meta"):
+        model = build()
+    if dtype is not None:
+        model = model.to(dtype)
+    return model.to_empty(device="cuda").train()
+
+
+def figures():
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "allocated": torch.cuda.memory_allocated(),
+        "reserved": torch.cuda.memory_reserved(),
+        "peakAllocated": torch.cuda.max_memory_allocated(),
+        "peakReserved": torch.cuda.max_memory_reserved(),
+        "used": total - free,
+    }
+
+
+def report(**more):
+    print(json.dumps({"torch": torch.__version__, **figures(), **more}))
