@@ -17,6 +17,7 @@ import type {
   NativeStep,
   NativeTrainer,
   NativeTrainingState,
+  NativeTransfers,
 } from '../native/contract.js'
 import { Features } from '../native/features.js'
 import { Handle, isHandle } from '../native/handle.js'
@@ -61,11 +62,14 @@ export type MemoryPoint = Readonly<NativeMemoryPoint>
  */
 export type Reconstruction = Readonly<NativeReconstruction>
 
+/** What a step copied for `offload`: bytes to the device, to the host, and the calls for both. */
+export type Transfers = Readonly<NativeTransfers>
+
 /** What training needs beside the weights: see {@link Trainer.readState}. */
 export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
-export interface TrainStep extends Omit<NativeStep, 'timeline'> {
+export interface TrainStep extends Omit<NativeStep, 'timeline' | 'transfers'> {
   /** In the order in which the modules stepped. */
   readonly modules: readonly ModuleStep[]
   /**
@@ -74,6 +78,8 @@ export interface TrainStep extends Omit<NativeStep, 'timeline'> {
    * most.
    */
   readonly timeline?: readonly MemoryPoint[]
+  /** With `offload`: what was copied; {@link predictTransfers} says it before. */
+  readonly transfers?: Transfers
 }
 
 /** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
@@ -123,10 +129,18 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     const input = isHandle(batch, PreparedBatch)
       ? this.#preparedFor(batch)
       : toNativeBatch(labelled(batch), this.model.config)
-    const { timeline: points, ...result } = await this.exclusive((trainer) =>
+    const {
+      timeline: points,
+      transfers,
+      ...result
+    } = await this.exclusive((trainer) =>
       trainer.step(input, { learningRates, clipNorm, timeline }),
     )
-    return points === null ? result : { ...result, timeline: points }
+    return {
+      ...result,
+      ...(points === null ? {} : { timeline: points }),
+      ...(transfers === null ? {} : { transfers }),
+    }
   }
 
   /**

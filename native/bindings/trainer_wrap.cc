@@ -279,9 +279,7 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
         info.Env(),
         [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
-          ForwardContext context;
-          context.cancelled = cancelled;
-          return trainer->strategy->modules()[index]->Forward(features, context);
+          return trainer->strategy->ForwardModule(index, features, cancelled);
         },
         [](Napi::Env env, at::Tensor& output) -> Napi::Value {
           return FeaturesWrap::New(env, {std::move(output), {}, {}});

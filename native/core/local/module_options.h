@@ -15,6 +15,20 @@
 
 namespace localformer {
 
+// What of a module waits in host memory while the module is not at work.
+enum class OffloadWhat {
+  kNone,
+  kOptimizer,  // The optimizer's state and the average of the weights.
+  kModules,    // The weights too.
+};
+
+template <>
+struct Words<OffloadWhat> {
+  static constexpr Word<OffloadWhat> kTable[] = {{"none", OffloadWhat::kNone},
+                                                 {"optimizer", OffloadWhat::kOptimizer},
+                                                 {"modules", OffloadWhat::kModules}};
+};
+
 struct ModuleOptions {
   Target target = Target::kFeatures;
   Distance distance = Distance::kMse;
@@ -29,6 +43,7 @@ struct ModuleOptions {
   int64_t accumulate = 1;             // Micro-batches whose gradients add up to one step.
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
+  OffloadWhat offload = OffloadWhat::kNone;
   OptimizerOptions optimizer;
 
   template <typename Self, typename Visit>
@@ -46,6 +61,7 @@ struct ModuleOptions {
     visit("accumulate", self.accumulate);
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
+    visit("offload", self.offload);
     visit("optimizer", self.optimizer);
   }
 };
