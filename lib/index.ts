@@ -46,6 +46,7 @@ export type {
   ModuleStepOptions,
   ModuleTrainer,
 } from './local/module-trainer.js'
+export { type PredictedTransfers, predictTransfers } from './local/offload.js'
 export type {
   LocalOptions,
   OptimizationOptions,
@@ -70,6 +71,7 @@ export type {
   Trainer,
   TrainerState,
   TrainStep,
+  Transfers,
 } from './local/trainer.js'
 export {
   DECODERS,
@@ -82,6 +84,7 @@ export {
   type HeadKind,
   METHODS,
   type Method,
+  type Offload,
   PRECISIONS,
   type Precision,
   type Recompute,

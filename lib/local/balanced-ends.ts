@@ -3,6 +3,7 @@ import { LocalformerError } from '../base/errors.js'
 import { balance, modulePeak } from './balance.js'
 import type { ResolvedLocalOptions } from './methods.js'
 import { nested, recipeOf } from './native-trainer.js'
+import { momentsOf } from './offload.js'
 import { resolveSplit, unitNames } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
 
@@ -34,7 +35,12 @@ export async function balancedEnds(
       const { residentBytes, peakBytes } = await model.measureModule({
         ...{ begin, end, batchSize, module },
       })
-      return { residentBytes, peakBytes: (peakBytes * whole(begin, end)) / small(begin, end) }
+      const peak = (peakBytes * whole(begin, end)) / small(begin, end)
+      if (o.offload !== 'modules') return { residentBytes, peakBytes: peak }
+      // Nothing of it is there while others are at work.
+      const weights = costs.slice(begin, end).reduce((sum, unit) => sum + unit.gradientBytes, 0)
+      const own = residentBytes + weights * (1 + momentsOf({ ...o }))
+      return { residentBytes: 0, peakBytes: peak + own }
     } catch (error) {
       if (error instanceof LocalformerError && error.code === 'ERR_OUT_OF_MEMORY') return undefined
       throw error

@@ -13,6 +13,8 @@ import {
   type HeadKind,
   LOCAL_METHODS,
   type Method,
+  OFFLOAD,
+  type Offload,
   OPTIMIZERS,
   type OptimizerKind,
   PRECISIONS,
@@ -111,6 +113,15 @@ export interface LocalOptions extends OptimizationOptions {
    * of that, but 512 tokens at least.
    */
   readonly chunkSize?: number
+  /**
+   * What of a module waits in host memory, pinned where the device is a GPU, while the module is not
+   * at work. `optimizer`: the optimizer's state and the average of the weights. `modules`: the
+   * weights too, so that the device holds those of one module and the next, not the network's. The
+   * result is the same bit for bit. On the CPU, which has one memory, it saves nothing: there the
+   * host's part is memory that the statistics do not count, for tests and predictions. Default
+   * `none`.
+   */
+  readonly offload?: Offload
   /** Optimizers of single modules, by index, over those of all; null or missing: as all. */
   readonly perModule?: readonly (OptimizerOptions | null)[]
 }
@@ -246,6 +257,10 @@ const LOCAL = {
   chunkSize: {
     ...{ schema: () => integer(1), key: 'chunk' },
     help: 'Samples in a chunk of the auxiliary losses',
+  },
+  offload: {
+    ...{ schema: () => oneOf(OFFLOAD), default: 'none', key: 'offload' },
+    help: 'What of the other modules waits in host memory',
   },
 } as const satisfies RowsOf<Omit<LocalOptions, keyof OptimizationOptions | 'perModule'>>
 

@@ -18,6 +18,7 @@ import type {
   NativeStep,
   NativeTrainer,
   NativeTrainingState,
+  NativeTransfers,
 } from '../native/contract.js'
 import { Features } from '../native/features.js'
 import { Handle, isHandle } from '../native/handle.js'
@@ -67,11 +68,14 @@ export type PhaseCalls = Readonly<NativePhaseCalls>
  */
 export type Reconstruction = Readonly<NativeReconstruction>
 
+/** What a step copied for `offload`: bytes to the device, to the host, and the calls for both. */
+export type Transfers = Readonly<NativeTransfers>
+
 /** What training needs beside the weights: see {@link Trainer.readState}. */
 export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
-export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls'> {
+export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls' | 'transfers'> {
   /** In the order in which the modules stepped. */
   readonly modules: readonly ModuleStep[]
   /**
@@ -82,6 +86,8 @@ export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls'> {
   readonly timeline?: readonly MemoryPoint[]
   /** With `calls`: in the order in which the phases began; empty where no device is simulated. */
   readonly calls?: readonly PhaseCalls[]
+  /** With `offload`: what was copied; {@link predictTransfers} says it before. */
+  readonly transfers?: Transfers
 }
 
 /** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
@@ -135,6 +141,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     const {
       timeline: points,
       calls: phases,
+      transfers,
       ...result
     } = await this.exclusive((trainer) =>
       trainer.step(input, { learningRates, clipNorm, timeline, calls }),
@@ -143,6 +150,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       ...result,
       ...(points === null ? {} : { timeline: points }),
       ...(phases === null ? {} : { calls: phases }),
+      ...(transfers === null ? {} : { transfers }),
     }
   }
 

@@ -27,6 +27,9 @@ export type Distance = (typeof DISTANCES)[number]
 export const RECOMPUTE = ['none', 'selective', 'block'] as const
 export type Recompute = (typeof RECOMPUTE)[number]
 
+export const OFFLOAD = ['none', 'optimizer', 'modules'] as const
+export type Offload = (typeof OFFLOAD)[number]
+
 export const DTYPES = ['float32', 'bfloat16'] as const
 export type Dtype = (typeof DTYPES)[number]
 

@@ -160,8 +160,17 @@ export interface NativeReconstruction {
   readonly relativeError: number
 }
 
+/** What was copied between device and host for `offload`; `copies` both ways. */
+export interface NativeTransfers {
+  readonly toDeviceBytes: number
+  readonly toHostBytes: number
+  readonly copies: number
+}
+
 export interface NativeStep extends NativeStepFigures {
   readonly modules: readonly (NativeModuleStep | NativeModuleStep<false>)[]
+  /** Null where nothing is offloaded. */
+  readonly transfers: NativeTransfers | null
   /** Null where it was not asked for. */
   readonly timeline: readonly NativeMemoryPoint[] | null
   /** The same; empty where no device is simulated. */

@@ -146,10 +146,12 @@ export async function identityOfParts(parts: {
   // What initial weights and random numbers were drawn from is in the state itself.
   const { seed: _, ...model } = trainer.model.config
   const { seed: __, ...recipe } = trainer.recipe
+  // Where weights and moments wait is no number's business.
+  const modules = recipe.modules.map(({ offload: ___, ...settings }) => settings)
   return {
     model,
     trainer: {
-      ...{ method: trainer.method, ...recipe },
+      ...{ method: trainer.method, ...recipe, modules },
       averageDecay: training.ema ?? trainer.averageDecay,
       frozen: frozenAtFirst,
     },

@@ -9,6 +9,7 @@
 
 #include "coded_error.h"
 #include "from_js.h"
+#include "memory/offloaded_tensors.h"
 #include "typed_array.h"
 
 namespace localformer {
@@ -18,7 +19,7 @@ PlainTensor CopyOut(const std::string& name, const at::Tensor& tensor) {
   plain.name = name;
   if (!tensor.defined()) return plain;
   plain.shape = tensor.sizes().vec();
-  const at::Tensor flat = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor flat = ReadValues(tensor).to(at::kFloat).contiguous();
   const float* data = flat.const_data_ptr<float>();
   plain.data.assign(data, data + flat.numel());
   return plain;
@@ -49,8 +50,8 @@ void CopyIn(const std::vector<PlainTensor>& values, const ParameterList& paramet
     throw CodedError("ERR_CHECKPOINT", "These tensors do not fit the model:" + problems);
   }
   for (const PlainTensor& value : values) {
-    by_name.at(value.name)
-        .copy_(at::from_blob(const_cast<float*>(value.data.data()), value.shape, at::kFloat));
+    WriteValues(by_name.at(value.name),
+                at::from_blob(const_cast<float*>(value.data.data()), value.shape, at::kFloat));
   }
 }
 

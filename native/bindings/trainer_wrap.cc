@@ -290,9 +290,7 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
         [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
           const ArithmeticInUse arithmetic(trainer->strategy->precision());
-          ForwardContext context;
-          context.cancelled = cancelled;
-          return trainer->strategy->modules()[index]->Forward(features, context);
+          return trainer->strategy->ForwardModule(index, features, cancelled);
         },
         [](Napi::Env env, at::Tensor& output) -> Napi::Value {
           return FeaturesWrap::New(env, {std::move(output), {}, {}});

@@ -268,6 +268,7 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
     'run.save': [{ best: true, epochEnded: false }],
     train: [trainer, data, training],
     captureState: [trainer, progress],
+    predictTransfers: [trainer],
     readCheckpoint: [weights],
     writeCheckpoint: ['out.safetensors', { tensors, metadata: { a: 'b' }, integers: {} }],
     convertWeights: [weights, 'converted.safetensors', convert],

@@ -67,6 +67,8 @@ LogitScore ScoreLogits(const at::Tensor& logits, const std::vector<int64_t>& lab
 at::Tensor ClassLogits(const SwinModel& model, const at::Tensor& images,
                        const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
+  TensorsInUse weights = model.UseParameters();
+  weights.Await();
   ForwardContext context;
   context.cancelled = cancelled;
   return model.Forward(images, context);
@@ -75,12 +77,15 @@ at::Tensor ClassLogits(const SwinModel& model, const at::Tensor& images,
 std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
                                    const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
-  const AverageInUse average(strategy);
+  WeightRelay weights(strategy, strategy.modules().size(),
+                      [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
   ForwardContext context;
   context.cancelled = cancelled;
   at::Tensor x = strategy.Patches(std::exchange(images, {}));
   std::vector<at::Tensor> logits;
   for (const auto& module : strategy.modules()) {
+    weights.Advance();
+    const AverageInUse average(*module);
     x = module->Forward(std::move(x), context);
     logits.push_back(module->Classify(x, context));
   }
@@ -90,6 +95,8 @@ std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
 NetworkGradients GradientsOf(const SwinModel& model, const at::Tensor& images,
                              const at::Tensor& labels, const std::atomic<bool>* cancelled) {
   const GradientsCleared cleared(model.parameters());
+  TensorsInUse weights = model.UseParameters();
+  weights.Await();
   ForwardContext context;
   context.cancelled = cancelled;
   const at::Tensor logits = model.Forward(images, context);

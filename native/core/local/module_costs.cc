@@ -45,18 +45,23 @@ ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
   const auto begin = static_cast<size_t>(options.begin), end = static_cast<size_t>(options.end);
   at::Generator generator = at::detail::createCPUGenerator(0);
   const Segment segment = model.Slice(begin, end);
-  const int64_t optimizer = OptimizerBytes(segment, options.module.optimizer, device);
+  TensorsInUse parameters = UseParameters(segment);
+  parameters.Await();
+  // What a module takes while it is at work is the same wherever it waits.
+  ModuleOptions own = options.module;
+  own.offload = OffloadWhat::kNone;
+  const int64_t optimizer = OptimizerBytes(segment, own.optimizer, device);
   const int64_t before = AllocatedBytes(device);
   ModuleTrainer module(0, segment, end == model.units().size(),
-                       SiteOf(model, begin, end, options.module.target), model.units()[0]->output(),
-                       options.module, generator);
+                       SiteOf(model, begin, end, own.target), model.units()[0]->output(), own,
+                       generator, nullptr);
   ModuleCost cost;
   cost.resident = AllocatedBytes(device) - before - optimizer;
   const int64_t batch = options.batch_size, side = model.options().image_size;
   const at::TensorOptions floats = at::TensorOptions().dtype(at::kFloat).device(device);
   Supervision supervision;
   supervision.labels = at::zeros({batch}, floats.dtype(at::kLong));
-  if (module.reconstructs() && options.module.target == Target::kImage) {
+  if (module.reconstructs() && own.target == Target::kImage) {
     // Kept from the first module to the last, so that it is none of this one's.
     supervision.patches =
         CutIntoPatches(at::zeros({batch, 3, side, side}, floats), model.options().patch_size);

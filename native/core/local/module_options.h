@@ -16,6 +16,20 @@
 
 namespace localformer {
 
+// What of a module waits in host memory while the module is not at work.
+enum class OffloadWhat {
+  kNone,
+  kOptimizer,  // The optimizer's state and the average of the weights.
+  kModules,    // The weights too.
+};
+
+template <>
+struct Words<OffloadWhat> {
+  static constexpr Word<OffloadWhat> kTable[] = {{"none", OffloadWhat::kNone},
+                                                 {"optimizer", OffloadWhat::kOptimizer},
+                                                 {"modules", OffloadWhat::kModules}};
+};
+
 struct ModuleOptions {
   Target target = Target::kFeatures;
   Distance distance = Distance::kMse;
@@ -31,6 +45,7 @@ struct ModuleOptions {
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
   Precision precision = Precision::kIeee;  // Of what is computed in float32; see ArithmeticInUse.
+  OffloadWhat offload = OffloadWhat::kNone;
   OptimizerOptions optimizer;
 
   template <typename Self, typename Visit>
@@ -49,6 +64,7 @@ struct ModuleOptions {
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
     visit("precision", self.precision);
+    visit("offload", self.offload);
     visit("optimizer", self.optimizer);
   }
 };

@@ -87,14 +87,15 @@ void CheckChunks(const Decoder& decoder, const ModuleOptions& options) {
 
 ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                              const FeatureShape& largest_map, const ModuleOptions& options,
-                             at::Generator& generator)
+                             at::Generator& generator, std::shared_ptr<CopyStream> copies)
     : index_(index),
       name_("module " + std::to_string(index + 1)),
       segment_(std::move(segment)),
       options_(Checked(options)),
       site_(site),
       largest_map_(largest_map),
-      first_(dynamic_cast<const PatchEmbedding*>(segment_.front()) != nullptr) {
+      first_(dynamic_cast<const PatchEmbedding*>(segment_.front()) != nullptr),
+      copies_(std::move(copies)) {
   for (const Unit* unit : segment_) {
     for (auto& parameter : unit->Parameters()) segment_parameters_.push_back(std::move(parameter));
   }
@@ -113,6 +114,9 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
   MoveTo(device, auxiliary_parameters_);
   // Before the first step, so that resident bytes are the same before and after it.
   optimizer_ = MakeOptimizer();
+  if (options_.offload == OffloadWhat::kModules) {
+    auxiliary_ = Offload(TensorsOf(auxiliary_parameters_), copies_);
+  }
 }
 
 ModuleDescription ModuleTrainer::Describe() const {
@@ -151,13 +155,20 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
   const PeakWindow window = OpenPeakWindow(device);
   const AllocationWatch watch;
   const bool had_optimizer = optimizer_ != nullptr;
+  TensorsInUse weights, state;
   const auto undo = [&] {
     ClearGradients();
+    weights = TensorsInUse();
+    state = TensorsInUse();
     if (!had_optimizer) optimizer_.reset();
   };
   try {
     phase_ = Phase::kUpdate;
     if (!optimizer_) optimizer_ = MakeOptimizer();
+    weights = UseWeights();
+    // Needed for the update alone: the passes before it hide that they come.
+    state = UseState();
+    weights.Await();
     *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
     result.accuracy =
         static_cast<double>(*result.correct) / static_cast<double>(supervision.labels.size(0));
@@ -168,17 +179,25 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     }
     CheckGradients(result);
     watch.ThrowIfFailed();
+    state.Await();
     optimizer_->Step(update.learning_rate);
     if (average_) average_->Update();
   } catch (const c10::Error& error) {
     undo();
     ThrowAsOwn(error, device);
+  } catch (CodedError& error) {
+    undo();
+    // Others name what they are about themselves; host memory does not know whom it is for.
+    error.text.insert({{"module", name_}, {"phase", WordOf(phase_)}});
+    throw;
   } catch (...) {
     undo();
     throw;
   }
   ClearGradients();
   Finish(device, window, *output, start, &result);
+  state.Release(/*changed=*/true);
+  weights.Release(/*changed=*/true);
   return result;
 }
 
@@ -206,6 +225,8 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& 
   const PeakWindow window = OpenPeakWindow(device);
   try {
     Enter(Phase::kForward);
+    TensorsInUse weights = UseSegment();
+    weights.Await();
     *output = Forward(std::move(features), context);
   } catch (const c10::Error& error) {
     ThrowAsOwn(error, device);
@@ -396,11 +417,17 @@ CodedError ModuleTrainer::NonFinite(const std::string& what) const {
 }
 
 std::unique_ptr<Optimizer> ModuleTrainer::MakeOptimizer() const {
-  return CreateOptimizer(options_.optimizer, AllParameters());
+  std::unique_ptr<Optimizer> optimizer = CreateOptimizer(options_.optimizer, AllParameters());
+  if (options_.offload != OffloadWhat::kNone) optimizer->OffloadState(copies_);
+  return optimizer;
 }
 
 std::unique_ptr<WeightAverage> ModuleTrainer::MakeAverage(double decay) const {
-  return std::make_unique<WeightAverage>(AllParameters(), decay);
+  TensorsInUse weights = UseWeights();
+  weights.Await();
+  auto average = std::make_unique<WeightAverage>(AllParameters(), decay);
+  if (options_.offload != OffloadWhat::kNone) average->OffloadValues(copies_);
+  return average;
 }
 
 at::Tensor ModuleTrainer::Forward(at::Tensor features, const ForwardContext& context) const {
@@ -426,6 +453,27 @@ std::pair<at::Tensor, at::Tensor> ModuleTrainer::Reconstruct(const at::Tensor& f
 void ModuleTrainer::ThrowAsOwn(const c10::Error& error, c10::Device device) const {
   if (IsOutOfMemory(error)) throw OutOfMemory(device, name_, WordOf(phase_));
   throw;
+}
+
+TensorsInUse ModuleTrainer::UseWeights() const {
+  TensorsInUse in_use = UseSegment();
+  in_use.Add(auxiliary_.tensors);
+  return in_use;
+}
+
+TensorsInUse ModuleTrainer::UseForEvaluation() const {
+  // With an average the parameters have its values meanwhile (AverageInUse).
+  if (average_ == nullptr) return UseWeights();
+  TensorsInUse in_use;
+  in_use.Add(average_->offloaded());
+  return in_use;
+}
+
+TensorsInUse ModuleTrainer::UseState() const {
+  TensorsInUse in_use;
+  if (optimizer_) in_use.Add(optimizer_->offloaded());
+  if (average_) in_use.Add(average_->offloaded());
+  return in_use;
 }
 
 void ModuleTrainer::Enter(Phase phase) {

@@ -111,10 +111,11 @@ class ModuleTrainer {
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
   // `largest_map`: the network's largest feature map; recomputation takes as much at a
   // time as a chunk of samples has there. Throws CodedError ERR_CONFIG for options that do not go
-  // together.
+  // together. `copies`: where offloaded values are copied; for a module that offloads none may be
+  // null. The segment's weights are offloaded by whoever owns the units.
   ModuleTrainer(int64_t index, Segment segment, bool last, const AuxiliarySite& site,
                 const FeatureShape& largest_map, const ModuleOptions& options,
-                at::Generator& generator);
+                at::Generator& generator, std::shared_ptr<CopyStream> copies);
 
   // One local step. `features` [B, H, W, C], for the first module patches; taken by value so that
   // the caller can give its reference up. `*output` receives the detached output of the forward
@@ -129,7 +130,8 @@ class ModuleTrainer {
   // A step without its update: the memory of one, and no gradients are left.
   void Rehearse(at::Tensor features, const Supervision& supervision, const ForwardContext& context);
 
-  // The features on to the next module without learning: evaluation mode, no head, no losses.
+  // The features on to the next module without learning: evaluation mode, no head, no losses. Like
+  // Step, and unlike the calls below, it sees to it that what it needs is on the device.
   ModuleStepResult Pass(at::Tensor features, const ForwardContext& context, at::Tensor* output);
 
   // The module's output without learning from it: [B, H', W', C'] or logits.
@@ -145,6 +147,7 @@ class ModuleTrainer {
                                                 const Supervision& supervision,
                                                 const ForwardContext& context) const;
 
+  int64_t index() const { return index_; }
   const std::string& name() const { return name_; }
   ModuleDescription Describe() const;
   // Does the first module's target hold pixels rather than features?
@@ -156,6 +159,12 @@ class ModuleTrainer {
   const ParameterList& segment_parameters() const { return segment_parameters_; }
   // `head.*` and `decoder.*`; empty for the last module.
   const ParameterList& auxiliary_parameters() const { return auxiliary_parameters_; }
+
+  // Begins to bring to the device what is offloaded of: all weights; the segment's; what an
+  // evaluation takes, the averaged weights where an average is kept, else the weights.
+  TensorsInUse UseWeights() const;
+  TensorsInUse UseSegment() const { return UseParameters(segment_); }
+  TensorsInUse UseForEvaluation() const;
 
   bool HasGradient() const;
   void ClearGradients();
@@ -175,6 +184,8 @@ class ModuleTrainer {
   WeightAverage* average() const { return average_.get(); }
 
  private:
+  // What an update takes beside the weights.
+  TensorsInUse UseState() const;
   // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
   at::Tensor ComputeGradients(at::Tensor features, const Supervision& supervision,
                               const ForwardContext& context, ModuleStepResult* result);
@@ -221,6 +232,8 @@ class ModuleTrainer {
   ParameterList auxiliary_parameters_;
   std::unique_ptr<Optimizer> optimizer_;  // None until the first step after a release.
   std::unique_ptr<WeightAverage> average_;
+  std::shared_ptr<CopyStream> copies_;
+  Offloading auxiliary_;
   Phase phase_ = Phase::kForward;
 };
 

@@ -83,7 +83,8 @@ std::vector<Reconstruction> Reconstruct(const Strategy& strategy, const at::Tens
                                         Supervision supervision,
                                         const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
-  const AverageInUse average(strategy);
+  WeightRelay weights(strategy, strategy.modules().size(),
+                      [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
   ForwardContext context;
   context.cancelled = cancelled;
   at::Tensor features = strategy.Patches(images);
@@ -91,6 +92,8 @@ std::vector<Reconstruction> Reconstruct(const Strategy& strategy, const at::Tens
   std::vector<Reconstruction> all;
   for (size_t k = 0; k < strategy.modules().size(); ++k) {
     const ModuleTrainer& module = *strategy.modules()[k];
+    weights.Advance();
+    const AverageInUse average(module);
     at::Tensor output = module.Forward(features, context);
     if (module.reconstructs()) {
       const auto [target, prediction] = module.Reconstruct(features, output, supervision, context);

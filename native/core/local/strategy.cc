@@ -10,6 +10,7 @@
 #include "coded_error.h"
 #include "swin/embedding.h"
 #include "train/device.h"
+#include "train/out_of_memory.h"
 
 namespace localformer {
 namespace {
@@ -33,13 +34,21 @@ void CheckEnds(const TrainerOptions& options, int64_t units) {
 Strategy::Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options)
     : model_(std::move(model)), generator_(at::detail::createCPUGenerator(options.seed)) {
   CheckEnds(options, static_cast<int64_t>(model_->units().size()));
+  const auto offloads = [](const ModuleOptions& own) { return own.offload != OffloadWhat::kNone; };
+  if (std::any_of(options.modules.begin(), options.modules.end(), offloads)) {
+    copies_ = std::make_shared<CopyStream>(model_->parameters().front().second.device());
+  }
   size_t begin = 0;
   for (size_t k = 0; k < options.ends.size(); ++k) {
     const auto end = static_cast<size_t>(options.ends[k]);
     const ModuleOptions& own = options.modules[k];
     modules_.push_back(std::make_unique<ModuleTrainer>(
         static_cast<int64_t>(k), model_->Slice(begin, end), end == model_->units().size(),
-        SiteOf(*model_, begin, end, own.target), model_->units()[0]->output(), own, generator_));
+        SiteOf(*model_, begin, end, own.target), model_->units()[0]->output(), own, generator_,
+        copies_));
+    for (size_t i = begin; own.offload == OffloadWhat::kModules && i < end; ++i) {
+      claims_.push_back(model_->units()[i]->OffloadParameters(copies_));
+    }
     begin = end;
   }
 }
@@ -66,12 +75,19 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   std::optional<CallLog> calls;
   if (options.calls) calls.emplace();
   StepResult result;
+  const Transfers before = copies_ ? copies_->transfers() : Transfers();
+  const size_t count = std::min(modules_.size(), options.learning_rates.size());
+  WeightRelay weights(*this, count, [&](const ModuleTrainer& module) {
+    const bool learns = options.learning_rates[static_cast<size_t>(module.index())].has_value();
+    return learns ? module.UseWeights() : module.UseSegment();
+  });
   at::Tensor features = Patches(images);
   images.reset();
   if (needs_image()) supervision.patches = features;
   ForwardContext passing;
   passing.cancelled = cancelled;
-  for (size_t k = 0; k < std::min(modules_.size(), options.learning_rates.size()); ++k) {
+  for (size_t k = 0; k < count; ++k) {
+    weights.Advance();
     const std::optional<double>& rate = options.learning_rates[k];
     at::Tensor output;
     result.modules.push_back(rate ? StepModule(k, std::move(features), supervision,
@@ -79,7 +95,9 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
                                   : modules_[k]->Pass(std::move(features), passing, &output));
     features = std::move(output);
   }
+  weights.Advance();
   Synchronize(device);
+  if (copies_) result.transfers = copies_->transfers() - before;
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
   if (timeline) result.timeline = timeline->Points();
@@ -107,6 +125,16 @@ ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
       });
   generator_ = std::move(generator);
   return done;
+}
+
+at::Tensor Strategy::ForwardModule(size_t index, at::Tensor features,
+                                   const std::atomic<bool>* cancelled) {
+  ForwardContext context;
+  context.cancelled = cancelled;
+  const ModuleTrainer& module = *modules_[index];
+  TensorsInUse weights = module.UseSegment();
+  weights.Await();
+  return module.Forward(std::move(features), context);
 }
 
 ParameterList Strategy::AuxiliaryParameters() const {
@@ -144,9 +172,26 @@ ParameterList Strategy::AverageParameters() const {
   return network;
 }
 
-void AverageInUse::Swap() {
-  for (const auto& module : strategy_.modules()) {
-    if (module->average() != nullptr) module->average()->Swap();
+WeightRelay::WeightRelay(const Strategy& strategy, size_t count, Use use)
+    : strategy_(strategy), count_(count), use_(std::move(use)), ahead_(Of(0, 0)) {}
+
+void WeightRelay::Advance() {
+  // Changed or not was said by the step. Released first: the same stream then has room for the
+  // next.
+  at_work_.Release(/*changed=*/false);
+  at_work_ = std::move(ahead_);
+  ++next_;
+  ahead_ = Of(next_, next_ - 1);
+  at_work_.Await();
+}
+
+TensorsInUse WeightRelay::Of(size_t index, size_t at_work) const {
+  if (index >= count_) return {};
+  try {
+    return use_(*strategy_.modules()[index]);
+  } catch (const c10::OutOfMemoryError&) {
+    const c10::Device device = strategy_.model().parameters().front().second.device();
+    throw OutOfMemory(device, strategy_.modules()[at_work]->name(), WordOf(Phase::kForward));
   }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,7 +20,8 @@ struct StepResult {
   std::vector<ModuleStepResult> modules;
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
-  double seconds = 0.0;  // From the batch as it was stored to the device's last work.
+  double seconds = 0.0;                // From the batch as it was stored to the device's last work.
+  std::optional<Transfers> transfers;  // Of what is offloaded; none where nothing is.
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
   std::optional<std::vector<PhaseCalls>> calls;      // The same.
 
@@ -30,6 +32,7 @@ struct StepResult {
     visit("peakAllocatedBytes", self.peak_allocated_bytes);
     visit("peakReservedBytes", self.peak_reserved_bytes);
     visit("seconds", self.seconds);
+    visit("transfers", self.transfers);
     visit("timeline", self.timeline);
     visit("calls", self.calls);
   }
@@ -81,6 +84,9 @@ class Strategy {
                               const UpdateOptions& update, const std::atomic<bool>* cancelled,
                               at::Tensor* output);
 
+  // A module's output without learning from it.
+  at::Tensor ForwardModule(size_t index, at::Tensor features, const std::atomic<bool>* cancelled);
+
   // What the first module takes.
   at::Tensor Patches(const at::Tensor& images) const;
 
@@ -106,22 +112,48 @@ class Strategy {
  private:
   std::shared_ptr<SwinModel> model_;
   at::Generator generator_;
+  std::shared_ptr<CopyStream> copies_;  // None where nothing is offloaded.
+  std::vector<std::shared_ptr<void>> claims_;
   std::vector<std::unique_ptr<ModuleTrainer>> modules_;
 };
 
-// While it lives, the network and its auxiliary parts have their averaged weights, where averages
-// are kept.
+// Modules one after the other, the weights of each on the device and those of the next on their way
+// there.
+class WeightRelay {
+ public:
+  // `use`: begins to bring what a module takes.
+  using Use = std::function<TensorsInUse(const ModuleTrainer&)>;
+  // Over the first `count` modules.
+  WeightRelay(const Strategy& strategy, size_t count, Use use);
+
+  // To the next module, the first one at first; what the one before took is no longer needed.
+  void Advance();
+
+ private:
+  // What a module takes; `at_work` is told to have failed where it cannot be had.
+  TensorsInUse Of(size_t index, size_t at_work) const;
+
+  const Strategy& strategy_;
+  size_t count_;
+  Use use_;
+  size_t next_ = 0;
+  TensorsInUse at_work_, ahead_;
+};
+
+// While it lives, a module has its averaged weights, where an average is kept.
 class AverageInUse {
  public:
-  explicit AverageInUse(const Strategy& strategy) : strategy_(strategy) { Swap(); }
+  explicit AverageInUse(const ModuleTrainer& module) : average_(module.average()) { Swap(); }
   ~AverageInUse() { Swap(); }
   AverageInUse(const AverageInUse&) = delete;
   AverageInUse& operator=(const AverageInUse&) = delete;
 
  private:
-  void Swap();
+  void Swap() {
+    if (average_ != nullptr) average_->Swap();
+  }
 
-  const Strategy& strategy_;
+  WeightAverage* const average_;
 };
 
 }  // namespace localformer

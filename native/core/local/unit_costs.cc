@@ -61,6 +61,8 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
   options.chunk_values = DefaultChunk(batch, largest.tokens(), kFineChunks) * largest.values();
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {
+    TensorsInUse parameters = UseParameters({unit.get()});
+    parameters.Await();
     costs.push_back(MeasureUnit(*unit, context, options, device, batch));
   }
   return costs;

@@ -356,6 +356,13 @@ void CachingCpuAllocator::FailAllocation(int64_t count) {
   allocationsUntilFailure_ = count;
 }
 
+bool CachingCpuAllocator::TakesFailure() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool fails = allocationsUntilFailure_ > 0 && --allocationsUntilFailure_ == 0;
+  if (fails) ++stats_.num_ooms;
+  return fails;
+}
+
 // ---- Windows ----
 
 void CachingCpuAllocator::UpdateWindows() {

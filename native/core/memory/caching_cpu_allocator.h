@@ -86,6 +86,8 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   // For tests: the `count`-th allocation from now on fails as if memory had run out, and that one
   // alone; 0: none does.
   void FailAllocation(int64_t count);
+  // Counts an allocation that is made elsewhere; true where it is the one to fail.
+  bool TakesFailure();
 
   // Runs of reserved memory in address order, with their blocks.
   std::vector<c10::CachingDeviceAllocator::SegmentInfo> Snapshot() const;

@@ -90,6 +90,10 @@ void SwinModel::To(c10::Device device) {
   for (const auto& unit : units_) unit->MoveBuffers(device);
 }
 
+TensorsInUse SwinModel::UseParameters() const {
+  return localformer::UseParameters(Slice(0, units_.size()));
+}
+
 Segment SwinModel::Slice(size_t begin, size_t end) const {
   Segment segment;
   for (size_t i = begin; i < end; ++i) segment.push_back(units_[i].get());

@@ -57,6 +57,9 @@ class SwinModel {
 
   void To(c10::Device device);
 
+  // Begins to bring what parameters are offloaded to the device, where they stay in use.
+  TensorsInUse UseParameters() const;
+
   // Logits [B, classes] of normalised images [B, 3, H, W].
   at::Tensor Forward(const at::Tensor& images, const ForwardContext& context) const;
 

@@ -11,6 +11,12 @@ void AppendWithPrefix(const std::string& prefix, const ParameterList& list, Para
   for (const auto& [name, tensor] : list) out->emplace_back(prefix + "." + name, tensor);
 }
 
+std::vector<at::Tensor> TensorsOf(const ParameterList& parameters) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& parameter : parameters) tensors.push_back(parameter.second);
+  return tensors;
+}
+
 int64_t CountValues(const ParameterList& parameters) {
   int64_t count = 0;
   for (const auto& parameter : parameters) count += parameter.second.numel();

@@ -19,6 +19,9 @@ using ParameterList = std::vector<NamedTensor>;
 // Appends `list` to `out`, each name behind `prefix` and a dot.
 void AppendWithPrefix(const std::string& prefix, const ParameterList& list, ParameterList* out);
 
+// Without their names.
+std::vector<at::Tensor> TensorsOf(const ParameterList& parameters);
+
 // Learned values of all of them together.
 int64_t CountValues(const ParameterList& parameters);
 

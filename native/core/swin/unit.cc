@@ -20,6 +20,19 @@ UnitDescription Describe(const Unit& unit) {
   return description;
 }
 
+std::shared_ptr<void> Unit::OffloadParameters(const std::shared_ptr<CopyStream>& copies) {
+  if (offloaded_ == nullptr || offloaded_->has_ended()) {
+    offloaded_ = std::make_shared<OffloadedTensors>(TensorsOf(Parameters()), copies);
+  }
+  return offloaded_->Claim();
+}
+
+TensorsInUse UseParameters(const Segment& segment) {
+  TensorsInUse in_use;
+  for (const Unit* unit : segment) in_use.Add(unit->offloaded());
+  return in_use;
+}
+
 at::Tensor ForwardSegment(const Segment& segment, at::Tensor x, const ForwardContext& context) {
   for (const Unit* unit : segment) {
     context.ThrowIfCancelled();

@@ -8,10 +8,12 @@
 #include <c10/core/ScalarType.h>
 
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "memory/offloaded_tensors.h"
 #include "swin/parameters.h"
 
 namespace localformer {
@@ -76,10 +78,16 @@ class Unit {
   // The classifier's output is [B, classes]: height and width are then 0.
   const FeatureShape& output() const { return output_; }
 
+  // Its parameters, where they wait on the host while nobody uses them; else none.
+  const std::shared_ptr<OffloadedTensors>& offloaded() const { return offloaded_; }
+  // While the claim is kept they do.
+  std::shared_ptr<void> OffloadParameters(const std::shared_ptr<CopyStream>& copies);
+
  private:
   std::string name_;
   FeatureShape input_;
   FeatureShape output_;
+  std::shared_ptr<OffloadedTensors> offloaded_;
 };
 
 // What a unit is.
@@ -99,6 +107,9 @@ struct UnitDescription {
 UnitDescription Describe(const Unit& unit);
 
 using Segment = std::vector<const Unit*>;
+
+// Begins to bring the segment's parameters to the device, where they stay in use.
+TensorsInUse UseParameters(const Segment& segment);
 
 // Runs the units of a segment one after the other. Where gradients are recorded, cancellation is
 // looked at between the units of the backward pass too.

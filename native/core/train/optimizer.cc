@@ -94,6 +94,10 @@ ParameterList Optimizer::State() const {
   return list;
 }
 
+void Optimizer::OffloadState(const std::shared_ptr<CopyStream>& copies) {
+  offloading_ = Offload(TensorsOf(State()), copies);
+}
+
 std::unique_ptr<Optimizer> CreateOptimizer(const OptimizerOptions& options,
                                            const ParameterList& parameters) {
   return RowOf(kKinds, "optimizer", options.kind).create(options, parameters);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/offloaded_tensors.h"
 #include "swin/parameters.h"
 
 namespace localformer {
@@ -42,6 +43,11 @@ class Optimizer {
   // `step.norm.weight`. The tensors are its own: whoever writes into them sets its state.
   ParameterList State() const;
 
+  // Keeps its state on the host from now on: whoever lets it step has it in use.
+  void OffloadState(const std::shared_ptr<CopyStream>& copies);
+  // None where it stays on the device.
+  const std::shared_ptr<OffloadedTensors>& offloaded() const { return offloading_.tensors; }
+
  protected:
   // Parameters with what an update needs of them; all lists have one entry a parameter.
   struct Group {
@@ -66,6 +72,7 @@ class Optimizer {
 
   std::vector<std::string> states_;
   std::vector<Group> groups_;
+  Offloading offloading_;
 };
 
 // Throws CodedError ERR_CONFIG for an unknown kind.

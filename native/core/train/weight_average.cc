@@ -18,6 +18,10 @@ void WeightAverage::Update() {
   at::_foreach_lerp_(values_, parameters_, 1.0 - decay_);
 }
 
+void WeightAverage::OffloadValues(const std::shared_ptr<CopyStream>& copies) {
+  offloading_ = Offload(values_, copies);
+}
+
 void WeightAverage::Swap() {
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor weights = parameters_[i].detach();

@@ -3,8 +3,10 @@
 // beginning.
 #pragma once
 
+#include <memory>
 #include <vector>
 
+#include "memory/offloaded_tensors.h"
 #include "swin/parameters.h"
 
 namespace localformer {
@@ -20,10 +22,16 @@ class WeightAverage {
   // In the order of the parameters.
   const std::vector<at::Tensor>& values() const { return values_; }
 
+  // Keeps the averages on the host from now on: whoever computes with them has them in use.
+  void OffloadValues(const std::shared_ptr<CopyStream>& copies);
+  // None where they stay on the device.
+  const std::shared_ptr<OffloadedTensors>& offloaded() const { return offloading_.tensors; }
+
  private:
   std::vector<at::Tensor> parameters_;
   std::vector<at::Tensor> values_;
   double decay_;
+  Offloading offloading_;
 };
 
 }  // namespace localformer

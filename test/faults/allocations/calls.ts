@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import * as memory from '../../../lib/device/memory.js'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
 import type { ModuleTrainer } from '../../../lib/local/module-trainer.js'
+import type { LocalOptions } from '../../../lib/local/options.js'
 import { SwinTransformer, type Tensors } from '../../../lib/local/swin-transformer.js'
 import type { TrainerState } from '../../../lib/local/trainer.js'
 import type { Tally } from '../tally.js'
@@ -18,6 +19,12 @@ const ONE: Case = {
   averages: true,
 }
 
+const OFFLOADED: Case = {
+  ...ONE,
+  name: 'calls, offload=modules',
+  options: { ...ONE.options, offload: 'modules' },
+}
+
 const batch = Subject.batch(ONE)
 const bytes = Subject.batch({ ...ONE, batch: 'augmented bytes' })
 
@@ -26,6 +33,7 @@ interface At {
   readonly subject: Subject
   readonly model: SwinTransformer
   readonly trainer: Subject['trainer']
+  readonly options: LocalOptions
   readonly first: ModuleTrainer
   readonly saved: Saved
 }
@@ -45,8 +53,8 @@ const CALLS: Readonly<Record<string, Call>> = {
     },
   },
   'LocalTrainer.create': {
-    call: async ({ model }) => {
-      await using trainer = await LocalTrainer.create(model, ONE.options)
+    call: async ({ model, options }) => {
+      await using trainer = await LocalTrainer.create(model, options)
       return trainer.readAuxiliary()
     },
   },
@@ -113,11 +121,16 @@ const CALLS: Readonly<Record<string, Call>> = {
 }
 
 export async function failCalls(which: Which, tally: Tally): Promise<void> {
+  for (const one of [ONE, OFFLOADED]) await failCallsOf(one, which, tally)
+}
+
+async function failCallsOf(one: Case, which: Which, tally: Tally): Promise<void> {
   for (const [name, { before, call }] of Object.entries(CALLS)) {
-    const subject = await Subject.create(ONE)
+    const subject = await Subject.create(one)
     const saved = await subject.save()
     const { model, trainer } = subject
-    const at: At = { subject, model, trainer, first: trainer.modules[0] as ModuleTrainer, saved }
+    const first = trainer.modules[0] as ModuleTrainer
+    const at: At = { subject, model, trainer, options: one.options, first, saved }
     const begin = async () => {
       await subject.restore(saved)
       await before?.(at)
@@ -132,7 +145,7 @@ export async function failCalls(which: Which, tally: Tally): Promise<void> {
       const outcome = await withFailure(n, () => call(at))
       if (outcome === undefined) break
       tally.count('calls, failed allocations')
-      const fail = (what: string) => tally.fail(name, `allocation ${n}: ${what}`)
+      const fail = (what: string) => tally.fail(`${one.name}: ${name}`, `allocation ${n}: ${what}`)
       if ('violation' in outcome) fail(outcome.violation)
       const held = memory.allocated() - live
       if (held !== 0) fail(`${held} bytes more are live`)

@@ -2,7 +2,7 @@
 // and option of a step that allocates.
 import type { LocalOptions } from '../../../lib/local/options.js'
 import type { SwinOptions } from '../../../lib/local/swin-transformer.js'
-import { DECODERS, DTYPES, HEADS, METHODS, RECOMPUTE } from '../../../lib/local/words.js'
+import { DECODERS, DTYPES, HEADS, METHODS, OFFLOAD, RECOMPUTE } from '../../../lib/local/words.js'
 
 /**
  * Two stages, a shifted window and stochastic depth. A step takes a few milliseconds, and yet the
@@ -84,7 +84,9 @@ const parts: Case[] = [
   local('label smoothing, SGD', { labelSmoothing: 0.1, optimizer: 'sgd' }),
   local('SGD without momentum', { optimizer: 'sgd', momentum: 0 }),
   local('clipped gradients', {}, { clipNorm: 0.1 }),
-  local('averaged weights', {}, { averages: true }),
+  ...OFFLOAD.map((offload) =>
+    local(`offload=${offload}, averaged weights`, { offload }, { averages: true }),
+  ),
   local('a timeline', {}, { timeline: true }),
   local('augmented bytes', {}, { batch: 'augmented bytes' }),
   local('a prepared batch', {}, { batch: 'prepared' }),

@@ -89,6 +89,14 @@ test('the number of modules defaults to 4, and to 1 end to end', () => {
   assert.is(parseRunSpec('backprop').modules, 1)
 })
 
+test('what waits on the host is said by a run spec, but for backprop, which has one module', () => {
+  const spec = 'paper:8,split=balanced,recompute=block,dtype=bfloat16,offload=modules'
+  assert.is(parseRunSpec(spec).offload, 'modules')
+  assert.is(parseRunSpec('paper').offload, 'none')
+  configError(() => parseRunSpec('paper,offload=weights'), 'none, optimizer, modules', 'weights')
+  configError(() => parseRunSpec('backprop,offload=optimizer'), 'offload')
+})
+
 test('a wrong run spec is told with what is allowed', () => {
   configError(() => parseRunSpec(''), 'backprop, paper, infopro, greedy, trgl')
   configError(() => parseRunSpec('papr:4'), 'papr:4', 'backprop, paper, infopro, greedy, trgl')
