@@ -25,7 +25,7 @@ napi_value Throw(napi_env env, const char* message, const char* code = "ERR_ADDO
 
 // What this process has: one LibTorch for all its threads, on one simulated card or on none.
 pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
-bool is_opened_plain = false;   // LibTorch is open and nothing is simulated; guarded by the mutex.
+bool is_opened_plain = false;    // LibTorch is open and nothing is simulated; guarded by the mutex.
 char* simulated_card = nullptr;  // What `simulated` gives; guarded by the mutex.
 
 class ProcessLock {
@@ -123,9 +123,10 @@ napi_value ThrowNotConfigured(napi_env env, int status) {
     case 2:
       return Throw(env, "this process simulates another card already", "ERR_CONFIG");
     case 3:
-      return Throw(env,
-                   "a simulated card needs addresses for twice its memory, and this process may not "
-                   "take so many (ulimit -v)");
+      return Throw(
+          env,
+          "a simulated card needs addresses for twice its memory, and this process may not "
+          "take so many (ulimit -v)");
     default:
       return Throw(env, "the simulated card could not be set up");
   }
@@ -209,6 +210,12 @@ napi_value Open(napi_env env, napi_callback_info info) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
+  // Node closes the file with the last thread that uses it; what the process has must not be
+  // forgotten.
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&Open), &self) != 0) {
+    dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  }
   const struct {
     const char* name;
     napi_callback function;

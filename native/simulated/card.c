@@ -189,8 +189,8 @@ void* sim_reserve(size_t bytes) {
   for (; at < reserved.count && (size_t)(reserved.items[at].base - base) < size; ++at) {
     base = reserved.items[at].base + reserved.items[at].bytes;
   }
-  const bool fits = (size_t)(arena + arena_bytes - base) >= size &&
-                    insert(&reserved, at, (range){base, size});
+  const bool fits =
+      (size_t)(arena + arena_bytes - base) >= size && insert(&reserved, at, (range){base, size});
   pthread_mutex_unlock(&lock);
   return fits ? base : NULL;
 }

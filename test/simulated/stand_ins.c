@@ -1,5 +1,6 @@
-// What the stand-ins promise, from C: memory of a full card, the order of streams, counts, faults. Built
-// with their sources under sanitizers (stand-ins.test.ts); aborts at the first broken promise.
+// What the stand-ins promise, from C: memory of a full card, the order of streams, counts, faults.
+// Built with their sources under sanitizers (stand-ins.test.ts); aborts at the first broken
+// promise.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,12 +8,12 @@
 
 #include "simulated.h"
 
-#define CHECK(condition)                                                   \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-      exit(1);                                                             \
-    }                                                                      \
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                        \
+    }                                                                 \
   } while (0)
 
 // As the CUDA runtime, the driver and cuBLAS declare them.
@@ -61,9 +62,9 @@ int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const void
 
 enum { OK = 0, NO_MEMORY = 2, LAUNCH_FAILURE = 719, NOT_SUPPORTED = 801, EXECUTION_FAILED = 13 };
 #define MIB ((size_t)1 << 20)
-#define CARD                                                                                  \
-  "name=Card,major=8,minor=6,kernels=86,multiprocessors=28,threadsPerMultiprocessor=1536,"    \
-  "totalBytes=1073741824,contextBytes=104857600,sharedBytesPerBlockOptin=101376,"             \
+#define CARD                                                                               \
+  "name=Card,major=8,minor=6,kernels=86,multiprocessors=28,threadsPerMultiprocessor=1536," \
+  "totalBytes=1073741824,contextBytes=104857600,sharedBytesPerBlockOptin=101376,"          \
   "sharedBytesPerMultiprocessor=102400,l2Bytes=2359296"
 
 static sim_counts counts(void) {

@@ -27,8 +27,8 @@ std::mutex workspace_mutex;
 std::array<int64_t, 64> workspace_bytes{};  // By index of the device; guarded by workspace_mutex.
 
 // One linear layer, forward and backward. A bias makes it the product with an epilogue, which has a
-// workspace of its own. Workspaces do not depend on the type of the numbers, and a card without native
-// bfloat16 need not be asked for it.
+// workspace of its own. Workspaces do not depend on the type of the numbers, and a card without
+// native bfloat16 need not be asked for it.
 void LearnALittle(c10::Device device) {
   const at::AutoGradMode with_gradients(true);
   const auto options = at::TensorOptions().device(device).dtype(at::kFloat);
