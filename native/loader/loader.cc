@@ -210,6 +210,12 @@ napi_value Open(napi_env env, napi_callback_info info) {
 }  // namespace
 
 NAPI_MODULE_INIT() {
+  // Node closes the file with the last thread that uses it; what the process has must not be
+  // forgotten.
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&Open), &self) != 0) {
+    dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  }
   const struct {
     const char* name;
     napi_callback function;

@@ -98,12 +98,17 @@ test('compare --calls counts by module and phase, and the parts are the whole', 
   const { stdout } = cli('compare', ...SMALL, '--device', 'sim:rtx3060', '--calls', ...RUNS)
   const table = stdout.split('\n').flatMap((line) => {
     const [, name = '', numbers = ''] = /^( *\S.*?) {2,}([\d, ]+)$/.exec(line) ?? []
-    return name === '' ? [] : [{ name, launches: Number(numbers.trim().split(/ +/)[0]?.replace(',', '')) }]
+    return name === ''
+      ? []
+      : [{ name, launches: Number(numbers.trim().split(/ +/)[0]?.replace(',', '')) }]
   })
   const whole = table.find(({ name }) => name === 'paper:4')?.launches ?? Number.NaN
   const first = table.findIndex(({ name }) => name === 'paper:4')
   const rest = table.slice(first + 1)
-  const parts = rest.slice(0, rest.findIndex(({ name }) => !name.startsWith(' ')))
+  const parts = rest.slice(
+    0,
+    rest.findIndex(({ name }) => !name.startsWith(' ')),
+  )
   assert.is(parts.length, 17, 'the batch, and four phases of each module')
   assert.is(
     parts.reduce((sum, { launches }) => sum + launches, 0),
@@ -157,7 +162,10 @@ test('reproduce memory writes the table of a card as Markdown', () => {
   )
   assert.is(status, 0, stderr)
   assert.match(stdout, '`localformer reproduce memory --markdown --device sim:t4`')
-  assert.match(stdout, /Simulated on \d{4}-\d\d-\d\d on a simulated Tesla T4, with LibTorch 2\.11\.0/)
+  assert.match(
+    stdout,
+    /Simulated on \d{4}-\d\d-\d\d on a simulated Tesla T4, with LibTorch 2\.11\.0/,
+  )
   assert.match(stdout, /^\| run \| peak \| saved \| paper \| peak of each module, MiB \|/m)
   assert.match(stdout, /^\| `infopro:4` \| >= [\d.]+ MiB \|/m)
   assert.match(stdout, /^Warning: 2 runs ask for dtype=bfloat16/m)

@@ -1,6 +1,7 @@
 // A simulated card in this process: what every CUDA device shows, and what only this one can be asked.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { syntheticDataset } from '../../lib/datasets/synthetic.js'
 import * as cuda from '../../lib/device/cuda.js'
 import { resolveDevice } from '../../lib/device/device.js'
 import * as memory from '../../lib/device/memory.js'
@@ -13,7 +14,6 @@ import {
   SwinTransformer,
   train,
 } from '../../lib/index.js'
-import { syntheticDataset } from '../../lib/datasets/synthetic.js'
 import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
 import { load, loadTorch } from '../../lib/native/load.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
@@ -108,7 +108,10 @@ test('kernels are known by name, and only those that were launched', async () =>
     false,
   )
   const counts = kernels.map(({ launches }) => launches)
-  assert.equal(counts, [...counts].sort((a, b) => b - a))
+  assert.equal(
+    counts,
+    [...counts].sort((a, b) => b - a),
+  )
 })
 
 function launchesOf(name: RegExp): number {

@@ -27,7 +27,10 @@ const SONAMES = new Map(
 const EXPORTS = new Map(
   standIns(findAddon()).map((file) => {
     const name = path.basename(file, '.so').replace('liblocalformer_sim_', '')
-    return [name, dynamicSymbols(file).filter(({ isDefined, isFunction }) => isDefined && isFunction)]
+    return [
+      name,
+      dynamicSymbols(file).filter(({ isDefined, isFunction }) => isDefined && isFunction),
+    ]
   }),
 )
 
@@ -70,7 +73,9 @@ const ASKED_FOR = new Set(
 )
 
 function textsOf(file: string): string[] {
-  const found = readFileSync(file).toString('latin1').matchAll(/\0(cu[A-Z]\w+)(?=\0)/g)
+  const found = readFileSync(file)
+    .toString('latin1')
+    .matchAll(/\0(cu[A-Z]\w+)(?=\0)/g)
   return [...found].map(([, text = '']) => text)
 }
 
@@ -80,9 +85,7 @@ test('there is a stand-in for every soname of NVIDIA that LibTorch needs', () =>
   )
   const missing = [...needed].filter(
     (soname) =>
-      !isOfSystem(soname) &&
-      !LIBRARIES.includes(soname) &&
-      ![...SONAMES.values()].includes(soname),
+      !isOfSystem(soname) && !LIBRARIES.includes(soname) && ![...SONAMES.values()].includes(soname),
   )
   assert.equal(missing, [])
   assert.equal([...EXPORTS.keys()].sort(), [...SONAMES.keys()].sort())

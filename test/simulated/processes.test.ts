@@ -160,7 +160,12 @@ test('a LibTorch of another version is refused', () =>
 
 test('stand-ins that are missing, or no libraries, are an error of the addon', () =>
   withFolder(async (folder) => {
-    await rejects(() => standIns(folder), 'ERR_ADDON_LOAD', 'liblocalformer_sim_cudart.so', 'npm run native')
+    await rejects(
+      () => standIns(folder),
+      'ERR_ADDON_LOAD',
+      'liblocalformer_sim_cudart.so',
+      'npm run native',
+    )
     // A package with prebuilt binaries of which one is cut off.
     const root = path.join(folder, 'package')
     mkdirSync(root)

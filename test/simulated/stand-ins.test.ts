@@ -36,7 +36,7 @@ for (const sanitizers of ['address,undefined', 'thread']) {
         : await runProgram(program, [])
       assert.is(ended.code, 0, ended.stderr)
       assert.match(ended.stderr, 'an event is missing')
-      assert.match(ended.stderr, /^(?:(?!cudaGraphLaunch)[^])*cudaGraphLaunch is not simulated(?:(?!cudaGraphLaunch)[^])*$/, 'once')
+      assert.is(ended.stderr.split('cudaGraphLaunch is not simulated').length, 2, 'said once')
       assert.not.match(ended.stderr, /Sanitizer|runtime error/)
     } finally {
       rmSync(folder, { recursive: true, force: true })

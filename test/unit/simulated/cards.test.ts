@@ -1,7 +1,7 @@
 // The cards that can be simulated: by name, by size and architecture, and what is neither.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Card, CARDS, cardNamed } from '../../../lib/simulated/cards.js'
+import { CARDS, type Card, cardNamed } from '../../../lib/simulated/cards.js'
 import { cardText } from '../../../lib/simulated/stand-ins.js'
 import { rejects } from '../../helpers/expect.js'
 
