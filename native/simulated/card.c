@@ -88,8 +88,8 @@ static bool configure(const char* text) {
   return true;
 }
 
-// Before the first use; the loader calls it in every thread that loads the package. 0, or 1 where the
-// text is wrong or another card was chosen.
+// Before the first use; the loader calls it in every thread that loads the package. 0, or 1 where
+// the text is wrong or another card was chosen.
 EXPORT int localformer_simulated_configure(const char* text) {
   pthread_mutex_lock(&lock);
   const bool is_done = configure(text);

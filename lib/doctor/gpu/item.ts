@@ -61,7 +61,7 @@ export interface ItemRow {
   readonly details: unknown
 }
 
-/** @internal What an item's process is told to run in its place: for tests. */
+/** What a row says of how its item ended. */
 export type Outcome = Pick<ItemRow, 'status' | 'summary' | 'details'>
 
 export function ok(summary: string, details: unknown = null): Finding {

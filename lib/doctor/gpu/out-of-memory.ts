@@ -17,7 +17,7 @@ const BATCH = 128
 /** More than what a segment that is kept can have room for. */
 const UPLOADED = 1024
 /** Limits between what is resident and the step's peak. */
-const LIMITS = 16
+const LIMITS = { whole: 16, quick: 6 } as const
 /** The peak of the first is where forward ends, of the second, which computes again, in backward. */
 const RUNS = ['backprop', 'backprop,recompute=block']
 const MIB = 2 ** 20
@@ -36,7 +36,7 @@ export async function outOfMemory(request: ItemRequest): Promise<Finding> {
   const failures: Failure[] = []
   const complaints: string[] = []
   for (const spec of RUNS) {
-    const found = await failuresOf(name, spec)
+    const found = await failuresOf(name, spec, LIMITS[request.quick ? 'quick' : 'whole'])
     failures.push(...found.failures)
     complaints.push(...found.complaints)
   }
@@ -52,7 +52,7 @@ export async function outOfMemory(request: ItemRequest): Promise<Finding> {
 }
 
 /** Steps under ever higher limits; under none a step works before and after. */
-async function failuresOf(name: string, spec: string) {
+async function failuresOf(name: string, spec: string, limits: number) {
   const device = limited(name)
   const failures: Failure[] = []
   await using model = await SwinTransformer.create({ ...NETWORK, device: name as 'cpu' })
@@ -86,8 +86,8 @@ async function failuresOf(name: string, spec: string) {
     })
   }
   await attempt(least + 2 * MIB, () => model.evaluate(uploaded as Batch), 'upload')
-  for (let i = 1; i <= LIMITS; i++) {
-    await attempt(least + ((most - least) * i) / (LIMITS + 1), () => step(large))
+  for (let i = 1; i <= limits; i++) {
+    await attempt(least + ((most - least) * i) / (limits + 1), () => step(large))
   }
   const complaints = await step(large).then(
     () => [],
