@@ -60,15 +60,18 @@ check('a simulated card answers what it can, and the rest is left for a GPU', ({
   assert.match(lines.at(-1) ?? '', /^8 ok, 0 failed, \d+ left$/)
 
   // The figures behind the lines.
-  const detailsOf = (id: string) =>
-    report.items.find((item) => item.id === id)?.details as Readonly<Record<string, never>>
-  const { workspaceBytes, stages } = detailsOf('context')
+  const detailsOf = (id: string): unknown => report.items.find((item) => item.id === id)?.details
+  const { workspaceBytes, stages } = detailsOf('context') as {
+    workspaceBytes: number
+    stages: { besideBytes: number }[]
+  }
   assert.ok(workspaceBytes > 0)
-  assert.is((stages as { besideBytes: number }[])[0]?.besideBytes, 450 * 2 ** 20)
-  const phases = (detailsOf('out-of-memory').failures as { where: string }[]).map((f) => f.where)
-  for (const where of ['upload', 'forward', 'backward']) assert.ok(phases.includes(where), where)
-  const { refused } = detailsOf('cublas-memory')
-  assert.match(refused['without a handle'].message, 'cublasCreate')
+  assert.is(stages[0]?.besideBytes, 450 * 2 ** 20)
+  const { failures } = detailsOf('out-of-memory') as { failures: { where: string }[] }
+  const places = failures.map(({ where }) => where)
+  for (const where of ['upload', 'forward', 'backward']) assert.ok(places.includes(where), where)
+  const { refused } = detailsOf('cublas-memory') as { refused: Record<string, { message: string }> }
+  assert.match(refused['without a handle']?.message ?? '', 'cublasCreate')
 })
 
 test('a LibTorch that cannot be opened fails every item, and the command', ({ sandbox }) => {

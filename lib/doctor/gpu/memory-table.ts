@@ -103,8 +103,9 @@ export function complaintsOf(rows: readonly MemoryRow[]): string[] {
     if (deviceBytes === null && simulatedBytes === null) return []
     if (deviceBytes === null) return [`${where}: out of memory on the device alone`]
     if (simulatedBytes === null) return [`${where}: out of memory in the simulation alone`]
-    const share = simulatedBytes / deviceBytes - 1
-    const isRight = share <= TOLERANCE && (isLowerBound || share >= -TOLERANCE)
+    const difference = simulatedBytes - deviceBytes
+    const allowed = TOLERANCE * deviceBytes
+    const isRight = difference <= allowed && (isLowerBound || difference >= -allowed)
     return isRight
       ? []
       : [

@@ -1,7 +1,7 @@
 // Out of memory at the upload of a batch and in every phase of a step: a coded error with its numbers,
 // all memory given back, and a next step that works.
 import { LocalformerError } from '../../base/errors.js'
-import type { Batch } from '../../datasets/dataset.js'
+import type { Batch } from '../../datasets/draw-batches.js'
 import { memGetInfo, setPerProcessMemoryFraction } from '../../device/cuda.js'
 import * as memory from '../../device/memory.js'
 import { parseRunSpec } from '../../local/run-spec.js'

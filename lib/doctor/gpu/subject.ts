@@ -1,6 +1,7 @@
 // What the items train: the paper's network on its images, or, to be quick, a small one; and the
 // device that they were given.
-import { type Batch, batches, type Dataset } from '../../datasets/dataset.js'
+import type { Dataset } from '../../datasets/dataset.js'
+import { type Batch, batches } from '../../datasets/draw-batches.js'
 import { syntheticDataset } from '../../datasets/synthetic.js'
 import { cardOfDevice, resolveDevice } from '../../device/device.js'
 import type { SwinOptions } from '../../local/swin-transformer.js'
