@@ -14,14 +14,14 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// LibTorch's kernel for channels-last maps on CUDA gives at most 2^31 - 1 values: larger batches are
-// taken in parts.
+// LibTorch's kernel for channels-last maps on CUDA gives at most 2^31 - 1 values: larger batches
+// are taken in parts.
 at::Tensor Upsample(const at::Tensor& x, int64_t to, bool align_corners) {
   const int64_t batch = x.size(0), values = x.size(1) * to * to;
   const int64_t size = std::max<int64_t>(std::numeric_limits<int32_t>::max() / values, 1);
   if (x.is_cpu() || batch <= size) return at::upsample_bilinear2d(x, {to, to}, align_corners);
-  at::Tensor out = at::empty({batch, x.size(1), to, to},
-                             x.options().memory_format(x.suggest_memory_format()));
+  at::Tensor out =
+      at::empty({batch, x.size(1), to, to}, x.options().memory_format(x.suggest_memory_format()));
   for (int64_t begin = 0; begin < batch; begin += size) {
     const int64_t end = std::min(begin + size, batch);
     at::Tensor part = out.slice(0, begin, end);
