@@ -187,9 +187,11 @@ test('a header of marks without end is refused before it is parsed, and a long n
     // What a parser would say of it: it is no JSON.
     assert.not.match((cause as Error).message, 'JSON')
   }
-  await refusedAtOnce('{'.repeat(200_001), '200001 braces', 'at most 100000 tensors')
-  await refusedAtOnce('"'.repeat(4_000_001), '4000001 quotes')
-  await refusedAtOnce(`{"${'\\"'.repeat(20_000_000)}`, '20000001 quotes')
+  await refusedAtOnce('{'.repeat(200_001), '200001 times {', 'of tensors at most 100000')
+  await refusedAtOnce('['.repeat(400_001), '400001 times [')
+  await refusedAtOnce('"'.repeat(4_000_001), '4000001 times "')
+  await refusedAtOnce(','.repeat(4_000_001), '4000001 times ,')
+  await refusedAtOnce(`{"${'\\"'.repeat(20_000_000)}`, '20000001 times "')
   const named = (name: string) => `{"${name}":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`
   writeRaw(file, named('n'.repeat(4096)), Buffer.alloc(0))
   assert.is(Object.keys((await readCheckpoint(file)).tensors).length, 1)
