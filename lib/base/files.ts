@@ -1,6 +1,8 @@
-// Files and folders that a user names: is one there, mkdir -p, and writing whole or not at all.
+// Files and folders that a user names: is one there, opening what is a file, mkdir -p, and writing whole
+// or not at all.
 import { randomBytes } from 'node:crypto'
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 
 /** Whether a file or folder is there, as far as this process may see. */
@@ -9,6 +11,33 @@ export async function isThere(place: string): Promise<boolean> {
     () => true,
     () => false,
   )
+}
+
+/**
+ * Opens a file to read. A pipe that nobody writes to would wait for ever, a device may have no end: what
+ * is no regular file is refused. It is asked of what was opened, so that no other can be put in its
+ * place meanwhile.
+ */
+export async function openFile(file: string): Promise<FileHandle> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const info = await handle.stat()
+    if (info.isFile()) return handle
+    throw new Error(info.isDirectory() ? 'it is a folder' : 'it is no file')
+  } catch (cause) {
+    await handle.close()
+    throw cause
+  }
+}
+
+/** The bytes of a regular file. */
+export async function readBytes(file: string): Promise<Buffer> {
+  const handle = await openFile(file)
+  try {
+    return await handle.readFile()
+  } finally {
+    await handle.close()
+  }
 }
 
 /**

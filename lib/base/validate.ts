@@ -122,6 +122,51 @@ export function isArrayOf<T extends ArrayBufferView>(
   return ArrayBuffer.isView(value) && value instanceof type
 }
 
+/** Entries of a list among options: more than any network has parts, or a data set classes. */
+const MAX_ENTRIES = 2 ** 18
+/** No options hold lists deeper than this. */
+const MAX_LEVELS = 6
+
+/**
+ * The entries of a list as they are now, holes as undefined. Its length is looked at first: a list of
+ * 2^32 - 1 holes takes no memory, and minutes to walk through.
+ *
+ * @returns Undefined for what is no list, or one of more than `most` entries.
+ */
+export function entriesOf(value: unknown, most = MAX_ENTRIES): unknown[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const { length } = value
+  return length > most ? undefined : Array.from({ length }, (_, k) => value[k])
+}
+
+/**
+ * Looks through options before a schema does, which walks through a list to its end.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for a list of more than 262,144 entries.
+ */
+export function checkLengths(options: unknown): void {
+  const seen = new Set<object>()
+  const look = (value: unknown, name: string, level: number): void => {
+    if (typeof value !== 'object' || value === null || level > MAX_LEVELS || seen.has(value)) return
+    seen.add(value)
+    if (Array.isArray(value)) {
+      const { length } = value
+      if (length > MAX_ENTRIES) {
+        const what = `a list of at most ${MAX_ENTRIES} entries`
+        throw new LocalformerError('ERR_CONFIG', expected(what, name, `a list of ${length}`))
+      }
+    } else if (!isBare(value)) return
+    for (const [key, entry] of Object.entries(value)) look(entry, key, level + 1)
+  }
+  look(options, 'options', 0)
+}
+
+/** An object of options, and nothing that has a class: of that little is options. */
+function isBare(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
 /** @throws {LocalformerError} `ERR_CONFIG` for what can be the name of no file. */
 export function checkFile(
   file: unknown,
@@ -186,6 +231,7 @@ function parseReadable<S extends z.ZodRawShape>(
 ): z.output<z.ZodObject<S>> {
   const strict = STRICT.get(schema) ?? schema.strict()
   STRICT.set(schema, strict)
+  checkLengths(options)
   const result = strict.safeParse(options)
   if (result.success) return result.data as z.output<z.ZodObject<S>>
   const issue = result.error.issues[0]

@@ -144,18 +144,26 @@ function readSplitBatch(batch: SplitBatch, input: InputShape): PlainBatch {
   }
   const count = (indices as ArrayLike<number> | null | undefined)?.length ?? 0
   if (count === 0) throw shapeError('at least one place in the split', 'indices', indices)
-  const places = new Uint32Array(count)
+  // Grown as they are found: a list without entries may have any length.
+  const places: number[] = []
   const classes: number[] = []
   for (let i = 0; i < count; i++) {
     const place = indices[i]
     if (place === undefined || !Number.isInteger(place) || place < 0 || place >= split.count) {
       throw shapeError(`a place from 0 to ${split.count - 1}`, `indices[${i}]`, place)
     }
-    places[i] = place
+    places.push(place)
     classes.push(labels[place] as number)
   }
   return {
-    ...{ count, height, width, imageSize: input.imageSize, images, indices: places },
+    ...{
+      count,
+      height,
+      width,
+      imageSize: input.imageSize,
+      images,
+      indices: Uint32Array.from(places),
+    },
     labels: toLabels(classes, count, input.classes),
     mean: channels(split.mean, 'mean', 0),
     std: channels(split.std, 'std', 1),

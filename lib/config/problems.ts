@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { expected, LocalformerError } from '../base/errors.js'
 import { distanceOf } from '../base/nearest.js'
-import { readArgument, unwrap } from '../base/validate.js'
+import { checkLengths, readArgument, unwrap } from '../base/validate.js'
 import { SPEC_KEYS } from '../local/run-spec.js'
 
 /** Names and places in lists that lead to a value. */
@@ -31,7 +31,10 @@ export function readWith<S extends z.ZodObject>(
   value: unknown,
   problems: Problem[],
 ): z.output<S> | undefined {
-  const result = readArgument('configuration', () => schema.safeParse(value))
+  const result = readArgument('configuration', () => {
+    checkLengths(value)
+    return schema.safeParse(value)
+  })
   if (result.success) return result.data
   problems.push(...problemsIn(result.error, schema, value))
   return undefined

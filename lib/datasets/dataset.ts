@@ -1,7 +1,7 @@
 // What a data set is to the rest of the package: two splits of uint8 images in memory with labels.
 // Nothing here knows a file format.
 import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
-import { isArrayOf, readArgument } from '../base/validate.js'
+import { entriesOf, isArrayOf, readArgument } from '../base/validate.js'
 
 /** Red, green and blue, in this order. */
 export type Rgb = readonly [number, number, number]
@@ -119,11 +119,12 @@ function fieldsOf<T>(value: T, what: string, name: string): T {
 }
 
 function checkClasses(dataset: string, classes: unknown): asserts classes is readonly string[] {
-  if (!Array.isArray(classes) || !classes.every((label) => typeof label === 'string')) {
+  const names = entriesOf(classes)
+  if (!names?.every((label) => typeof label === 'string')) {
     const message = expected('a list of names', 'classes', classes)
     throw new LocalformerError('ERR_DATASET', `Data set ${dataset}: ${message}`)
   }
-  if (classes.length > 0) return
+  if (names.length > 0) return
   throw new LocalformerError('ERR_DATASET', `Data set ${dataset} names no classes`)
 }
 

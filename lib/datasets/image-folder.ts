@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
+import { readBytes } from '../base/files.js'
 import { allocateImages } from './data-files.js'
 import { type Dataset, defineDataset, type Labels, type SplitDefinition } from './dataset.js'
 import type { DatasetEntry, ImageFolderOptions, OpenOptions } from './entry.js'
@@ -200,14 +201,19 @@ async function decodePhotos(
   return { images, labels, height: imageSize, width: imageSize }
 }
 
-/** @internal `imageSize x imageSize x 3` values, as a screen shows them; transparent parts are black. */
+/**
+ * @internal `imageSize x imageSize x 3` values of a file, or of its bytes where they were read, as a
+ * screen shows them; transparent parts are black.
+ */
 export async function decodePhoto(
   sharp: Sharp,
   file: string,
   imageSize: number,
+  bytes?: Buffer,
 ): Promise<Uint8Array> {
   try {
-    const { data, info } = await sharp(file, { failOn: 'truncated' })
+    // Not by its name, under which there may be a pipe, at which sharp waits.
+    const { data, info } = await sharp(bytes ?? (await readBytes(file)), { failOn: 'truncated' })
       // Without an angle: as the camera's EXIF says.
       .rotate()
       .resize(imageSize, imageSize, { fit: 'cover', position: 'centre' })

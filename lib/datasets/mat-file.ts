@@ -3,10 +3,11 @@
 // memory is bounded by the file's size, since deflate cannot expand more than 1,032 times. "MAT-File
 // Format", MathWorks, https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
 import { createReadStream } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { pipeline } from 'node:stream'
 import { createInflate } from 'node:zlib'
 import { LocalformerError } from '../base/errors.js'
+import { openFile } from '../base/files.js'
 
 /** An array of a file, without its data. */
 export interface MatVariable {
@@ -107,7 +108,7 @@ const COMPLEX_FLAG = 0x0800
  * @throws {LocalformerError} `ERR_DATASET` that names the file and what is wrong with it.
  */
 export async function listMat(file: string): Promise<readonly MatVariable[]> {
-  const handle = await open(file, 'r').catch((cause: Error) => {
+  const handle = await openFile(file).catch((cause: Error) => {
     throw new LocalformerError('ERR_DATASET', `Cannot read ${file}: ${cause.message}`, { cause })
   })
   try {

@@ -1,8 +1,9 @@
 // An image file -> planar RGB bytes. PNG is decoded by pngjs, everything else by sharp, which the
 // user installs; both within bounds of size, so that a hostile file costs an error and no memory.
-import { open, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
+import { openFile } from '../base/files.js'
 import { checkFile, checkKeys, readArgument } from '../base/validate.js'
 import { decodePhoto, loadSharp, PHOTO_EXTENSIONS, toPlanes } from './image-folder.js'
 import { checkPng, PNG_SIGNATURE, PngError, readPngHeader } from './png.js'
@@ -58,10 +59,9 @@ export async function readImage(file: string, options: ReadImageOptions = {}): P
 
 async function readBounded(file: string): Promise<Buffer> {
   try {
-    const handle = await open(file)
+    const handle = await openFile(file)
     try {
       const info = await handle.stat()
-      if (!info.isFile()) throw new Error('it is no file')
       if (info.size > MAX_FILE_BYTES) {
         throw new Error(`it has ${info.size} bytes, at most ${MAX_FILE_BYTES} are read`)
       }
@@ -130,7 +130,7 @@ async function readWithSharp(
     const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata()
     checkPixels(width ?? 0, height ?? 0)
     if (size !== undefined) {
-      return planar(await decodePhoto(sharp, file, size), size, size)
+      return planar(await decodePhoto(sharp, file, size, bytes), size, size)
     }
     const { data, info } = await sharp(bytes, { failOn: 'truncated' })
       .rotate()

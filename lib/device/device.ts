@@ -61,14 +61,14 @@ export function resolveDevice(device: string): ResolvedDevice {
   return { name: `cuda:${index}`, reason: 'as asked for' }
 }
 
+/** What a device may be, for a message. */
+export const DEVICE_NAMES = 'cpu, cuda, cuda:N, auto or a simulated card such as sim:rtx3060'
+
 /** @throws {LocalformerError} `ERR_CONFIG` */
 export function checkDeviceName(device: unknown): asserts device is DeviceName {
   if (typeof device === 'string' && /^(cpu|auto|cuda(:\d{1,3})?)$/.test(device)) return
   if (typeof device === 'string' && cardOfDevice(device) !== undefined) return
-  throw new LocalformerError(
-    'ERR_CONFIG',
-    expected('cpu, cuda, cuda:N, auto or a simulated card such as sim:rtx3060', 'device', device),
-  )
+  throw new LocalformerError('ERR_CONFIG', expected(DEVICE_NAMES, 'device', device))
 }
 
 /**

@@ -3,7 +3,7 @@
 import { expected, LocalformerError } from '../base/errors.js'
 import { integer, lazy, number, oneOf, parseOptions, zod } from '../base/validate.js'
 import { type ImageBatch, labelled, toNativeBatch, unmixed } from '../batch/batch.js'
-import { checkDeviceName, type DeviceName, resolveDevice } from '../device/device.js'
+import { checkDeviceName, DEVICE_NAMES, type DeviceName, resolveDevice } from '../device/device.js'
 import type {
   NativeModel,
   NativeModelOptions,
@@ -99,7 +99,7 @@ const schema = lazy(() =>
     mlpRatio: number(0.25, { max: 16 }).default(4).describe("Width of the MLP over its input's"),
     dropPath: number(0, { below: 1 }).default(0).describe('Stochastic depth of the last block'),
     classes: integer(1, 100_000).default(10),
-    device: zod().string({ error: 'cpu, cuda, cuda:N, auto or sim:NAME' }).default('auto'),
+    device: zod().string({ error: DEVICE_NAMES }).default('auto'),
     seed: integer(0).default(0),
   }),
 )

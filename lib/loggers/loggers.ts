@@ -1,5 +1,6 @@
 // All loggers of a run: each hears every event in order; one that a run can do without cannot stop it.
 import { expected, LocalformerError } from '../base/errors.js'
+import { entriesOf } from '../base/validate.js'
 import type { RunEvent } from '../train/events.js'
 import { CsvLogger } from './csv-logger.js'
 import { JsonLinesLogger } from './json-lines-logger.js'
@@ -161,11 +162,13 @@ export class Loggers {
  * @throws {LocalformerError} `ERR_CONFIG` where one of them is no logger, or has the name of another.
  */
 export function checkLoggers(loggers: unknown): asserts loggers is readonly Logger[] {
-  if (!Array.isArray(loggers)) {
+  const all = entriesOf(loggers)
+  if (all === undefined) {
     throw new LocalformerError('ERR_CONFIG', expected('a list of loggers', 'loggers', loggers))
   }
   const names = new Set(['json-lines', 'csv', 'tensorboard'])
-  loggers.forEach((logger: Partial<Logger> | null | undefined, k) => {
+  all.forEach((value, k) => {
+    const logger = value as Partial<Logger> | null | undefined
     if (typeof logger?.name !== 'string' || typeof logger.log !== 'function') {
       const what = 'an object with a `name` and a function `log`'
       throw new LocalformerError('ERR_CONFIG', expected(what, `loggers.${k}`, logger))

@@ -1,6 +1,6 @@
 // Tensors that are handed to the addon, or to a file, checked as far as JavaScript can tell.
 import { expected, LocalformerError } from '../base/errors.js'
-import { isArrayOf, readArgument } from '../base/validate.js'
+import { entriesOf, isArrayOf, readArgument } from '../base/validate.js'
 import type { NativeTensors } from './contract.js'
 
 /**
@@ -22,14 +22,20 @@ function readTensors(values: unknown, what: string): NativeTensors {
   const entries = Object.entries(values).map(([name, value]) => {
     if (typeof value !== 'object' || value === null) throw fail('a tensor', name, value)
     const { shape, data } = value as { shape?: unknown; data?: unknown }
-    if (!Array.isArray(shape)) throw fail('whole numbers', `${name}.shape`, shape)
-    // Not `every`, which passes over holes.
-    const sides: unknown[] = Array.from(shape)
-    if (!sides.every((side) => Number.isSafeInteger(side) && (side as number) >= 0)) {
-      throw fail('whole numbers', `${name}.shape`, shape)
-    }
+    const sides = sidesOf(shape)
+    if (sides === undefined) throw fail(`up to ${MAX_SIDES} whole numbers`, `${name}.shape`, shape)
     if (!isArrayOf(data, Float32Array)) throw fail('a Float32Array', `${name}.data`, data)
-    return [name, { shape: sides as number[], data }] as const
+    return [name, { shape: sides, data }] as const
   })
   return Object.fromEntries(entries)
+}
+
+/** LibTorch's operators take no more (at::kVmapNumLevels, the widest dim_list_to_bitset). */
+export const MAX_SIDES = 64
+
+/** The sides of a shape; undefined for what is none. */
+export function sidesOf(shape: unknown): number[] | undefined {
+  const isSide = (side: unknown) => Number.isSafeInteger(side) && (side as number) >= 0
+  const sides = entriesOf(shape, MAX_SIDES)
+  return sides?.every(isSide) ? (sides as number[]) : undefined
 }

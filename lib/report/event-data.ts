@@ -1,6 +1,6 @@
 // events.jsonl -> what a report tells of it, in bounded memory however long the run is: every metric
 // of the tables as a series over the steps, epochs and evaluations as points.
-import { open } from 'node:fs/promises'
+import { openFile } from '../base/files.js'
 import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
 import { type MetricTable, type PossibleFigures, rowsOf } from '../metrics/metric.js'
 import { MODULE_METRICS } from '../metrics/module-metrics.js'
@@ -48,7 +48,7 @@ export const MAX_MODULES = 256
 export async function readEvents(file: string): Promise<EventData | undefined> {
   const gathered = new Gathered()
   try {
-    await using handle = await open(file)
+    await using handle = await openFile(file)
     for await (const line of handle.readLines()) {
       const event = parse(line)
       if (event !== undefined) gathered.add(event)

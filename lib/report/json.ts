@@ -1,6 +1,6 @@
 // What is in a run folder may be of any shape: values are taken as what they should be, or not at all.
-import { readFile } from 'node:fs/promises'
 import { LocalformerError } from '../base/errors.js'
+import { readBytes } from '../base/files.js'
 
 /** A JSON object of which nothing is known yet. */
 export type Json = Readonly<Record<string, unknown>>
@@ -8,7 +8,7 @@ export type Json = Readonly<Record<string, unknown>>
 /** Undefined where there is no such file, or no JSON in it. */
 export async function readJson(file: string): Promise<Json | undefined> {
   try {
-    return parse(await readFile(file, 'utf8'))
+    return parse((await readBytes(file)).toString())
   } catch (error) {
     if (isMissing(error)) return undefined
     throw unreadable(file, error)

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 import { REPORT_FILE } from '../base/run-files.js'
-import { checkFile, checkKeys, readArgument } from '../base/validate.js'
+import { checkFile, checkKeys, entriesOf, readArgument } from '../base/validate.js'
 import { comparisonReport } from './comparison-report.js'
 import { readRun } from './run-data.js'
 import { runReport } from './run-report.js'
@@ -44,7 +44,13 @@ export async function writeReport(
 }
 
 function checkFolders(given: unknown): readonly [string, ...string[]] {
-  const folders: unknown[] = Array.isArray(given) ? [...given] : [given]
+  const folders = Array.isArray(given) ? entriesOf(given) : [given]
+  if (folders === undefined) {
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      expected('fewer run folders', 'run', (given as unknown[]).length),
+    )
+  }
   for (const folder of folders)
     checkFile(folder, 'runFolder', 'the name of a run folder, or a list')
   if (folders.length > 0) return folders as [string, ...string[]]

@@ -4,13 +4,19 @@
 
 import { createHash, randomBytes } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { copyFile, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
-import { isThere } from '../base/files.js'
+import { isThere, readBytes } from '../base/files.js'
 import { folderError } from '../base/folder-error.js'
 import { INDEX_FILE, LAST, PREVIOUS, STATE_FILE, WEIGHTS_FILE } from '../base/run-files.js'
-import { checkFile as checkFolder, checkKeys, isArrayOf, readArgument } from '../base/validate.js'
+import {
+  checkFile as checkFolder,
+  checkKeys,
+  entriesOf,
+  isArrayOf,
+  readArgument,
+} from '../base/validate.js'
 import type { Tensors } from '../local/swin-transformer.js'
 import type { LogPlaces } from '../loggers/loggers.js'
 import type { TrainingProgress, TrainingState } from '../train/training-state.js'
@@ -207,7 +213,7 @@ function checkSaved(state: TrainingState, options: SaveOptions): void {
   const isName = (name: unknown) =>
     typeof name === 'string' && /^[A-Za-z0-9][\w-]{0,63}$/.test(name)
   const isFree = (name: unknown) => isName(name) && name !== LAST && name !== PREVIOUS
-  if (!Array.isArray(keep) || !keep.every(isFree)) {
+  if (!entriesOf(keep)?.every(isFree)) {
     const what = 'a list of names of letters, digits, _ and -, neither last nor previous,'
     throw new LocalformerError('ERR_CONFIG', expected(what, 'keep', keep))
   }
@@ -268,7 +274,7 @@ async function readIndex(folder: string): Promise<StateIndex> {
   const file = path.join(folder, INDEX_FILE)
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = (await readBytes(file)).toString()
   } catch (cause) {
     throw damaged(`${file} cannot be read: ${(cause as Error).message}`, cause)
   }

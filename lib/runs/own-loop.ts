@@ -1,6 +1,6 @@
 // A loop of a script's own, as a run sees it: what was recorded -> the events of a run, and how far it is.
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, readArgument } from '../base/validate.js'
+import { checkKeys, entriesOf, readArgument } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
@@ -191,8 +191,7 @@ export class OwnLoop {
 function checkStep(step: TrainStep): void {
   const figures = ['peakAllocatedBytes', 'peakReservedBytes', 'seconds'] as const
   const isWhole =
-    Array.isArray(step?.modules) &&
-    step.modules.every((module) => typeof module === 'object' && module !== null) &&
+    entriesOf(step?.modules)?.every((module) => typeof module === 'object' && module !== null) &&
     figures.every((name) => Number.isFinite(step[name]) && step[name] >= 0)
   if (isWhole && Number.isSafeInteger(step.peakAllocatedBytes)) return
   throw new LocalformerError('ERR_CONFIG', expected("what a trainer's step gave", 'step', step), {
@@ -206,8 +205,8 @@ function checkEvaluation(evaluation: Evaluation): void {
     return Number.isFinite(accuracy) && typeof loss === 'number'
   }
   const { count, modules } = evaluation ?? {}
-  const isWhole = isScore(evaluation) && Number.isSafeInteger(count) && Array.isArray(modules)
-  if (isWhole && modules.every(isScore)) return
+  const isWhole = isScore(evaluation) && Number.isSafeInteger(count)
+  if (isWhole && entriesOf(modules)?.every(isScore)) return
   const message = expected('what `evaluate` gave', 'evaluation', evaluation)
   throw new LocalformerError('ERR_CONFIG', message)
 }

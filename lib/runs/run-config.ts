@@ -1,9 +1,9 @@
 // The configuration that a run folder keeps: it holds in any working directory, a split that was measured
 // is not measured again, and what a script made is written as a configuration would say it.
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { LocalformerError } from '../base/errors.js'
+import { readBytes } from '../base/files.js'
 import { CONFIG_FILE } from '../base/run-files.js'
 import { definedOf } from '../base/validate.js'
 import type { Training } from '../config/create.js'
@@ -123,7 +123,7 @@ export async function readRunConfig(folder: string): Promise<TrainingConfig> {
 
 /** Such a run says in its configuration what it is, and no training loop. */
 async function refuseOwnLoop(folder: string): Promise<void> {
-  const text = await readFile(path.join(folder, CONFIG_FILE), 'utf8').catch(() => '')
+  const text = `${await readBytes(path.join(folder, CONFIG_FILE)).catch(() => '')}`
   if (!/"loop":\s*"own"/.test(text)) return
   throw new LocalformerError(
     'ERR_USAGE',
@@ -136,7 +136,7 @@ async function refuseOwnLoop(folder: string): Promise<void> {
 
 /** As the folder keeps it, whatever else its configuration says; undefined: none. */
 export async function readCheckpointEvery(folder: string): Promise<number | undefined> {
-  const text = await readFile(path.join(folder, CONFIG_FILE), 'utf8').catch(() => '')
+  const text = `${await readBytes(path.join(folder, CONFIG_FILE)).catch(() => '')}`
   const every = /"checkpointEvery":\s*(\d+)/.exec(text)?.[1]
   return every === undefined ? undefined : Number(every)
 }

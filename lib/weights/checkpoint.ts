@@ -2,12 +2,12 @@
 // data; github.com/huggingface/safetensors, "Format"). Written as float32, whole or not at all; every
 // usual float type is read as float32, and integers, which no weight is, are named and left out.
 import { createHash, randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { expected, LocalformerError } from '../base/errors.js'
+import { openFile } from '../base/files.js'
 import { checkFile, isArrayOf, readArgument } from '../base/validate.js'
 import type { Tensors } from '../local/swin-transformer.js'
-import { tensorsOf } from '../native/tensors.js'
+import { sidesOf, tensorsOf } from '../native/tensors.js'
 import { isFloatType, toFloat32 } from './dtypes.js'
 import {
   type Entry,
@@ -85,28 +85,32 @@ export async function writeCheckpoint(
 
 /** What a reader would take: a file that is written can be read. */
 function checkToWrite(checkpoint: CheckpointToWrite): Required<CheckpointToWrite> {
-  const refuse = (what: string, name: string, value: unknown): never => {
-    throw new LocalformerError('ERR_CHECKPOINT', expected(what, name, value))
-  }
+  const refusal = (what: string, name: string, value: unknown) =>
+    new LocalformerError('ERR_CHECKPOINT', expected(what, name, value))
   if (typeof checkpoint !== 'object' || checkpoint === null) {
-    refuse('tensors and metadata', 'checkpoint', checkpoint)
+    throw refusal('tensors and metadata', 'checkpoint', checkpoint)
   }
   const tensors = tensorsOf(checkpoint.tensors, 'tensors')
   const metadata = { ...checkpoint.metadata }
   for (const [name, value] of Object.entries(metadata)) {
-    if (typeof value !== 'string') refuse('a text', `metadata.${name}`, value)
+    if (typeof value !== 'string') throw refusal('a text', `metadata.${name}`, value)
   }
-  const integers = { ...checkpoint.integers }
+  const integers: Record<string, Integers[string]> = { ...checkpoint.integers }
   for (const [name, value] of Object.entries(integers)) {
     const { shape, data } = value ?? {}
-    const isTensor = Array.isArray(shape) && isArrayOf(data, BigInt64Array)
-    if (!isTensor) refuse('a shape and a BigInt64Array', `integers.${name}`, value)
-    if (Object.hasOwn(tensors, name)) refuse('another name than of a weight', 'integers', name)
+    const sides = sidesOf(shape)
+    if (sides === undefined || !isArrayOf(data, BigInt64Array)) {
+      throw refusal('a shape and a BigInt64Array', `integers.${name}`, value)
+    }
+    integers[name] = { shape: sides, data }
+    if (Object.hasOwn(tensors, name)) {
+      throw refusal('another name than of a weight', 'integers', name)
+    }
   }
   for (const [name, { shape, data }] of Object.entries({ ...integers, ...tensors })) {
-    if (name === METADATA) refuse('another name for a tensor', 'tensors', name)
-    const count = Array.from(shape).reduce((product, side) => product * side, 1)
-    if (count !== data.length) refuse(`${count} values`, `${name}.data`, data.length)
+    if (name === METADATA) throw refusal('another name for a tensor', 'tensors', name)
+    const count = shape.reduce((product, side) => product * side, 1)
+    if (count !== data.length) throw refusal(`${count} values`, `${name}.data`, data.length)
   }
   return { tensors, metadata, integers }
 }
@@ -191,7 +195,7 @@ async function withFile<T>(file: string, work: (handle: FileHandle) => Promise<T
   checkFile(file, 'file')
   let handle: FileHandle
   try {
-    handle = await open(file, constants.O_RDONLY)
+    handle = await openFile(file)
   } catch (cause) {
     throw failure(`The checkpoint ${file} could not be read`, cause)
   }
@@ -210,8 +214,6 @@ async function readHeader(
   file: string,
 ): Promise<Header & { dataStart: number }> {
   const info = await handle.stat()
-  // Of a pipe or a device there is no size to hold the header against.
-  if (!info.isFile()) throw failure(`${file} is no file`)
   const length = Buffer.alloc(8)
   const { bytesRead } = await handle.read(length, 0, 8, 0)
   const headerBytes = bytesRead === 8 ? Number(length.readBigUInt64LE()) : 0

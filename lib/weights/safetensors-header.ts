@@ -3,6 +3,7 @@
 // means the same to every reader: tensors cover the data without holes, overlaps or a rest, no name is
 // given twice, metadata is text.
 import { describe } from '../base/errors.js'
+import { MAX_SIDES, sidesOf } from '../native/tensors.js'
 import { bytesPerValue, FLOAT_BYTES, INTEGER_BYTES } from './dtypes.js'
 
 /** A tensor of a file without its values. */
@@ -35,6 +36,13 @@ export const METADATA = '__metadata__'
 
 /** No network comes near it; a header of 100 MB holds a million, which take minutes and gigabytes. */
 const MAX_TENSORS = 100_000
+/** So many tensors have less than half of it: the rest is for texts of the metadata. */
+const MOST_OF_MARK = {
+  ...{ '{': 2 * MAX_TENSORS, '[': 4 * MAX_TENSORS },
+  ...{ '"': 40 * MAX_TENSORS, ',': 40 * MAX_TENSORS },
+}
+/** UTF-16 units of a name, of a tensor or in the metadata. */
+const MAX_NAME = 4096
 /** Deeper is no header. */
 const MAX_DEPTH = 16
 
@@ -43,12 +51,14 @@ const MAX_DEPTH = 16
  * @throws {HeaderError}
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number): Header {
+  checkMarks(bytes)
   const text = decode(bytes)
   const { [METADATA]: metadata, ...tensors } = parse(text)
   const all = Object.entries(tensors)
   if (all.length > MAX_TENSORS) {
     throw new HeaderError(`it has ${all.length} tensors, at most ${MAX_TENSORS} are read`)
   }
+  for (const name of Object.keys({ ...fieldsOf(metadata), ...tensors })) checkName(name)
   const entries = all.map(([name, value]) => entryOf(name, value))
   const inOrder = [...entries].sort((a, b) => a.at - b.at || a.bytes - b.bytes)
   checkCover(inOrder, dataBytes)
@@ -56,6 +66,30 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number): Header {
   const twice = repeatedName(text)
   if (twice !== undefined) throw new HeaderError(`the header has ${describe(twice)} twice`)
   return { entries, inOrder, metadata: textsOf(metadata) }
+}
+
+/** What a parser would take minutes and gigabytes for is seen in a tenth of a second. */
+function checkMarks(bytes: Uint8Array): void {
+  const counts = new Uint32Array(256)
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number
+    counts[byte] = (counts[byte] as number) + 1
+  }
+  for (const [mark, most] of Object.entries(MOST_OF_MARK)) {
+    const count = counts[mark.charCodeAt(0)] as number
+    if (count <= most) continue
+    throw new HeaderError(
+      `its header has ${count} times ${mark}, at most ${most} are read; of tensors at most ${MAX_TENSORS}`,
+    )
+  }
+}
+
+function checkName(name: string): void {
+  if (name.length <= MAX_NAME) return
+  const begin = describe(name.slice(0, 40))
+  throw new HeaderError(
+    `a name that begins ${begin} has ${name.length} characters, at most ${MAX_NAME} are read`,
+  )
 }
 
 function decode(bytes: Uint8Array): string {
@@ -78,7 +112,7 @@ function parse(text: string): Record<string, unknown> {
 }
 
 function entryOf(name: string, value: unknown): Entry {
-  const { dtype, shape, data_offsets: offsets } = isFields(value) ? value : {}
+  const { dtype, shape, data_offsets: offsets } = fieldsOf(value)
   const bytesEach = typeof dtype === 'string' ? bytesPerValue(dtype) : undefined
   if (bytesEach === undefined) {
     const [floats, others] = [FLOAT_BYTES, INTEGER_BYTES].map((types) => Object.keys(types))
@@ -95,16 +129,21 @@ function entryOf(name: string, value: unknown): Entry {
     isWhole(end) &&
     Number.isSafeInteger(count * bytesEach) &&
     end - begin === count * bytesEach
-  if (!fits) throw new HeaderError(`tensor ${name} has offsets that do not fit its shape`)
+  if (!fits) {
+    const isLong = Array.isArray(shape) && shape.length > MAX_SIDES
+    const problem = isLong ? `more than ${MAX_SIDES} sides` : 'offsets that do not fit its shape'
+    throw new HeaderError(`tensor ${name} has ${problem}`)
+  }
   const sides = shape as readonly number[]
   return { name, dtype: dtype as string, shape: sides, at: begin, bytes: end - begin }
 }
 
 /** Values of a shape; undefined for no shape, or one beyond exact numbers. */
 function countOf(shape: unknown): number | undefined {
-  if (!Array.isArray(shape) || !shape.every(isWhole)) return undefined
+  const sides = sidesOf(shape)
+  if (sides === undefined) return undefined
   let count = 1
-  for (const side of shape) {
+  for (const side of sides) {
     count *= side
     if (!Number.isSafeInteger(count)) return undefined
   }
@@ -195,6 +234,10 @@ function nameOf(quoted: string): string {
 
 function isWhole(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return isFields(value) ? value : {}
 }
 
 function isFields(value: unknown): value is Record<string, unknown> {

@@ -2,7 +2,7 @@
 // and deviation of the channels, without which its logits mean nothing. The keys are those of a run's
 // weights: `dataset`, `classes`, `normalisation`. A number in JSON is read as the number it was.
 import { expected, LocalformerError } from '../base/errors.js'
-import { readArgument } from '../base/validate.js'
+import { entriesOf, readArgument } from '../base/validate.js'
 import type { Rgb } from '../datasets/dataset.js'
 
 /** Null where it is not known. */
@@ -103,7 +103,7 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
 }
 
 function isNames(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && Array.from(value).every((name) => typeof name === 'string')
+  return entriesOf(value)?.every((name) => typeof name === 'string') === true
 }
 
 function isRgb(values: unknown, least: number): values is Rgb {

@@ -43,7 +43,13 @@ const ODD: readonly (() => unknown)[] = [
   () => 'long'.repeat(20_000),
   ...[() => 10n, () => Symbol('odd'), () => () => 1, () => class {}, () => async () => {}],
   ...[() => ({}), () => [], () => Object.create(null), () => [undefined], () => [[]]],
-  ...[() => new Array(5), () => [NaN, NaN, NaN], () => ['a', 'b'], () => [1, 2, 3]],
+  ...[
+    () => new Array(5),
+    () => new Array(2 ** 32 - 1),
+    () => [NaN, NaN, NaN],
+    () => ['a', 'b'],
+    () => [1, 2, 3],
+  ],
   ...[() => ({ length: 3 }), () => ({ length: -1 }), () => ({ length: 2 ** 53 }), circular],
   ...[
     () => new Date(NaN),

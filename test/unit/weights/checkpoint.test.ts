@@ -179,6 +179,31 @@ test('more tensors than any network has are refused, and as many as are read tak
   assert.ok(performance.now() - began < 20_000, `${performance.now() - began} ms`)
 })
 
+test('a header of marks without end is refused before it is parsed, and a long name by its length', async () => {
+  const file = path.join(folder, 'marks.safetensors')
+  const refusedAtOnce = async (header: string, ...parts: readonly string[]) => {
+    writeRaw(file, header, Buffer.alloc(0))
+    const { cause } = await refused(file, ...parts)
+    // What a parser would say of it: it is no JSON.
+    assert.not.match((cause as Error).message, 'JSON')
+  }
+  await refusedAtOnce('{'.repeat(200_001), '200001 times {', 'of tensors at most 100000')
+  await refusedAtOnce('['.repeat(400_001), '400001 times [')
+  await refusedAtOnce('"'.repeat(4_000_001), '4000001 times "')
+  await refusedAtOnce(','.repeat(4_000_001), '4000001 times ,')
+  await refusedAtOnce(`{"${'\\"'.repeat(20_000_000)}`, '20000001 times "')
+  const named = (name: string) => `{"${name}":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}`
+  writeRaw(file, named('n'.repeat(4096)), Buffer.alloc(0))
+  assert.is(Object.keys((await readCheckpoint(file)).tensors).length, 1)
+  await refusedAtOnce(named('n'.repeat(4097)), '4097 characters, at most 4096')
+  await refusedAtOnce(`{"__metadata__":{"${'n'.repeat(4097)}":""}}`, '4097 characters')
+  const sides = Array.from({ length: 65 }, () => 1)
+  await refusedAtOnce(
+    `{"a":{"dtype":"F32","shape":[${sides}],"data_offsets":[0,4]}}`,
+    'tensor a has more than 64 sides',
+  )
+})
+
 test('what would not be read again is not written', async () => {
   const file = path.join(folder, 'unwritten.safetensors')
   const tensor = { shape: [1], data: Float32Array.of(1) }
