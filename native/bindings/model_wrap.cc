@@ -15,6 +15,7 @@
 #include "to_js.h"
 #include "train/arithmetic.h"
 #include "train/device.h"
+#include "train/out_of_memory.h"
 
 namespace localformer {
 namespace {
@@ -70,8 +71,14 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [options, device] {
-          WarmUp(device);
-          return std::make_shared<ModelState>(options, device);
+          try {
+            WarmUp(device);
+            return std::make_shared<ModelState>(options, device);
+          } catch (const c10::Error& error) {
+            // Not every such error says for which device it is.
+            if (IsOutOfMemory(error)) throw OutOfMemory(device, "", "");
+            throw;
+          }
         },
         [](Napi::Env env, std::shared_ptr<ModelState>& state) -> Napi::Value {
           return DataOf(env).model.New(

@@ -46,11 +46,20 @@ void WarmUp(c10::Device device) {
   const auto index = static_cast<size_t>(std::max<c10::DeviceIndex>(device.index(), 0));
   if (device.is_cpu() || is_warm.at(index)) return;
   const int64_t before = AllocatedBytes(device);
-  LearnALittle(device);
-  Synchronize(device);
+  // What was taken stays, and counts, where it fails half-way too.
+  const auto book = [&] {
+    const std::lock_guard<std::mutex> lock(workspace_mutex);
+    workspace_bytes.at(index) += AllocatedBytes(device) - before;
+  };
+  try {
+    LearnALittle(device);
+    Synchronize(device);
+  } catch (...) {
+    book();
+    throw;
+  }
+  book();
   is_warm.at(index) = true;
-  const std::lock_guard<std::mutex> lock(workspace_mutex);
-  workspace_bytes.at(index) += AllocatedBytes(device) - before;
 }
 
 int64_t WorkspaceBytes(c10::Device device) {
