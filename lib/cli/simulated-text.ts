@@ -23,7 +23,9 @@ export function simulatedLegend({ simulated, rows, warnings }: CompareResult): s
       ? []
       : [`Every row includes ${(workspace / 2 ** 20).toFixed(1)} MiB of cuBLAS's workspaces.`]),
     ...(rows.some(({ isLowerBound }) => isLowerBound)
-      ? ['>=: calls cuDNN, whose workspaces are not known: a lower bound.']
+      ? [
+          '>=: calls cuDNN, whose workspaces are not known: a lower bound. Savings of such a row, or against it, leave them out.',
+        ]
       : []),
     ...warnings.map((warning) => `Warning: ${warning}`),
   ]
