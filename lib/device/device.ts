@@ -80,6 +80,11 @@ export function cardOfDevice(device: string): Card | undefined {
   return device.startsWith(SIMULATED) ? cardNamed(device.slice(SIMULATED.length)) : undefined
 }
 
+/** The same of `cuda` too, which is the card of a process that simulates one. */
+export function simulatedOn(device: string): Card | undefined {
+  return cardOfDevice(device) ?? (device.startsWith('cuda') ? simulatedCard() : undefined)
+}
+
 /**
  * Refuses a simulated device, on which nothing is computed.
  *
@@ -87,7 +92,7 @@ export function cardOfDevice(device: string): Card | undefined {
  * @throws {LocalformerError} `ERR_CONFIG`
  */
 export function checkComputes(device: string, what: string): void {
-  const card = cardOfDevice(device) ?? (device.startsWith('cuda') ? simulatedCard() : undefined)
+  const card = simulatedOn(device)
   if (card === undefined) return
   throw new LocalformerError(
     'ERR_CONFIG',

@@ -6,14 +6,14 @@ import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
-import { cardOfDevice, resolveDevice } from '../device/device.js'
+import { resolveDevice, simulatedOn } from '../device/device.js'
 import { checkSimulation, type DeviceCalls } from '../device/simulation.js'
 import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
-import type { Dtype, Precision, Recompute } from '../local/words.js'
+import type { Dtype, Offload, Precision, Recompute } from '../local/words.js'
 import type { Card } from '../simulated/cards.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
@@ -61,6 +61,7 @@ export interface CompareRow {
   readonly accumulate: number
   readonly dtype: Dtype
   readonly precision: Precision
+  readonly offload: Offload
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state, buffers and workspaces between steps. */
   readonly residentBytes: number | null
@@ -135,7 +136,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   for (const spec of specs) {
     resolveSplit(spec.split, modulesOfSpec(spec, config.depths), config.depths)
   }
-  const card = cardOfDevice(config.device)
+  const card = simulatedOn(config.device)
   if (card !== undefined) checkSimulation()
   const device = card === undefined ? resolveDevice(config.device).name : `sim:${card.key}`
   checkLimit(options.memoryLimitBytes, device)
@@ -290,6 +291,7 @@ function makeRow(
     accumulate: spec.accumulate,
     dtype: spec.dtype,
     precision: spec.precision,
+    offload: spec.offload,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
     workspaceBytes: last?.workspaceBytes ?? null,
@@ -319,6 +321,7 @@ function paperSaving(spec: RunSpec): number | null {
     spec.recompute === 'none' &&
     spec.accumulate === 1 &&
     spec.dtype === 'float32' &&
+    spec.offload === 'none' &&
     spec.split === 'stages'
   return spec.method === 'paper' && isPlain ? (PAPER_SAVINGS[spec.modules] ?? null) : null
 }

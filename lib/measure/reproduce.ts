@@ -2,7 +2,7 @@
 // in: a data set and a network -> out: claims, each beside the quoted figure, and the comparison.
 import os from 'node:os'
 import { getDeviceProperties } from '../device/cuda.js'
-import { cardOfDevice, resolveDevice } from '../device/device.js'
+import { resolveDevice, simulatedOn } from '../device/device.js'
 import { requireCudaLibrary } from '../libtorch/cuda-library.js'
 import { resolveSwinConfig } from '../local/swin-transformer.js'
 import { loadAll } from '../native/load.js'
@@ -146,7 +146,7 @@ function savingOf(one: CompareRow, other: CompareRow): number | null {
 
 /** @throws {LocalformerError} `ERR_ADDON_LOAD` where the addon's CUDA part is missing. */
 function gpuName(wanted: string): string | null {
-  const card = cardOfDevice(wanted)
+  const card = simulatedOn(wanted)
   if (card !== undefined) return card.name
   const [kind, index = '0'] = resolveDevice(wanted).name.split(':')
   if (kind !== 'cuda') return null

@@ -26,7 +26,7 @@ export interface LoadedRun extends Omit<RunMetadata, 'config'> {
 export async function loadRun(place: string, device: string = 'auto'): Promise<LoadedRun> {
   checkFile(place, 'place', 'the name of a run folder or of its weights')
   checkDeviceName(device)
-  checkComputes(device, 'evaluate a run')
+  checkComputes(device, 'evaluate or predict with a run')
   const file = place.endsWith('.safetensors') ? place : path.join(place, WEIGHTS_FILE)
   await checkThere(place, file)
   const { tensors, metadata } = await readCheckpoint(file)

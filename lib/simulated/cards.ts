@@ -106,7 +106,7 @@ const EXAMPLE = 'sim:12GiB,sm_86'
 
 /**
  * The card of a key (`rtx3060`), or of its size and architecture (`12GiB,sm_86`). Case, spaces, `-`
- * and `_` within a key do not matter, nor does the vendor's name before it.
+ * and `_` within a key do not matter, nor does the vendor's name before it (`NVIDIA RTX 3060`).
  *
  * @throws {LocalformerError} `ERR_CONFIG` for another word, with the nearest name.
  */
@@ -115,7 +115,8 @@ export function cardNamed(text: unknown): Card {
     throw new LocalformerError('ERR_CONFIG', expected('the name of a card', 'simulate', text))
   }
   const plain = plainly(text)
-  const known = CARDS.find(({ key, name }) => plain === plainly(key) || plain === plainly(name))
+  const short = plain.replace(/^(nvidia)?(geforce|tesla)?/, '')
+  const known = CARDS.find(({ key, name }) => short === plainly(key) || plain === plainly(name))
   if (known !== undefined) return known
   return /^\s*[\d.]/.test(text) || text.includes(',') ? described(text) : unknown(text)
 }

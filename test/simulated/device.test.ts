@@ -15,6 +15,7 @@ import {
   train,
 } from '../../lib/index.js'
 import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
+import { compare } from '../../lib/measure/compare.js'
 import { load, loadTorch } from '../../lib/native/load.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { testDevice } from '../helpers/device-tests.js'
@@ -85,8 +86,8 @@ test('what computes refuses it', async () => {
     ['evaluate', () => evaluate(trainer, data.test)],
     ['evaluate', () => evaluate(model, data.test)],
     ['predict', () => predict(model, [], { mean: [0, 0, 0], std: [1, 1, 1] })],
-    ['evaluate a run', () => loadRun('nowhere', 'cuda')],
-    ['evaluate a run', () => loadRun('nowhere', 'sim:rtx3060')],
+    ['evaluate or predict with a run', () => loadRun('nowhere', 'cuda')],
+    ['evaluate or predict with a run', () => loadRun('nowhere', 'sim:rtx3060')],
   ] as const) {
     await rejects(work, 'ERR_CONFIG', 'computes nothing', `cannot ${what}`, '`compare`')
   }
@@ -176,6 +177,30 @@ test('cuts of equal memory are the same before and after other work', async () =
   assert.equal(await cuts(), cold)
   cuda.emptyCache()
   assert.equal(await cuts(), cold)
+})
+
+test('what is compared on cuda runs on this card, in processes of their own', async () => {
+  const { device, simulated, rows } = await compare({
+    ...{
+      runs: ['backprop', 'paper:4', 'paper:4,offload=modules'],
+      batchSize: 2,
+      steps: 1,
+      warmup: 0,
+    },
+    data: syntheticDataset({ trainCount: 2, testCount: 1, imageSize: 32 }),
+    model: { variant: 'tiny', imageSize: 32, device: 'cuda' },
+  })
+  assert.is(device, 'sim:rtx3060')
+  assert.is(simulated, CARD.name)
+  assert.equal(
+    rows.map(({ offload, paperSaving }) => [offload, paperSaving]),
+    // The paper measured nothing that waits on the host.
+    [
+      ['none', null],
+      ['none', 0.45],
+      ['modules', null],
+    ],
+  )
 })
 
 test.run()

@@ -17,9 +17,11 @@ test('every card is found by its key and by its name, however it is written', ()
       assert.is(cardNamed(text), card, text)
     }
   }
-  for (const text of ['RTX 3060', 'rtx-3060', 'rtx_3060', 'NVIDIA GeForce RTX 3060']) {
+  const ways = ['RTX 3060', 'rtx-3060', 'rtx_3060', 'NVIDIA GeForce RTX 3060']
+  for (const text of [...ways, 'NVIDIA RTX 3060', 'geforce rtx3060']) {
     assert.is(cardNamed(text).key, 'rtx3060', text)
   }
+  assert.is(cardNamed('NVIDIA T4').key, 't4')
   assert.is(cardNamed('RTX 4060 Ti 16GB').key, 'rtx4060ti-16gb')
 })
 
