@@ -149,16 +149,25 @@ export function checkLengths(options: unknown): void {
   const look = (value: unknown, name: string, level: number): void => {
     if (typeof value !== 'object' || value === null || level > MAX_LEVELS || seen.has(value)) return
     seen.add(value)
-    if (Array.isArray(value)) {
-      const { length } = value
-      if (length > MAX_ENTRIES) {
-        const what = `a list of at most ${MAX_ENTRIES} entries`
-        throw new LocalformerError('ERR_CONFIG', expected(what, name, `a list of ${length}`))
-      }
-    } else if (!isBare(value)) return
-    for (const [key, entry] of Object.entries(value)) look(entry, key, level + 1)
+    const { length, entries } = contentOf(value)
+    if (length > MAX_ENTRIES) {
+      const what = `a list of at most ${MAX_ENTRIES} entries`
+      throw new LocalformerError('ERR_CONFIG', expected(what, name, `a list of ${length}`))
+    }
+    for (const [key, entry] of entries) look(entry, key, level + 1)
   }
   look(options, 'options', 0)
+}
+
+/** What cannot even be looked at, such as a revoked proxy, is left to the schema, which names it. */
+function contentOf(value: object): { length: number; entries: readonly [string, unknown][] } {
+  try {
+    const length = Array.isArray(value) ? value.length : 0
+    const isRead = Array.isArray(value) ? length <= MAX_ENTRIES : isBare(value)
+    return { length, entries: isRead ? Object.entries(value) : [] }
+  } catch {
+    return { length: 0, entries: [] }
+  }
 }
 
 /** An object of options, and nothing that has a class: of that little is options. */

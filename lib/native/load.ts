@@ -77,9 +77,18 @@ function cardOfProcess(addon: string): Card | undefined {
   return key === undefined ? undefined : cardNamed(key)
 }
 
-/** The card that this process simulates; undefined before anything is loaded, too. */
+/**
+ * The card that this process simulates, whichever of its threads has asked for it; undefined before
+ * any has. Loads the addon's loader alone.
+ */
 export function simulatedCard(): Card | undefined {
-  return loaded?.card
+  if (loaded !== undefined) return loaded.card
+  try {
+    return cardOfProcess(findAddon())
+  } catch {
+    // Without an addon there is none; whoever needs one is told.
+    return undefined
+  }
 }
 
 const CARD_FIRST = 'Choose the card before anything else is called, in a process of its own.'

@@ -72,6 +72,7 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
         info.Env(),
         [options, device] {
           try {
+            const ArithmeticInUse arithmetic(Precision::kIeee);
             WarmUp(device);
             return std::make_shared<ModelState>(options, device);
           } catch (const c10::Error& error) {

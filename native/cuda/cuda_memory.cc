@@ -112,6 +112,8 @@ void ObserveOutOfMemory() {
   std::call_once(once, [] {
     // The allocator knows its devices once CUDA is initialised.
     at::globalContext().lazyInitDevice(c10::kCUDA);
+    // CUDA's own asynchronous allocator (PYTORCH_CUDA_ALLOC_CONF) has no observers.
+    if (allocator::name() != "native") return;
     allocator::attachOutOfMemoryObserver([](int64_t index, size_t requested, size_t limit, size_t) {
       const c10::Device device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
       const auto stats = allocator::getDeviceStats(device.index());

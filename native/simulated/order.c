@@ -20,7 +20,6 @@ typedef struct {
 typedef struct {
   int index;
   bool is_alive;
-  int64_t unseen;  // The clock at its last kernel or product: what those write is not known.
   clocks known;
 } stream;
 
@@ -39,6 +38,9 @@ enum { USES = 4096 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 // All below are guarded by the lock.
 static stream streams[STREAMS];
+// Clocks of the streams at the last kernel or product that this thread gave them: what those write
+// is not known. Of other threads' work a thread is not the one to say what comes before it.
+static _Thread_local clocks unseen;
 static clocks host;
 static use uses[USES];  // A ring: the oldest are forgotten.
 static size_t use_count;
@@ -67,7 +69,7 @@ static stream* work(void* handle) {
 // Needs the lock. The same of work that may write anything.
 static stream* work_unseen(void* handle) {
   stream* one = work(handle);
-  one->unseen = one->known.of[one->index];
+  unseen.of[one->index] = one->known.of[one->index];
   return one;
 }
 
@@ -149,10 +151,10 @@ static void remember(const stream* one, const char* base, size_t bytes, bool is_
 }
 
 // Needs the lock. What kernels on other streams write cannot be seen, so a read that leaves the
-// device has to come after all kernels that they were given.
+// device has to come after all kernels that this thread gave them.
 static bool knows_all(const stream* one) {
   for (int i = 0; i < STREAMS; ++i) {
-    if (i != one->index && one->known.of[i] < streams[i].unseen) return false;
+    if (i != one->index && one->known.of[i] < unseen.of[i]) return false;
   }
   return true;
 }

@@ -189,7 +189,8 @@ TensorsInUse WeightRelay::Of(size_t index, size_t at_work) const {
   if (index >= count_) return {};
   try {
     return use_(*strategy_.modules()[index]);
-  } catch (const c10::OutOfMemoryError&) {
+  } catch (const c10::Error& error) {
+    if (!IsOutOfMemory(error)) throw;
     const c10::Device device = strategy_.model().parameters().front().second.device();
     throw OutOfMemory(device, strategy_.modules()[at_work]->name(), WordOf(Phase::kForward));
   }

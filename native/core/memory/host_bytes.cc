@@ -40,6 +40,11 @@ at::Tensor Uncounted(int64_t bytes) {
 at::Tensor Pinned(int64_t bytes) {
   try {
     return at::empty({bytes}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
+  } catch (const c10::AcceleratorError& error) {
+    constexpr int32_t kOutOfMemory =
+        2;  // cudaErrorMemoryAllocation; anything else is no want of it.
+    if (error.get_error_code() != kOutOfMemory) throw;
+    throw HostOutOfMemory(bytes);
   } catch (const c10::Error&) {
     // The driver names the reason in many ways: too little memory, a limit of locked pages.
     throw HostOutOfMemory(bytes);

@@ -114,9 +114,15 @@ void OffloadedTensors::Release(bool changed) {
   PointToNothing();
 }
 
-std::shared_ptr<void> OffloadedTensors::Claim() {
+std::shared_ptr<void> OffloadedTensors::Claim(const std::shared_ptr<CopyStream>& copies) {
   std::shared_ptr<void> claim = claim_.lock();
-  if (claim == nullptr) claim_ = claim = std::make_shared<char>();
+  if (claim != nullptr) return claim;
+  if (!block_.defined() && copies_ != copies) {
+    // Whoever had them before is gone: from now on they are copied, and counted, by this one.
+    copies_->Synchronize();
+    copies_ = host_->copies = copies;
+  }
+  claim_ = claim = std::make_shared<char>();
   return claim;
 }
 
@@ -159,7 +165,7 @@ Offloading Offload(const std::vector<at::Tensor>& tensors,
                    const std::shared_ptr<CopyStream>& copies) {
   if (tensors.empty()) return {};
   auto offloaded = std::make_shared<OffloadedTensors>(tensors, copies);
-  return {offloaded, offloaded->Claim()};
+  return {offloaded, offloaded->Claim(copies)};
 }
 
 at::Tensor ReadValues(const at::Tensor& tensor) {
@@ -186,7 +192,7 @@ void WriteValues(const at::Tensor& tensor, const at::Tensor& values) {
   // Nothing on the device may read them still.
   waiting->host->copies->Synchronize();
   const at::Tensor bytes =
-      BytesOf(values.to(at::kCPU, tensor.scalar_type()).contiguous().storage());
+      BytesOf(values.to(at::kCPU, tensor.scalar_type()).contiguous().clone().storage());
   waiting->host->bytes.ForEach(waiting->begin, waiting->size,
                                [&](const at::Tensor& piece, int64_t at) {
                                  piece.copy_(bytes.slice(0, at, at + piece.numel()));

@@ -47,7 +47,8 @@ class OffloadedTensors {
 
   // While anybody keeps what this gives, the values go back to the host. Without any claim they
   // stay on the device once they were fetched.
-  std::shared_ptr<void> Claim();
+  // `copies` is what copies them from now on, where nobody has them already.
+  std::shared_ptr<void> Claim(const std::shared_ptr<CopyStream>& copies);
   // Have they come to stay? Then this object has nothing more to do with them.
   bool has_ended() const { return host_ == nullptr; }
 

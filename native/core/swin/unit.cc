@@ -24,7 +24,7 @@ std::shared_ptr<void> Unit::OffloadParameters(const std::shared_ptr<CopyStream>&
   if (offloaded_ == nullptr || offloaded_->has_ended()) {
     offloaded_ = std::make_shared<OffloadedTensors>(TensorsOf(Parameters()), copies);
   }
-  return offloaded_->Claim();
+  return offloaded_->Claim(copies);
 }
 
 TensorsInUse UseParameters(const Segment& segment) {

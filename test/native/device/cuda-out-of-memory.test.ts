@@ -102,7 +102,7 @@ check('a handle that cuBLAS cannot make, and what the runtime itself says', asyn
   const torch = loadTorch()
   await using model = await SwinTransformer.create(NETWORK)
   await using trainer = await LocalTrainer.create(model, { modules: 2 })
-  torch.failSimulatedCall('product', 0, ERROR_CODE.cublas)
+  torch.failSimulatedCall('cublasSgemmStridedBatched', 0, ERROR_CODE.cublas)
   const product = await failure(() => trainer.step(batchOf(2), { learningRate: 1e-4 }))
   assert.is(product.code, 'ERR_OUT_OF_MEMORY', product.message)
   assert.is(facts(product).module, 'module 1')

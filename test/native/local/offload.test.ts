@@ -311,6 +311,18 @@ test('what is copied is what was predicted', async () => {
   model.dispose()
 })
 
+test('a second trainer of a network counts what it copies itself', async () => {
+  const { model, trainer } = await create({ offload: 'modules' })
+  const { toDeviceBytes, toHostBytes } = predictTransfers(trainer)
+  trainer.dispose()
+  const second = await LocalTrainer.create(model, { offload: 'modules' })
+  assert.is(predictTransfers(second).toDeviceBytes, toDeviceBytes)
+  const { transfers } = await second.step(floatBatch(COUNT))
+  assert.is(transfers?.toDeviceBytes, toDeviceBytes)
+  assert.is(transfers?.toHostBytes, toHostBytes)
+  model.dispose()
+})
+
 test('a network that is disposed in the middle of a step', async () => {
   for (const offload of KINDS) {
     const live = memory.allocated()
