@@ -86,6 +86,10 @@ test('a worker thread has the card of its process, whoever asked first, and no o
   assert.is(second?.card, 'rtx3060')
 })
 
+test('workers that offload at the same time do not get into the order of each other', async () => {
+  assert.equal(said(await simulate(['rtx3060', 'offloading'])), [{ unorderedUses: 0 }])
+})
+
 test('a process that has loaded LibTorch without a card has none any more', async () => {
   const [auto, refused] = said(await simulate(['rtx3060', 'cpuFirst']))
   assert.is(auto?.auto, 'cpu')
