@@ -171,7 +171,8 @@ let cuda: NativeCuda | undefined
  * memory says less.
  */
 export function prepareCuda(): void {
-  if (existsSync(path.join(loadAll().addon, CUDA_ADDON))) loadCuda()
+  // Asked with every look at a device: what is loaded is not looked for again.
+  if (cuda === undefined && existsSync(path.join(loadAll().addon, CUDA_ADDON))) loadCuda()
 }
 
 const CUDA_ADDON = 'liblocalformer_cuda.so'

@@ -1,17 +1,15 @@
 // `localformer doctor --gpu`: on a simulated card, where LibTorch has one, and where nothing works.
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { GpuReport } from '../../lib/doctor/gpu/check-gpu.js'
 import { ITEMS } from '../../lib/doctor/gpu/items.js'
 import { locateLibtorch } from '../../lib/libtorch/locate.js'
+import { doctor } from '../helpers/doctor-command.js'
 import { makeSandbox, type Sandbox, torchFiles, writeFiles } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor --gpu')
-const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
 const { flavor } = locateLibtorch()
 
 test.before.each((context) => {
@@ -19,14 +17,6 @@ test.before.each((context) => {
 })
 
 test.after.each(({ sandbox }) => sandbox.remove())
-
-function doctor(env: NodeJS.ProcessEnv, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'doctor', ...args], {
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-  })
-  return { code: status, stdout, stderr }
-}
 
 const check = flavor === 'cpu' ? test.skip : test
 if (flavor === 'cpu') console.log('SKIP: this LibTorch has no CUDA libraries')

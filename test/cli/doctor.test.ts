@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isOlder } from '../../lib/base/version.js'
@@ -15,24 +14,16 @@ import {
   checkThreads,
 } from '../../lib/doctor/doctor.js'
 import { readProbe } from '../../lib/doctor/run-probe.js'
+import { doctor, MAIN } from '../helpers/doctor-command.js'
 import { makeSandbox, type Sandbox, torchFiles, writeFiles } from '../helpers/fake-libtorch.js'
 
 const test = suite<{ sandbox: Sandbox }>('localformer doctor')
-const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
 
 test.before.each((context) => {
   context.sandbox = makeSandbox()
 })
 
 test.after.each(({ sandbox }) => sandbox.remove())
-
-function doctor(env: NodeJS.ProcessEnv, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'doctor', ...args], {
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-  })
-  return { code: status, stdout, stderr }
-}
 
 /** Without LibTorch: an empty cache and no variable. */
 function without(sandbox: Sandbox): NodeJS.ProcessEnv {
@@ -98,7 +89,7 @@ test('pip.py in the working directory is not run', ({ sandbox }) => {
   mkdirSync(place, { recursive: true })
   const mark = path.join(sandbox.folder, 'ran')
   writeFileSync(path.join(place, 'pip.py'), `open(${JSON.stringify(mark)}, "w").write("x")\n`)
-  spawnSync(process.execPath, [main, 'doctor'], {
+  spawnSync(process.execPath, [MAIN, 'doctor'], {
     ...{ cwd: place, env: { ...process.env, ...without(sandbox) } },
   })
   assert.not(existsSync(mark))
@@ -107,7 +98,7 @@ test('pip.py in the working directory is not run', ({ sandbox }) => {
 test('a LibTorch whose files could not be checked is said to be such', ({ sandbox }) => {
   writeFiles(sandbox.folder, torchFiles('2.11.0+cpu', null))
   const env = { ...process.env, ...without(sandbox) }
-  const args = [main, 'libtorch', 'install', '--from', sandbox.folder]
+  const args = [MAIN, 'libtorch', 'install', '--from', sandbox.folder]
   assert.is(spawnSync(process.execPath, args, { env }).status, 0)
   const { stdout } = doctor(without(sandbox), '--json')
   const { status, detail, fix } = byName(JSON.parse(stdout).checks, 'libtorch')

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "simulated/counts.h"
-
 namespace localformer {
 namespace {
 
@@ -34,22 +32,8 @@ void WithEach(DeviceCalls* one, const DeviceCalls& other, Change change) {
 std::optional<DeviceCalls> ReadDeviceCalls() {
   const sim_read_counts read = CountReader();
   if (read == nullptr) return std::nullopt;
-  sim_counts counts;
-  read(&counts);
   DeviceCalls calls;
-  calls.launches = counts.launches;
-  calls.products = counts.products;
-  calls.tf32_products = counts.tf32_products;
-  calls.cudnn_calls = counts.cudnn_calls;
-  calls.synchronisations = counts.synchronisations;
-  calls.pageable_copies = counts.pageable_copies;
-  calls.pinned_copies = counts.pinned_copies;
-  calls.bytes_to_device = counts.bytes_to_device;
-  calls.bytes_to_host = counts.bytes_to_host;
-  calls.device_copies = counts.device_copies;
-  calls.fills = counts.fills;
-  calls.mallocs = counts.mallocs;
-  calls.unordered_uses = counts.unordered_uses;
+  read(&calls);
   return calls;
 }
 

@@ -8,24 +8,13 @@
 #include <vector>
 
 #include "fields.h"
+#include "simulated/counts.h"
 
 namespace localformer {
 
-// As counts.h of native/simulated says.
-struct DeviceCalls {
-  int64_t launches = 0;
-  int64_t products = 0;
-  int64_t tf32_products = 0;
-  int64_t cudnn_calls = 0;
-  int64_t synchronisations = 0;
-  int64_t pageable_copies = 0;
-  int64_t pinned_copies = 0;
-  int64_t bytes_to_device = 0;
-  int64_t bytes_to_host = 0;
-  int64_t device_copies = 0;
-  int64_t fills = 0;
-  int64_t mallocs = 0;
-  int64_t unordered_uses = 0;
+// What the simulated device counts, by the names that scripts know.
+struct DeviceCalls : sim_counts {
+  DeviceCalls() : sim_counts{} {}
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {

@@ -105,7 +105,12 @@ struct AtExit {
   }
 } at_exit;
 
-bool Makes(int flags) { return (flags & (O_CREAT | O_TRUNC)) != 0; }
+bool MayOpen(const char* place, int flags) {
+  // One that is there is opened on a full disk, too.
+  const bool is_new = access(place, F_OK) != 0;
+  const bool makes = (flags & (O_CREAT | O_TRUNC)) != 0;
+  return !makes || !IsBelow(place) || May(is_new);
+}
 
 }  // namespace
 
@@ -117,10 +122,7 @@ int open(const char* place, int flags, ...) {
   va_start(rest, flags);
   const mode_t mode = va_arg(rest, mode_t);
   va_end(rest);
-  // One that is there is opened on a full disk, too.
-  const bool is_new = access(place, F_OK) != 0;
-  if (Makes(flags) && IsBelow(place) && !May(is_new)) return -1;
-  return real(place, flags, mode);
+  return MayOpen(place, flags) ? real(place, flags, mode) : -1;
 }
 
 int open64(const char* place, int flags, ...) {
@@ -129,9 +131,7 @@ int open64(const char* place, int flags, ...) {
   va_start(rest, flags);
   const mode_t mode = va_arg(rest, mode_t);
   va_end(rest);
-  const bool is_new = access(place, F_OK) != 0;
-  if (Makes(flags) && IsBelow(place) && !May(is_new)) return -1;
-  return real(place, flags, mode);
+  return MayOpen(place, flags) ? real(place, flags, mode) : -1;
 }
 
 ssize_t write(int descriptor, const void* from, size_t size) {
