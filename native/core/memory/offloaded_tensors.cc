@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
+#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -189,14 +190,17 @@ void WriteValues(const at::Tensor& tensor, const at::Tensor& values) {
     tensor.copy_(values);
     return;
   }
+  TORCH_CHECK(values.device().is_cpu() && values.is_contiguous() &&
+                  values.scalar_type() == tensor.scalar_type(),
+              "WriteValues: the values are not laid out as the tensor's");
   // Nothing on the device may read them still.
   waiting->host->copies->Synchronize();
-  const at::Tensor bytes =
-      BytesOf(values.to(at::kCPU, tensor.scalar_type()).contiguous().clone().storage());
-  waiting->host->bytes.ForEach(waiting->begin, waiting->size,
-                               [&](const at::Tensor& piece, int64_t at) {
-                                 piece.copy_(bytes.slice(0, at, at + piece.numel()));
-                               });
+  // Nothing is allocated here: a call that writes several tensors writes all of them or none.
+  const auto* bytes = static_cast<const uint8_t*>(values.const_data_ptr());
+  waiting->host->bytes.ForEach(
+      waiting->begin, waiting->size, [&](const at::Tensor& piece, int64_t at) {
+        std::memcpy(piece.mutable_data_ptr(), bytes + at, static_cast<size_t>(piece.nbytes()));
+      });
 }
 
 TensorsInUse::TensorsInUse(TensorsInUse&& other) noexcept

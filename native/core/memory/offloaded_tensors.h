@@ -90,7 +90,8 @@ Offloading Offload(const std::vector<at::Tensor>& tensors,
 
 // A copy of a tensor's values in plain host memory, wherever they are.
 at::Tensor ReadValues(const at::Tensor& tensor);
-// Writes values of the tensor's shape and type, wherever they belong.
+// Writes dense values in host memory, of the tensor's shape and type, wherever they belong. On a
+// tensor of the CPU, or one whose values wait on the host, nothing is allocated for it.
 void WriteValues(const at::Tensor& tensor, const at::Tensor& values);
 
 // Some of them in use: fetched when they are added, released when this goes out of scope.
