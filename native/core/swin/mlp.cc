@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "math/products.h"
+
 namespace localformer {
 namespace {
 
@@ -20,15 +22,6 @@ constexpr int64_t kChunks = 16;
 constexpr int64_t kMinRows = 512;
 
 at::Tensor Rows(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
-
-// sum += a^T b. Products of bfloat16 are added up in float32.
-void AddProduct(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
-  if (a.scalar_type() == sum.scalar_type()) {
-    sum.addmm_(a.t(), b);
-  } else {
-    sum.add_(at::mm(a.t(), b));
-  }
-}
 
 // May its values be overwritten, because nothing else sees them?
 bool IsOwn(const at::Tensor& t) {
@@ -51,13 +44,13 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const auto [normed, mean, rstd] =
         at::native_layer_norm(x, {x.size(-1)}, norm_weight, norm_bias, 1e-5);
     const at::Tensor h = normed.to(type);
-    const at::Tensor a = at::linear(h, weight1.to(type), bias1.to(type));
+    const at::Tensor a = LinearProduct(h, weight1.to(type), bias1.to(type));
     const at::Tensor g = at::gelu(a);
     ctx->save_for_backward({x, mean, rstd, a, keep_cheap ? h : at::Tensor(),
                             keep_cheap ? g : at::Tensor(), norm_weight, norm_bias, weight1, weight2,
                             bias1, bias2, scale.value_or(at::Tensor())});
     ctx->saved_data["sum"] = result == Result::kSum;
-    at::Tensor branch = at::linear(g, weight2.to(type), bias2.to(type));
+    at::Tensor branch = LinearProduct(g, weight2.to(type), bias2.to(type));
     if (result == Result::kBranch) return branch;
     if (scale) branch.mul_(*scale);
     return type == x.scalar_type() ? branch.add_(x) : x + branch;
@@ -103,14 +96,14 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       const at::Tensor hi =
           kept ? part(h)
                : at::layer_norm(part(x), {channels}, norm_weight, norm_bias, 1e-5).to(type);
-      AddProduct(dw2, dyi, kept ? part(g) : at::gelu(ai));
+      AddWeightGradient(dw2, dyi, kept ? part(g) : at::gelu(ai));
       db2.add_(dyi.sum(0, /*keepdim=*/false, at::kFloat));
-      at::Tensor da = at::mm(dyi, w2);
+      at::Tensor da = InputGradient(dyi, w2);
       at::gelu_backward_out(da, da, ai);
-      AddProduct(dw1, da, hi);
+      AddWeightGradient(dw1, da, hi);
       db1.add_(da.sum(0, /*keepdim=*/false, at::kFloat));
       const auto [dxi, dnorm_weight_i, dnorm_bias_i] = at::native_layer_norm_backward(
-          at::mm(da, w1).to(at::kFloat), part(x), {channels}, part(means), part(rstds), norm_weight,
+          InputGradient(da, w1).to(at::kFloat), part(x), {channels}, part(means), part(rstds), norm_weight,
           norm_bias, {dx.defined(), true, true});
       dnorm_weight.add_(dnorm_weight_i);
       dnorm_bias.add_(dnorm_bias_i);

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "math/products.h"
+
 namespace localformer {
 
 void AppendWithPrefix(const std::string& prefix, const ParameterList& list, ParameterList* out) {
@@ -52,8 +54,8 @@ Linear Linear::Create(int64_t in, int64_t out, bool with_bias, at::Generator& ge
 }
 
 at::Tensor Linear::Forward(const at::Tensor& x, c10::ScalarType compute_type) const {
-  return at::linear(x.to(compute_type), weight.to(compute_type),
-                    bias.defined() ? bias.to(compute_type) : bias);
+  return LinearMap(x.to(compute_type), weight.to(compute_type),
+                   bias.defined() ? bias.to(compute_type) : bias);
 }
 
 void Linear::Collect(const std::string& name, ParameterList* out) const {

@@ -1,0 +1,62 @@
+// See products.h.
+#include "math/products.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
+
+namespace localformer {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor Rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias) {
+    ctx->save_for_backward({x, weight});
+    ctx->saved_data["has_bias"] = bias.has_value();
+    return LinearProduct(x, weight, bias.value_or(at::Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor dy = Rows(gradients[0]);
+    at::Tensor dx, dw, db;
+    if (ctx->needs_input_grad(0)) dx = InputGradient(dy, weight).view(x.sizes());
+    if (ctx->needs_input_grad(1)) dw = WeightGradient(dy, Rows(x));
+    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) db = dy.sum(0);
+    return {dx, dw, db};
+  }
+};
+
+}  // namespace
+
+at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  return at::linear(x, weight, bias);
+}
+
+at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& weight) {
+  return at::mm(dy, weight);
+}
+
+at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) { return at::mm(dy.t(), x); }
+
+void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
+  if (dy.scalar_type() == sum.scalar_type()) {
+    sum.addmm_(dy.t(), x);
+  } else {
+    sum.add_(WeightGradient(dy, x));
+  }
+}
+
+at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  // An undefined tensor is no argument of a function.
+  return LinearFunction::apply(x, weight, bias.defined() ? std::make_optional(bias) : std::nullopt);
+}
+
+}  // namespace localformer
