@@ -103,8 +103,8 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       AddWeightGradient(dw1, da, hi);
       db1.add_(da.sum(0, /*keepdim=*/false, at::kFloat));
       const auto [dxi, dnorm_weight_i, dnorm_bias_i] = at::native_layer_norm_backward(
-          InputGradient(da, w1).to(at::kFloat), part(x), {channels}, part(means), part(rstds), norm_weight,
-          norm_bias, {dx.defined(), true, true});
+          InputGradient(da, w1).to(at::kFloat), part(x), {channels}, part(means), part(rstds),
+          norm_weight, norm_bias, {dx.defined(), true, true});
       dnorm_weight.add_(dnorm_weight_i);
       dnorm_bias.add_(dnorm_bias_i);
       if (dx.defined()) part(dx_rows).add_(dxi);
