@@ -15,7 +15,7 @@ import type { TrainOptions } from '../train/options.js'
 import { loadWeights } from '../weights/load-weights.js'
 import type { WeightsReport } from '../weights/plan.js'
 import { ResolvedConfig, resolveInput } from './resolve.js'
-import type { TrainingConfig, TrainingConfigInput } from './schema.js'
+import { DEFAULTS, type TrainingConfig, type TrainingConfigInput } from './schema.js'
 
 /** What a configuration makes; `train(trainer, data, options)` runs it. */
 export interface Training extends AsyncDisposable {
@@ -57,7 +57,8 @@ export async function createTraining(
   try {
     const weights = config.init === undefined ? null : await loadWeights(model, config.init)
     const { batchSize } = config.training
-    const trainer = await createTrainer(model, spec, optimizerOptionsOf(config), batchSize)
+    const given = { recompute: DEFAULTS.recompute, ...optimizerOptionsOf(config) }
+    const trainer = await createTrainer(model, spec, given, batchSize)
     const options = trainOptionsOf(config, trainer.modules.length)
     const dispose = () => model.dispose()
     const made = { config, spec, data: images, model, trainer, options, weights, dispose }

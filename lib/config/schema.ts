@@ -14,9 +14,10 @@ import { trainShape } from '../train/options.js'
 
 import { PRESET_NAMES } from './preset-names.js'
 
-/** Where a run's defaults are not those of the library: small images, a usual recipe. */
+/** Where a run's defaults are not those of the library: small images, a usual recipe, less memory. */
 export const DEFAULTS = {
   run: 'paper:4',
+  recompute: 'selective',
   imageSize: 32,
   dropPath: 0.1,
   labelSmoothing: 0.1,

@@ -365,6 +365,11 @@ export interface NativeTorch {
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
   arithmetic(): NativeArithmetic
   /**
+   * For tests: false makes every operation that has loops of its own on the CPU take LibTorch's
+   * operations, as other devices do.
+   */
+  useVectorKernels(use: boolean): void
+  /**
    * For tests: from now on what may give other bits the next time throws, and memory that nobody wrote
    * is NaN. Products on CUDA then want CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment.
    */
@@ -402,6 +407,7 @@ export const NATIVE_EXPORTS = [
   'failSimulatedCall',
   'versions',
   'arithmetic',
+  'useVectorKernels',
   'refuseNondeterminism',
 ] as const satisfies readonly (keyof NativeTorch)[]
 

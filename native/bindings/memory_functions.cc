@@ -11,6 +11,7 @@
 #include "addon_data.h"
 #include "errors.h"
 #include "from_js.h"
+#include "kernels/cpu.h"
 #include "memory/caching_cpu_allocator.h"
 #include "memory/memory_stats.h"
 #include "read_device.h"
@@ -119,6 +120,14 @@ Napi::Value ReadArithmetic(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] { return ToJs(info.Env(), CurrentArithmetic()); });
 }
 
+// For tests: useVectorKernels(use)
+Napi::Value SetVectorKernels(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    UseVectorKernels(FromJs<bool>(info[0], "use"));
+    return info.Env().Undefined();
+  });
+}
+
 // For tests: refuseNondeterminism(refuse). An operation that may give other bits the next time then
 // throws, and memory that nobody wrote is NaN.
 Napi::Value RefuseNondeterminism(const Napi::CallbackInfo& info) {
@@ -149,6 +158,7 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("setThreads", SetThreads);
   define("versions", Versions);
   define("arithmetic", ReadArithmetic);
+  define("useVectorKernels", SetVectorKernels);
   define("refuseNondeterminism", RefuseNondeterminism);
 }
 

@@ -119,6 +119,7 @@ class RecomputedPass final : public SegmentPass {
     chunk->generator = step.generator.clone();
     chunk->share = static_cast<double>(end - begin) / static_cast<double>(batch);
     chunk->context = context_;
+    chunk->context.keep_cheap = false;
     chunk->context.generator = &chunk->generator;
     chunk->context.first_sample = context_.first_sample + begin;
     chunk->context.batch_size = context_.batch_size > 0 ? context_.batch_size : batch;

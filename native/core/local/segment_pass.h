@@ -18,7 +18,7 @@ namespace localformer {
 // same.
 enum class Recompute {
   kNone,
-  kSelective,  // Inside a block what is cheap: the outputs of its second norm and of GELU.
+  kSelective,  // Inside a block what is cheap: norms, GELU, attention weights.
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
 };
 

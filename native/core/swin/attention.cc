@@ -2,57 +2,220 @@
 #include "swin/attention.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/custom_class.h>
 
-#include <cmath>
+#include <algorithm>
+#include <utility>
 
+#include "kernels/rows.h"
+#include "kernels/window_attention.h"
+#include "math/products.h"
+#include "swin/branch.h"
 #include "swin/position_bias.h"
 #include "swin/window.h"
 
 namespace localformer {
 
-WindowAttention::WindowAttention(int64_t channels, int64_t heads, int64_t window, at::Tensor mask,
-                                 at::Generator& generator)
-    : heads_(heads),
-      window_(window),
-      tokens_(window * window),
+struct AttentionBranch::Layout {
+  int64_t heads;
+  int64_t window;
+  MapOrder order;
+  at::Tensor relative_position_index;  // int32 [window^4]
+  at::Tensor mask;                     // [nW, window^2, window^2] of shifted windows, or undefined
+
+  int64_t tokens() const { return window * window; }
+};
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+using Layout = AttentionBranch::Layout;
+
+// A layout as autograd keeps it.
+struct KeptLayout : torch::CustomClassHolder {
+  explicit KeptLayout(std::shared_ptr<const Layout> its) : layout(std::move(its)) {}
+  std::shared_ptr<const Layout> layout;
+};
+
+// [B, H, W, C] -> [B, H * W, C]
+at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
+at::Tensor Windows(const at::Tensor& t, const Layout& layout) {
+  return t.view({-1, layout.tokens(), t.size(-1)});
+}
+at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
+
+WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
+  return {PositionBias(table, layout.relative_position_index, layout.window), layout.mask,
+          layout.heads};
+}
+
+struct Weights {
+  NormParameters norm;
+  const at::Tensor& table;
+  const at::Tensor& qkv;
+  const at::Tensor& qkv_bias;
+  const at::Tensor& proj;
+  const at::Tensor& proj_bias;
+};
+
+// What a pass computes, for a backward pass to keep.
+struct Kept {
+  NormStatistics statistics;
+  at::Tensor normed;     // [B, H * W, C], by place; only where it was asked for
+  at::Tensor qkv;        // [B * nW, tokens, 3 C]
+  at::Tensor attention;  // [B * nW, heads, tokens, tokens]; only where it was asked for
+  at::Tensor out;        // Of the heads, [B * nW, tokens, C]
+};
+
+at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
+                   const Layout& layout, c10::ScalarType type, Result result, bool keeps_cheap,
+                   Kept* kept) {
+  const at::Tensor maps = Maps(x);
+  kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
+  kept->qkv =
+      LinearProduct(Windows(kept->normed, layout), weights.qkv.to(type), weights.qkv_bias.to(type));
+  if (!keeps_cheap) kept->normed.reset();
+  kept->out = WindowAttention(kept->qkv, BiasOf(weights.table, layout),
+                              keeps_cheap ? &kept->attention : nullptr);
+  const at::Tensor branch = Maps(
+      LinearProduct(kept->out, weights.proj.to(type), weights.proj_bias.to(type)).view(x.sizes()));
+  if (result == Result::kBranch) {
+    const MapOrder& order = layout.order;
+    return (order.inverse.defined() ? branch.index_select(1, order.inverse) : branch)
+        .view(x.sizes());
+  }
+  at::Tensor sum = at::empty_like(maps);
+  AddRows(maps, branch, layout.order, ScaleBySample(scale, x), sum);
+  return sum.view(x.sizes());
+}
+
+// In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), the position bias
+// table, qkv (weight, bias), proj (weight, bias). Kept for the backward pass: x, the norm's
+// statistics, q, k and v, the heads' result, and, where `keep_cheap`, also the norm's output and
+// the attention weights, which else are computed again chunk by chunk.
+struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
+  static Variable forward(AutogradContext* ctx, const at::Tensor& x,
+                          const std::optional<at::Tensor>& scale, const at::Tensor& norm_weight,
+                          const at::Tensor& norm_bias, const at::Tensor& table,
+                          const at::Tensor& qkv, const at::Tensor& qkv_bias, const at::Tensor& proj,
+                          const at::Tensor& proj_bias, const std::shared_ptr<const Layout>& layout,
+                          c10::ScalarType type, bool keep_cheap, Result result) {
+    Kept kept;
+    const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
+                                 {{norm_weight, norm_bias}, table, qkv, qkv_bias, proj, proj_bias},
+                                 *layout, type, result, keep_cheap, &kept);
+    ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, kept.normed, kept.qkv,
+                            kept.attention, kept.out, norm_weight, norm_bias, table, qkv, proj,
+                            scale.value_or(at::Tensor())});
+    ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
+    ctx->saved_data["is_sum"] = result == Result::kSum;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &normed = saved[3], &attention = saved[5], &norm_weight = saved[7],
+                     &norm_bias = saved[8], &table = saved[9], &qkv_weight = saved[10],
+                     &proj_weight = saved[11];
+    const auto holder = ctx->saved_data["layout"].toCapsule();
+    const Layout& layout = *static_cast<const KeptLayout&>(*holder).layout;
+    const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
+    const c10::ScalarType type = saved[4].scalar_type();
+    const at::Tensor x = Maps(saved[0]), qkv = saved[4], out = saved[6];
+    const at::Tensor scale = ScaleBySample(saved[12], x);
+    const WindowBias bias = BiasOf(table, layout);
+    const at::Tensor w_qkv = qkv_weight.to(type), w_proj = proj_weight.to(type);
+
+    at::Tensor dy = std::move(gradients[0]);
+    // The residual's gradient is that of the sum; the branch's is added to it, chunk by chunk.
+    at::Tensor dx;
+    if (ctx->needs_input_grad(0)) dx = Maps(InputGradientFrom(dy, saved[0], result));
+    dy = Maps(dy).to(x.scalar_type());
+    at::Tensor dnorm_weight = at::zeros_like(norm_weight), dnorm_bias = at::zeros_like(norm_bias);
+    at::Tensor dqkv_weight = at::zeros_like(qkv_weight), dproj_weight = at::zeros_like(proj_weight);
+    at::Tensor dqkv_bias = at::zeros({qkv_weight.size(0)}, qkv_weight.options());
+    at::Tensor dproj_bias = at::zeros({proj_weight.size(0)}, proj_weight.options());
+    at::Tensor dbias = at::zeros_like(bias.bias);
+    const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
+    const int64_t size = std::max<int64_t>(ChunkRows(samples * tokens) / tokens, 1);
+    for (int64_t begin = 0; begin < samples; begin += size) {
+      const int64_t end = std::min(begin + size, samples);
+      const auto part = [&](const at::Tensor& t) {
+        return t.defined() ? t.slice(0, begin, end) : t;
+      };
+      const auto part_by_window = [&](const at::Tensor& t) {
+        return t.defined() ? t.slice(0, begin * windows, end * windows) : t;
+      };
+      const at::Tensor dbranch = GatherRows(part(dy), layout.order, part(scale), type, dproj_bias);
+      AddWeightGradient(dproj_weight, Rows(dbranch), Rows(part_by_window(out)));
+      const at::Tensor dout = InputGradient(Rows(dbranch), w_proj);
+      const at::Tensor dqkv =
+          WindowAttentionBackward(Windows(dout, layout), part_by_window(qkv), bias,
+                                  part_by_window(attention), dqkv_bias, dbias);
+      NormStatistics statistics{part(saved[1]), part(saved[2])}, again;
+      const at::Tensor normed_part = normed.defined() ? part(normed)
+                                                      : NormRows(part(x), {norm_weight, norm_bias},
+                                                                 layout.order, type, &again);
+      AddWeightGradient(dqkv_weight, Rows(dqkv), Rows(normed_part));
+      const at::Tensor dnormed = Maps(InputGradient(Rows(dqkv), w_qkv).view(part(x).sizes()));
+      at::Tensor dx_part = part(dx);
+      NormRowsBackward(dnormed, part(x), statistics, norm_weight, layout.order, dx_part,
+                       dnorm_weight, dnorm_bias);
+    }
+    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
+            Variable(),
+            dnorm_weight,
+            dnorm_bias,
+            PositionBiasGradient(dbias, layout.window),
+            dqkv_weight,
+            dqkv_bias,
+            dproj_weight,
+            dproj_bias,
+            Variable(),
+            Variable(),
+            Variable(),
+            Variable()};
+  }
+};
+
+}  // namespace
+
+AttentionBranch::AttentionBranch(const FeatureShape& shape, int64_t heads, int64_t window,
+                                 int64_t shift, at::Generator& generator)
+    : layout_(std::make_shared<Layout>()),
+      norm_(LayerNorm::Create(shape.channels)),
       relative_position_bias_table_(
           TruncatedNormalParameter({(2 * window - 1) * (2 * window - 1), heads}, 0.02, generator)),
-      relative_position_index_(RelativePositionIndex(window)),
-      mask_(mask.defined() ? mask.unsqueeze(1) : mask),
-      qkv_(Linear::Create(channels, 3 * channels, true, generator)),
-      proj_(Linear::Create(channels, channels, true, generator)) {}
-
-at::Tensor WindowAttention::Bias() const {
-  const at::Tensor bias =
-      PositionBias(relative_position_bias_table_, relative_position_index_, window_);
-  return mask_.defined() ? bias + mask_ : bias;
+      qkv_(Linear::Create(shape.channels, 3 * shape.channels, true, generator)),
+      proj_(Linear::Create(shape.channels, shape.channels, true, generator)) {
+  layout_->heads = heads;
+  layout_->window = window;
+  layout_->order.order = WindowOrder(shape.height, shape.width, window, shift);
+  layout_->order.inverse = InverseOrder(layout_->order.order);
+  layout_->relative_position_index = RelativePositionIndex(window);
+  if (shift != 0) layout_->mask = ShiftedWindowMask(shape.height, shape.width, window, shift);
 }
 
-at::Tensor WindowAttention::Forward(const at::Tensor& windows, c10::ScalarType compute_type) const {
-  const int64_t n = windows.size(0), c = windows.size(2), d = c / heads_;
-  // [3, n * heads, tokens, d]: one copy that lays q, k and v out as batched products want them.
-  const std::vector<at::Tensor> qkv = qkv_.Forward(windows, compute_type)
-                                          .view({n, tokens_, 3, heads_, d})
-                                          .permute({2, 0, 3, 1, 4})
-                                          .reshape({3, n * heads_, tokens_, d})
-                                          .unbind(0);
-  const at::Tensor bias = Bias().to(compute_type);
-  // In place, since neither the product nor the sum needs its result for the backward pass. The
-  // unsafe view is one without a view's bookkeeping, which in-place work would otherwise pay for.
-  const at::Tensor logits =
-      at::_unsafe_view(at::bmm(qkv[0], qkv[1].transpose(1, 2)),
-                       {n / bias.size(0), bias.size(0), heads_, tokens_, tokens_})
-          .mul_(1.0 / std::sqrt(static_cast<double>(d)))
-          .add_(bias);
-  const at::Tensor attention = at::softmax(logits, -1).view({n * heads_, tokens_, tokens_});
-  const at::Tensor out = at::bmm(attention, qkv[2])
-                             .view({n, heads_, tokens_, d})
-                             .transpose(1, 2)
-                             .reshape({n, tokens_, c});
-  return proj_.Forward(out, compute_type);
+at::Tensor AttentionBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
+  return AttentionFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias,
+                                  relative_position_bias_table_, qkv_.weight, qkv_.bias,
+                                  proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_),
+                                  context.compute_type, KeepsCheap(context), Result::kBranch);
 }
 
-ParameterList WindowAttention::Parameters() const {
+at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
+                                  const ForwardContext& context) const {
+  return AttentionFunction::apply(x, scale, norm_.weight, norm_.bias, relative_position_bias_table_,
+                                  qkv_.weight, qkv_.bias, proj_.weight, proj_.bias,
+                                  std::shared_ptr<const Layout>(layout_), context.compute_type,
+                                  KeepsCheap(context), Result::kSum);
+}
+
+ParameterList AttentionBranch::Parameters() const {
   ParameterList list;
   list.emplace_back("relative_position_bias_table", relative_position_bias_table_);
   qkv_.Collect("qkv", &list);
@@ -60,9 +223,14 @@ ParameterList WindowAttention::Parameters() const {
   return list;
 }
 
-void WindowAttention::MoveBuffers(c10::Device device) {
-  relative_position_index_ = relative_position_index_.to(device);
-  if (mask_.defined()) mask_ = mask_.to(device);
+void AttentionBranch::MoveBuffers(c10::Device device) {
+  const auto move = [&](at::Tensor& t) {
+    if (t.defined()) t = t.to(device);
+  };
+  move(layout_->order.order);
+  move(layout_->order.inverse);
+  move(layout_->relative_position_index);
+  move(layout_->mask);
 }
 
 }  // namespace localformer

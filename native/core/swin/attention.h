@@ -1,36 +1,43 @@
-// Window attention with relative position bias: qkv -> softmax(q k^T / sqrt(d) + bias + mask) v ->
-// proj.
+// The block's first branch with its residual: x + scale * proj(attention(norm(x))), attention
+// inside (shifted) windows with relative position bias. [B, H, W, C] -> [B, H, W, C]; the gradients
+// are those of plain autograd. Its backward pass goes through the samples in chunks and works in
+// the gradient that it is given where nobody else holds it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "swin/parameters.h"
+#include "swin/unit.h"
 
 namespace localformer {
 
-class WindowAttention {
+class AttentionBranch {
  public:
-  // `mask`: [nW, window^2, window^2] of shifted windows, or undefined.
-  WindowAttention(int64_t channels, int64_t heads, int64_t window, at::Tensor mask,
+  // `window` divides the map; `shift` of its windows, 0: none.
+  AttentionBranch(const FeatureShape& shape, int64_t heads, int64_t window, int64_t shift,
                   at::Generator& generator);
 
-  // [B * nW, window^2, C] -> the same shape, both in `compute_type`.
-  at::Tensor Forward(const at::Tensor& windows, c10::ScalarType compute_type) const;
+  // The branch alone: float32 in, the result in context.compute_type.
+  at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const;
 
+  // x + scale * branch, float32. `scale` [B, 1, 1, 1] in context.compute_type; none: 1.
+  at::Tensor AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
+                   const ForwardContext& context) const;
+
+  const LayerNorm& norm() const { return norm_; }
   // Names below `attn.`.
   ParameterList Parameters() const;
   void MoveBuffers(c10::Device device);
 
- private:
-  // [1 or nW, heads, window^2, window^2]: position bias plus mask.
-  at::Tensor Bias() const;
+  // What is no parameter: how windows lie in the map.
+  struct Layout;
 
-  int64_t heads_;
-  int64_t window_;
-  int64_t tokens_;
+ private:
+  std::shared_ptr<Layout> layout_;
+  LayerNorm norm_;
   at::Tensor relative_position_bias_table_;  // [(2 * window - 1)^2, heads]
-  at::Tensor relative_position_index_;       // int32 [window^4]
-  at::Tensor mask_;                          // [nW, 1, window^2, window^2] or undefined
   Linear qkv_;
   Linear proj_;
 };

@@ -27,18 +27,15 @@ class SwinBlock : public Unit {
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
 
  private:
-  at::Tensor Attend(const at::Tensor& x, const ForwardContext& context) const;
   // What stochastic depth multiplies a residual branch with, [B, 1, 1, 1]; none: 1.
   std::optional<at::Tensor> DrawScale(const at::Tensor& x, const ForwardContext& context) const;
-  at::Tensor AddResidual(const at::Tensor& x, const at::Tensor& branch,
+  // x + scale * branch, where what the branch adds is measured.
+  at::Tensor AddMeasured(const at::Tensor& x, const at::Tensor& branch,
                          const std::optional<at::Tensor>& scale,
                          const ForwardContext& context) const;
 
-  int64_t window_;
-  int64_t shift_;
   double drop_path_;
-  LayerNorm norm1_;
-  WindowAttention attention_;
+  AttentionBranch attention_;
   MlpBranch mlp_;
 };
 

@@ -36,8 +36,8 @@ struct ForwardContext {
   // What matrix products and convolutions run in: float32, or bfloat16 with float32 weights,
   // residual stream, normalisation and losses (the rules of PyTorch's CUDA autocast).
   c10::ScalarType compute_type = c10::ScalarType::Float;
-  // False: what is cheap to compute again (the outputs of a block's second norm and of GELU) is not
-  // kept for the backward pass.
+  // False: what is cheap to compute again (the outputs of a block's norms and of GELU, the
+  // attention weights) is not kept for the backward pass.
   bool keep_cheap = true;
   // Set from another thread to abandon the work at the next unit; may be null.
   const std::atomic<bool>* cancelled = nullptr;

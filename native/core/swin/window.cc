@@ -5,18 +5,18 @@
 
 namespace localformer {
 
-at::Tensor WindowPartition(const at::Tensor& x, int64_t window) {
-  const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
-  return x.view({b, h / window, window, w / window, window, c})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({-1, window * window, c});
+at::Tensor WindowOrder(int64_t height, int64_t width, int64_t window, int64_t shift) {
+  if (shift == 0 && window == width) return {};
+  return at::arange(height * width, at::kInt)
+      .view({height, width})
+      .roll({-shift, -shift}, {0, 1})
+      .view({height / window, window, width / window, window})
+      .transpose(1, 2)
+      .reshape({-1});
 }
 
-at::Tensor WindowReverse(const at::Tensor& windows, int64_t window, int64_t height, int64_t width) {
-  const int64_t c = windows.size(-1);
-  return windows.view({-1, height / window, width / window, window, window, c})
-      .permute({0, 1, 3, 2, 4, 5})
-      .reshape({-1, height, width, c});
+at::Tensor InverseOrder(const at::Tensor& order) {
+  return order.defined() ? order.argsort().to(at::kInt) : order;
 }
 
 at::Tensor RelativePositionIndex(int64_t window) {
@@ -39,7 +39,9 @@ at::Tensor ShiftedWindowMask(int64_t height, int64_t width, int64_t window, int6
     return region;
   };
   const at::Tensor region = regions(height).unsqueeze(1) * 3 + regions(width).unsqueeze(0);
-  const at::Tensor windows = WindowPartition(region.view({1, height, width, 1}), window).squeeze(2);
+  const at::Tensor order = WindowOrder(height, width, window, 0);
+  const at::Tensor windows = (order.defined() ? region.flatten().index_select(0, order) : region)
+                                 .reshape({-1, window * window});
   const at::Tensor apart = windows.unsqueeze(1) != windows.unsqueeze(2);
   return apart.to(at::kFloat) * -100.0;
 }

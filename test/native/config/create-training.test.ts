@@ -82,4 +82,18 @@ test('a network whose first weights cannot be read is freed again', async () => 
   assert.is(allocated(), before)
 })
 
+test('a configuration keeps less for the backward pass unless its run spec says otherwise', async () => {
+  for (const [run, recompute] of [
+    ['paper:2', 'selective'],
+    ['paper:2,recompute=none', 'none'],
+    ['backprop,recompute=block', 'block'],
+  ] as const) {
+    await using training = await createTraining({ ...SMALL, run }, data)
+    assert.equal(
+      training.trainer.recipe.modules.map((module) => module.recompute),
+      training.trainer.modules.map(() => recompute),
+    )
+  }
+})
+
 test.run()

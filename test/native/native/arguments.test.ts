@@ -56,6 +56,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   failCpuAllocation: subject(torch.failCpuAllocation, () => [0]),
   setThreads: subject(torch.setThreads, () => [1]),
   lockFile: subject(torch.lockFile, () => [0]),
+  useVectorKernels: subject(torch.useVectorKernels, () => [true]),
   refuseNondeterminism: subject(torch.refuseNondeterminism, () => [false]),
   ...methodsOf('model', model.native, {
     writeParameters: () => [weights],
@@ -216,6 +217,7 @@ for (const [name, { call, values }] of Object.entries(SUBJECTS)) {
           await tries(where, () => call(...given(() => ({ get, enumerable: true }))))
         torch.setCpuMemoryLimit(0)
         torch.failCpuAllocation(0)
+        torch.useVectorKernels(true)
         torch.setThreads(1)
       }
     }

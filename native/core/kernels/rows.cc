@@ -1,0 +1,172 @@
+// See rows.h.
+#include "kernels/rows.h"
+
+#include <ATen/ATen.h>
+
+#include "kernels/cpu.h"
+
+namespace localformer {
+namespace {
+
+constexpr double kEps = 1e-5;
+
+TokenOrder OrderOf(const MapOrder& order, const at::Tensor& x) {
+  return {order.order.defined() ? order.order.const_data_ptr<int32_t>() : nullptr, x.size(1)};
+}
+
+int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(-1); }
+
+// Tokens -> places, and back.
+at::Tensor ToPlaces(const at::Tensor& x, const MapOrder& order) {
+  return order.order.defined() ? x.index_select(1, order.order) : x;
+}
+at::Tensor ToTokens(const at::Tensor& x, const MapOrder& order) {
+  return order.inverse.defined() ? x.index_select(1, order.inverse) : x;
+}
+
+at::Tensor BySample(const at::Tensor& scale) { return scale.view({-1, 1, 1}); }
+
+}  // namespace
+
+at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
+                    c10::ScalarType type, NormStatistics* statistics) {
+  const int64_t channels = x.size(2);
+  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+    const auto [out, mean, rstd] =
+        at::native_layer_norm(x, {channels}, norm.weight, norm.bias, kEps);
+    *statistics = {mean.squeeze(-1), rstd.squeeze(-1)};
+    return ToPlaces(out, order).to(type);
+  }
+  *statistics = {at::empty({x.size(0), x.size(1)}, x.options()),
+                 at::empty({x.size(0), x.size(1)}, x.options())};
+  const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
+  WithNumbers(type, [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    const NormRowsArgs<T> args{x.const_data_ptr<float>(),
+                               norm.weight.const_data_ptr<float>(),
+                               norm.bias.const_data_ptr<float>(),
+                               OrderOf(order, x),
+                               NumbersOf<T>(out),
+                               NumbersOf<float>(statistics->mean),
+                               NumbersOf<float>(statistics->rstd),
+                               channels};
+    OverRows(RowsOf(x),
+             [&](int64_t begin, int64_t end) { KernelsFor(numbers).norm_rows(args, begin, end); });
+  });
+  return out;
+}
+
+void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
+                      const NormStatistics& statistics, const at::Tensor& weight,
+                      const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
+                      at::Tensor& dbias) {
+  const int64_t channels = x.size(2);
+  const c10::ScalarType type = gradient.scalar_type();
+  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+    const auto [dx_own, dweight_own, dbias_own] = at::native_layer_norm_backward(
+        ToTokens(gradient, order).to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
+        statistics.rstd.unsqueeze(-1), weight, dbias, {dx.defined(), true, true});
+    dweight.add_(dweight_own);
+    dbias.add_(dbias_own);
+    if (dx.defined()) dx.add_(dx_own);
+    return;
+  }
+  const at::Tensor sums = at::zeros({2 * channels}, at::kFloat);
+  WithNumbers(type, [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    SumOverRows(RowsOf(x), NumbersOf<float>(sums), 2 * channels,
+                [&](int64_t begin, int64_t end, float* own) {
+                  const NormRowsBackwardArgs<T> args{NumbersOf<T>(gradient),
+                                                     x.const_data_ptr<float>(),
+                                                     statistics.mean.const_data_ptr<float>(),
+                                                     statistics.rstd.const_data_ptr<float>(),
+                                                     weight.const_data_ptr<float>(),
+                                                     OrderOf(order, x),
+                                                     NumbersOf<float>(dx),
+                                                     own,
+                                                     own + channels,
+                                                     channels};
+                  KernelsFor(numbers).norm_rows_backward(args, begin, end);
+                });
+  });
+  dweight.add_(sums.slice(0, 0, channels));
+  dbias.add_(sums.slice(0, channels));
+}
+
+void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
+             const at::Tensor& scale, at::Tensor& out) {
+  const c10::ScalarType type = branch.scalar_type();
+  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+    const at::Tensor own = ToTokens(branch, order);
+    if (scale.defined()) {
+      at::addcmul_out(out, x, own.to(x.scalar_type()), BySample(scale));
+    } else {
+      at::add_out(out, x, own);
+    }
+    return;
+  }
+  WithNumbers(type, [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    const AddRowsArgs<T> args{x.const_data_ptr<float>(), NumbersOf<T>(branch),  OrderOf(order, x),
+                              NumbersOf<float>(scale),   NumbersOf<float>(out), x.size(2)};
+    OverRows(RowsOf(x),
+             [&](int64_t begin, int64_t end) { KernelsFor(numbers).add_rows(args, begin, end); });
+  });
+}
+
+at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tensor& scale,
+                      c10::ScalarType type, at::Tensor& sums) {
+  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+    const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
+    sums.add_(scaled.sum(at::IntArrayRef({0, 1})));
+    return ToPlaces(scaled, order).to(type);
+  }
+  const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
+  WithNumbers(type, [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    SumOverRows(RowsOf(x), NumbersOf<float>(sums), x.size(2),
+                [&](int64_t begin, int64_t end, float* own) {
+                  const GatherRowsArgs<T> args{x.const_data_ptr<float>(),
+                                               OrderOf(order, x),
+                                               NumbersOf<float>(scale),
+                                               NumbersOf<T>(out),
+                                               own,
+                                               x.size(2)};
+                  KernelsFor(numbers).gather_rows(args, begin, end);
+                });
+  });
+  return out;
+}
+
+at::Tensor Gelu(const at::Tensor& x) {
+  if (!HasVectorKernels(x.device(), x.scalar_type())) return at::gelu(x);
+  const at::Tensor out = at::empty_like(x);
+  WithNumbers(x.scalar_type(), [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    const GeluArgs<T> args{NumbersOf<T>(x), NumbersOf<T>(out), nullptr, nullptr, x.size(-1)};
+    OverRows(RowsOf(x),
+             [&](int64_t begin, int64_t end) { KernelsFor(numbers).gelu(args, begin, end); });
+  });
+  return out;
+}
+
+void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at::Tensor& sums) {
+  if (!HasVectorKernels(x.device(), x.scalar_type())) {
+    if (out.defined()) at::gelu_out(out, x);
+    at::gelu_backward_out(gradient, gradient, x);
+    sums.add_(
+        gradient.reshape({-1, gradient.size(-1)}).sum(0, /*keepdim=*/false, sums.scalar_type()));
+    return;
+  }
+  WithNumbers(x.scalar_type(), [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    SumOverRows(RowsOf(x), NumbersOf<float>(sums), x.size(-1),
+                [&](int64_t begin, int64_t end, float* own) {
+                  const GeluArgs<T> args{NumbersOf<T>(x), NumbersOf<T>(out), NumbersOf<T>(gradient),
+                                         own, x.size(-1)};
+                  KernelsFor(numbers).gelu_backward(args, begin, end);
+                });
+  });
+}
+
+}  // namespace localformer

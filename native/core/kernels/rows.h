@@ -1,0 +1,59 @@
+// What a block does to its tokens row by row, between the products: normalisation, and the residual
+// sums, with the tokens of a map in another order on one side. Each in one pass on the CPU
+// (kernels/vector_kernels.h), by LibTorch's operations elsewhere.
+// Maps are contiguous [samples, tokens, channels]; the residual stream and what is normalised is
+// float32 (float64 where gradients are checked), what products take and give is of `type`.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+
+#include <optional>
+
+namespace localformer {
+
+// How the tokens of a map are ordered where windows of it are taken.
+struct MapOrder {
+  at::Tensor order;    // int32 [tokens]: the token that stands at each place; undefined: its own.
+  at::Tensor inverse;  // int32 [tokens]: the place of each token.
+};
+
+struct NormParameters {
+  const at::Tensor& weight;  // [channels]
+  const at::Tensor& bias;
+};
+
+// Of the rows of x, [samples, tokens] each.
+struct NormStatistics {
+  at::Tensor mean;
+  at::Tensor rstd;
+};
+
+// Layer normalisation over the channels (eps 1e-5), by place, in `type`.
+at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
+                    c10::ScalarType type, NormStatistics* statistics);
+
+// From the gradient of NormRows' result: adds those of weight and bias to `dweight` and `dbias`,
+// and that of x to `dx` where it is defined.
+void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
+                      const NormStatistics& statistics, const at::Tensor& weight,
+                      const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
+                      at::Tensor& dbias);
+
+// out = x + scale * branch, of a branch that stands by place. `scale` [samples] or none: 1. `out`
+// may be x.
+void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
+             const at::Tensor& scale, at::Tensor& out);
+
+// scale * x by place in `type`; the sum over all rows is added to `sums` [channels].
+at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tensor& scale,
+                      c10::ScalarType type, at::Tensor& sums);
+
+// GELU, exactly: x times the normal distribution up to x.
+at::Tensor Gelu(const at::Tensor& x);
+
+// `gradient`, of GELU's result, becomes that of x; its sum over the rows is added to `sums`
+// [channels]. `out`: GELU's result, written where it is defined.
+void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at::Tensor& sums);
+
+}  // namespace localformer

@@ -1,0 +1,186 @@
+// See window_attention.h.
+#include "kernels/window_attention.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu.h"
+
+namespace localformer {
+namespace {
+
+// Above that a head's scratch leaves the cache, and batched products are faster.
+constexpr int64_t kMostTokens = 256;
+
+bool TakesVectors(const at::Tensor& qkv, const WindowBias& bias) {
+  return HasVectorKernels(qkv.device(), qkv.scalar_type()) && qkv.size(1) <= kMostTokens &&
+         bias.bias.scalar_type() == at::kFloat;
+}
+
+double ScaleOf(const at::Tensor& qkv, int64_t heads) {
+  return 1.0 / std::sqrt(static_cast<double>(qkv.size(2) / 3 / heads));
+}
+
+// --- by batched products ---
+
+// [3, windows * heads, tokens, width]: one copy that lays q, k and v out as batched products want
+// them.
+std::vector<at::Tensor> ByHead(const at::Tensor& qkv, int64_t heads) {
+  const int64_t windows = qkv.size(0), tokens = qkv.size(1), width = qkv.size(2) / 3 / heads;
+  return qkv.view({windows, tokens, 3, heads, width})
+      .permute({2, 0, 3, 1, 4})
+      .reshape({3, windows * heads, tokens, width})
+      .unbind(0);
+}
+
+// [windows, tokens, channels] -> [windows * heads, tokens, width]
+at::Tensor ByHeadOnce(const at::Tensor& x, int64_t heads) {
+  const int64_t windows = x.size(0), tokens = x.size(1), width = x.size(2) / heads;
+  return x.view({windows, tokens, heads, width})
+      .transpose(1, 2)
+      .reshape({windows * heads, tokens, width});
+}
+
+at::Tensor WeightsOf(const at::Tensor& q, const at::Tensor& k, const WindowBias& bias,
+                     double scale) {
+  const int64_t tokens = q.size(1), windows = q.size(0) / bias.heads;
+  at::Tensor added = bias.bias.unsqueeze(0);
+  if (bias.mask.defined()) added = added + bias.mask.unsqueeze(1);
+  const int64_t masks = added.size(0);
+  at::Tensor logits = at::bmm(q, k.transpose(1, 2)).mul_(scale);
+  logits.view({windows / masks, masks, bias.heads, tokens, tokens}).add_(added.to(q.scalar_type()));
+  return at::softmax(logits, -1);
+}
+
+// --- by vectors ---
+
+// [.., tokens, tokens] with rows filled up to whole vectors.
+at::Tensor PadRows(const at::Tensor& t, double value) {
+  return at::constant_pad_nd(t, {0, Padded(t.size(-1)) - t.size(-1)}, value);
+}
+
+template <typename T>
+AttentionArgs<T> ArgsOf(const at::Tensor& qkv, const WindowBias& bias,
+                        const at::Tensor& padded_bias, const at::Tensor& padded_mask) {
+  AttentionArgs<T> args{};
+  args.qkv = NumbersOf<T>(qkv);
+  args.bias = NumbersOf<float>(padded_bias);
+  args.mask = NumbersOf<float>(padded_mask);
+  args.masks = bias.mask.defined() ? bias.mask.size(0) : 1;
+  args.tokens = qkv.size(1);
+  args.padded = Padded(qkv.size(1));
+  args.heads = bias.heads;
+  args.channels = qkv.size(2) / 3;
+  args.scale = static_cast<float>(ScaleOf(qkv, bias.heads));
+  return args;
+}
+
+int64_t ScratchOf(const at::Tensor& qkv, const WindowBias& bias) {
+  return AttentionScratch(qkv.size(1), qkv.size(2) / 3 / bias.heads);
+}
+
+}  // namespace
+
+at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Tensor* attention) {
+  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
+  const int64_t heads = bias.heads;
+  if (!TakesVectors(qkv, bias)) {
+    const std::vector<at::Tensor> parts = ByHead(qkv, heads);
+    const at::Tensor weights = WeightsOf(parts[0], parts[1], bias, ScaleOf(qkv, heads));
+    if (attention != nullptr) *attention = weights.view({windows, heads, tokens, tokens});
+    return at::bmm(weights, parts[2])
+        .view({windows, heads, tokens, channels / heads})
+        .transpose(1, 2)
+        .reshape({windows, tokens, channels});
+  }
+  const at::Tensor out = at::empty({windows, tokens, channels}, qkv.options());
+  if (attention != nullptr) {
+    *attention = at::empty({windows, heads, tokens, tokens}, qkv.options());
+  }
+  const at::Tensor padded_bias = PadRows(bias.bias, -std::numeric_limits<double>::infinity());
+  const at::Tensor padded_mask = bias.mask.defined() ? PadRows(bias.mask, 0.0) : at::Tensor();
+  const int64_t scratch = ScratchOf(qkv, bias);
+  const at::Tensor floats = at::empty({at::get_num_threads(), scratch}, at::kFloat);
+  WithNumbers(qkv.scalar_type(), [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    AttentionArgs<T> args = ArgsOf<T>(qkv, bias, padded_bias, padded_mask);
+    args.out = NumbersOf<T>(out);
+    args.attention = attention == nullptr ? nullptr : NumbersOf<T>(*attention);
+    at::parallel_for(0, windows, 1, [&](int64_t begin, int64_t end) {
+      float* own = NumbersOf<float>(floats) + at::get_thread_num() * scratch;
+      // All heads of a window while its rows are in the cache.
+      for (int64_t window = begin; window < end; ++window) {
+        for (int64_t head = 0; head < heads; ++head) {
+          KernelsFor(numbers).attention(args, head, window, window + 1, own);
+        }
+      }
+    });
+  });
+  return out;
+}
+
+at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor& qkv,
+                                   const WindowBias& bias, const at::Tensor& attention,
+                                   at::Tensor& dqkv_sums, at::Tensor& dbias) {
+  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
+  const int64_t heads = bias.heads;
+  if (!TakesVectors(qkv, bias)) {
+    const double scale = ScaleOf(qkv, heads);
+    const std::vector<at::Tensor> parts = ByHead(qkv, heads);
+    const at::Tensor &q = parts[0], &k = parts[1], &v = parts[2];
+    const at::Tensor weights = attention.defined()
+                                   ? attention.view({windows * heads, tokens, tokens})
+                                   : WeightsOf(q, k, bias, scale);
+    const at::Tensor dout = ByHeadOnce(gradient, heads);
+    const at::Tensor dqkv =
+        at::empty({3, windows * heads, tokens, channels / heads}, qkv.options());
+    at::Tensor dq = dqkv.select(0, 0), dk = dqkv.select(0, 1), dv = dqkv.select(0, 2);
+    at::bmm_out(dv, weights.transpose(1, 2), dout);
+    at::Tensor dlogits = at::bmm(dout, v.transpose(1, 2));
+    dlogits = at::_softmax_backward_data(dlogits, weights, -1, weights.scalar_type());
+    dbias.add_(dlogits.view({windows, heads, tokens, tokens}).sum(0, false, dbias.scalar_type()));
+    dlogits.mul_(scale);
+    at::bmm_out(dq, dlogits, k);
+    at::bmm_out(dk, dlogits.transpose(1, 2), q);
+    const at::Tensor by_token = dqkv.view({3, windows, heads, tokens, channels / heads})
+                                    .permute({1, 3, 0, 2, 4})
+                                    .reshape({windows, tokens, 3 * channels});
+    dqkv_sums.add_(by_token.sum(at::IntArrayRef({0, 1}), false, dqkv_sums.scalar_type()));
+    return by_token;
+  }
+  const at::Tensor dqkv = at::empty_like(qkv);
+  const at::Tensor padded_bias = PadRows(bias.bias, -std::numeric_limits<double>::infinity());
+  const at::Tensor padded_mask = bias.mask.defined() ? PadRows(bias.mask, 0.0) : at::Tensor();
+  const int64_t scratch = ScratchOf(qkv, bias);
+  const at::Tensor floats = at::empty({at::get_num_threads(), scratch}, at::kFloat);
+  // The sums of a group of windows: of the biases, then of dqkv.
+  const int64_t bias_size = padded_bias.numel(), size = bias_size + 3 * channels;
+  constexpr int64_t kGroups = 8;
+  const int64_t groups = std::min(kGroups, windows);
+  const at::Tensor sums = at::zeros({groups, size}, at::kFloat);
+  WithNumbers(qkv.scalar_type(), [&](auto* numbers) {
+    using T = std::remove_pointer_t<decltype(numbers)>;
+    at::parallel_for(0, groups * heads, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t group = task / heads, head = task % heads;
+        AttentionArgs<T> args = ArgsOf<T>(qkv, bias, padded_bias, padded_mask);
+        args.attention = NumbersOf<T>(attention);
+        args.gradient = NumbersOf<T>(gradient);
+        args.dqkv = NumbersOf<T>(dqkv);
+        args.dbias = NumbersOf<float>(sums) + group * size;
+        args.dqkv_sums = args.dbias + bias_size;
+        KernelsFor(numbers).attention_backward(
+            args, head, group * windows / groups, (group + 1) * windows / groups,
+            NumbersOf<float>(floats) + at::get_thread_num() * scratch);
+      }
+    });
+  });
+  const at::Tensor total = sums.sum(0);
+  dqkv_sums.add_(total.slice(0, bias_size));
+  dbias.add_(total.slice(0, 0, bias_size).view(padded_bias.sizes()).slice(-1, 0, tokens));
+  return dqkv;
+}
+
+}  // namespace localformer

@@ -1,0 +1,129 @@
+// The CPU's own loops against LibTorch's operations, which stand beside them, and among themselves:
+// every instruction set, number format and way to keep less.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { BackpropTrainer } from '../../../lib/local/backprop-trainer.js'
+import type { LocalOptions } from '../../../lib/local/options.js'
+import {
+  type SwinOptions,
+  SwinTransformer,
+  type Tensors,
+} from '../../../lib/local/swin-transformer.js'
+import { loadTorch } from '../../../lib/native/load.js'
+import { fixture, run } from '../../helpers/child.js'
+import { atMost, same } from '../../helpers/expect.js'
+import { ODD, steppedByKernels } from '../../helpers/stepped-by-kernels.js'
+import { floatBatch, TINY } from '../../helpers/tiny.js'
+
+const torch = loadTorch()
+
+async function plainly<T>(call: () => Promise<T>): Promise<T> {
+  torch.useVectorKernels(false)
+  try {
+    return await call()
+  } finally {
+    torch.useVectorKernels(true)
+  }
+}
+
+/** Largest difference of a tensor's values over the largest value of the other, over all tensors. */
+function farthest(a: Readonly<Record<string, ArrayLike<number>>>, b: typeof a): number {
+  return Math.max(
+    ...Object.keys(a).map((name) => {
+      const [x, y] = [a[name] as ArrayLike<number>, b[name] as ArrayLike<number>]
+      assert.is(x.length, y.length, name)
+      let most = 0
+      let size = 0
+      for (let i = 0; i < x.length; i++) {
+        most = Math.max(most, Math.abs((x[i] as number) - (y[i] as number)))
+        size = Math.max(size, Math.abs(y[i] as number))
+      }
+      return most / Math.max(size, 1e-6)
+    }),
+  )
+}
+
+const values = (tensors: Tensors) =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data]))
+
+const NETWORKS: Readonly<Record<string, SwinOptions>> = {
+  'sizes that fill no vector': ODD,
+  'windows of 144 tokens': {
+    ...TINY,
+    imageSize: 96,
+    windowSize: 12,
+    depths: [2, 1],
+    heads: [1, 2],
+  },
+  'windows of 576 tokens, beyond the loops': {
+    ...{ ...TINY, imageSize: 96, windowSize: 24, embedDim: 8, depths: [1, 1], heads: [1, 2] },
+  },
+  'heads of 32': { ...TINY, embedDim: 32, depths: [2, 2, 1, 1] },
+}
+const OPTIONS: readonly LocalOptions[] = [
+  {},
+  { recompute: 'selective' },
+  { recompute: 'block' },
+  { penaltyWeight: 0.1 },
+  { accumulate: 2, recompute: 'selective' },
+]
+
+for (const [name, network] of Object.entries(NETWORKS)) {
+  for (const options of OPTIONS) {
+    test(`${name}, ${JSON.stringify(options)}: as by LibTorch's operations`, async () => {
+      const loops = await steppedByKernels(options, network)
+      const plain = await plainly(() => steppedByKernels(options, network))
+      atMost(farthest(values(loops), values(plain)), 2e-5, 'weights')
+    })
+  }
+  test(`${name}, bfloat16: no farther from float32 than LibTorch's operations are`, async () => {
+    const options: LocalOptions = { dtype: 'bfloat16' }
+    const loops = await steppedByKernels(options, network)
+    const plain = await plainly(() => steppedByKernels(options, network))
+    const exact = await steppedByKernels({}, network)
+    const off = farthest(values(loops), values(exact))
+    atMost(off, 1.5 * farthest(values(plain), values(exact)), 'weights')
+    assert.ok(off > 0)
+  })
+}
+
+test('what is kept and what is computed again is the same', async () => {
+  same(await steppedByKernels({}), await steppedByKernels({ recompute: 'selective' }), 'weights')
+})
+
+test('any number of threads gives the same bits', async () => {
+  const before = torch.threads()
+  torch.setThreads(1)
+  const one = await steppedByKernels({ recompute: 'selective' })
+  torch.setThreads(3)
+  const three = await steppedByKernels({ recompute: 'selective' })
+  torch.setThreads(before)
+  // LibTorch's own products may add up in another order.
+  atMost(farthest(values(three), values(one)), 1e-5, 'weights')
+})
+
+for (const capability of ['default', 'avx2']) {
+  test(`ATEN_CPU_CAPABILITY=${capability} gives the same up to rounding`, async () => {
+    const { code, stdout, stderr } = await run([fixture('kernels')], {
+      ATEN_CPU_CAPABILITY: capability,
+    })
+    assert.is(code, 0, stderr)
+    atMost(farthest(JSON.parse(stdout), values(await steppedByKernels({}))), 2e-5, 'weights')
+  })
+}
+
+test('a value that is not finite stays visible', async () => {
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    await using model = await SwinTransformer.create(TINY)
+    await using trainer = await BackpropTrainer.create(model)
+    const batch = floatBatch(3)
+    batch.images[100] = bad
+    let code: string | undefined
+    await trainer.step(batch).catch((error) => {
+      code = error.code
+    })
+    assert.is(code, 'ERR_NON_FINITE')
+  }
+})
+
+test.run()
