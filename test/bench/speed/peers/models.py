@@ -1,0 +1,20 @@
+"""The peers' Swin-Tiny, with the weights that this package's network begins with."""
+import timm
+import torchvision
+from common import REQUEST, inputs
+from safetensors.torch import load_file
+
+
+def make():
+    if REQUEST["model"] == "timm":
+        model = timm.create_model(
+            "swin_tiny_patch4_window7_224",
+            num_classes=10,
+            drop_path_rate=0.0,
+            img_size=REQUEST["imageSize"],
+            window_size=REQUEST["windowSize"],
+        )
+    else:
+        model = torchvision.models.swin_t(num_classes=10, stochastic_depth_prob=0.0)
+    model.load_state_dict(load_file(inputs() / f"{REQUEST['model']}.safetensors"))
+    return model.train()
