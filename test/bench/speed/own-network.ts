@@ -25,6 +25,17 @@ export function createTrainerOf(
   return createTrainer(model, parseRunSpec(spec), {}, batchSize)
 }
 
+/** Does a program's work; an error is its last line, which the benchmark tells, and exit code 1. */
+export async function runOwn(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`${message.replaceAll('\n', ' ')}\n`)
+    process.exitCode = 1
+  }
+}
+
 /** What is collected of each step. */
 export interface StepRecord {
   readonly seconds: number

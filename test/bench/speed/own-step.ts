@@ -6,27 +6,31 @@ import {
   createTrainerOf,
   LEARNING_RATE,
   readBytes,
+  runOwn,
   type StepRecord,
   writeAnswer,
 } from './own-network.js'
 
 const request = JSON.parse(process.argv[2] ?? '') as Request & OwnWork
 const { inputs, warmup, steps, timeline = false } = request
-await using model = await createModel(request)
-const trainer = await createTrainerOf(model, request)
-const batch = {
-  images: new Float32Array(readBytes(path.join(inputs, 'images.f32'))),
-  labels: new Int32Array(readBytes(path.join(inputs, 'labels.i32'))),
-}
-const records: StepRecord[] = []
-for (let index = 0; index < warmup + steps; index++) {
-  const start = performance.now()
-  const step = await trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
-  const seconds = (performance.now() - start) / 1000
-  const { peakAllocatedBytes, modules } = step
-  const loss = modules.at(-1)?.labelLoss ?? Number.NaN
-  const { tuningSeconds } = step as { tuningSeconds?: number }
-  const tuned = tuningSeconds === undefined ? {} : { tuningSeconds }
-  records.push({ seconds, loss, peakAllocatedBytes, ...tuned })
-}
-writeAnswer(request, records)
+
+await runOwn(async () => {
+  await using model = await createModel(request)
+  const trainer = await createTrainerOf(model, request)
+  const batch = {
+    images: new Float32Array(readBytes(path.join(inputs, 'images.f32'))),
+    labels: new Int32Array(readBytes(path.join(inputs, 'labels.i32'))),
+  }
+  const records: StepRecord[] = []
+  for (let index = 0; index < warmup + steps; index++) {
+    const start = performance.now()
+    const step = await trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
+    const seconds = (performance.now() - start) / 1000
+    const { peakAllocatedBytes, modules } = step
+    const loss = modules.at(-1)?.labelLoss ?? Number.NaN
+    const { tuningSeconds } = step as { tuningSeconds?: number }
+    const tuned = tuningSeconds === undefined ? {} : { tuningSeconds }
+    records.push({ seconds, loss, peakAllocatedBytes, ...tuned })
+  }
+  writeAnswer(request, records)
+})

@@ -12,45 +12,49 @@ import {
   createTrainerOf,
   LEARNING_RATE,
   readBytes,
+  runOwn,
   type StepRecord,
   writeAnswer,
 } from './own-network.js'
 
 const request = JSON.parse(process.argv[2] ?? '') as Request & OwnWork
 const { inputs, imageSize, batchSize, log = false } = request
-const split = {
-  images: new Uint8Array(readFileSync(path.join(inputs, 'train-images.u8'))),
-  labels: Uint8Array.from(new Int32Array(readBytes(path.join(inputs, 'train-labels.i32')))),
-  ...{ height: imageSize, width: imageSize },
-}
-const data = defineDataset({
-  name: 'bench',
-  classes: Array.from({ length: 10 }, (_, label) => `class ${label}`),
-  ...{ train: split, test: split },
-})
-const options: TrainOptions = {
-  ...{ epochs: 1, batchSize, learningRate: LEARNING_RATE, warmup: 0, testLimit: 0 },
-  ...{ cropPadding: 4, cropMode: 'zero', flip: true },
-}
-await using model = await createModel(request)
-const trainer = await createTrainerOf(model, request)
-const folder = mkdtempSync(path.join(inputs, 'run-'))
-try {
-  const run = log
-    ? await createRun({ trainer, data, options }, { directory: path.join(folder, 'run') })
-    : undefined
-  const records: StepRecord[] = []
-  let start = performance.now()
-  for await (const event of run?.events() ?? train(trainer, data, options)) {
-    if (event.type !== 'step') continue
-    const now = performance.now()
-    const seconds = (now - start) / 1000
-    const loss = event.modules.at(-1)?.labelLoss ?? Number.NaN
-    records.push({ seconds, loss, peakAllocatedBytes: event.peakAllocatedBytes })
-    start = now
+
+await runOwn(async () => {
+  const split = {
+    images: new Uint8Array(readFileSync(path.join(inputs, 'train-images.u8'))),
+    labels: Uint8Array.from(new Int32Array(readBytes(path.join(inputs, 'train-labels.i32')))),
+    ...{ height: imageSize, width: imageSize },
   }
-  await run?.dispose()
-  writeAnswer(request, records)
-} finally {
-  rmSync(folder, { recursive: true, force: true })
-}
+  const data = defineDataset({
+    name: 'bench',
+    classes: Array.from({ length: 10 }, (_, label) => `class ${label}`),
+    ...{ train: split, test: split },
+  })
+  const options: TrainOptions = {
+    ...{ epochs: 1, batchSize, learningRate: LEARNING_RATE, warmup: 0, testLimit: 0 },
+    ...{ cropPadding: 4, cropMode: 'zero', flip: true },
+  }
+  await using model = await createModel(request)
+  const trainer = await createTrainerOf(model, request)
+  const folder = mkdtempSync(path.join(inputs, 'run-'))
+  try {
+    const run = log
+      ? await createRun({ trainer, data, options }, { directory: path.join(folder, 'run') })
+      : undefined
+    const records: StepRecord[] = []
+    let start = performance.now()
+    for await (const event of run?.events() ?? train(trainer, data, options)) {
+      if (event.type !== 'step') continue
+      const now = performance.now()
+      const seconds = (now - start) / 1000
+      const loss = event.modules.at(-1)?.labelLoss ?? Number.NaN
+      records.push({ seconds, loss, peakAllocatedBytes: event.peakAllocatedBytes })
+      start = now
+    }
+    await run?.dispose()
+    writeAnswer(request, records)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})

@@ -41,6 +41,6 @@ function probe(command: string, environment: NodeJS.ProcessEnv) {
   return {
     isThere: error === undefined,
     version: status === 0 ? stdout.trim() : undefined,
-    error: error?.message ?? stderr.trim().split('\n').at(-1),
+    error: error?.message ?? (stderr.trim().split('\n').at(-1) || `ended with code ${status}`),
   }
 }

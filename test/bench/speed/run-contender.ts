@@ -20,6 +20,9 @@ const KEEPS_PAGES = {
   MALLOC_TOP_PAD_: `${256 * 2 ** 20}`,
 }
 
+/** What torch.compile has compiled is kept nowhere: the first step's time is that of a fresh process. */
+const COMPILES_ANEW = { TORCHINDUCTOR_FORCE_DISABLE_CACHES: '1' }
+
 export interface Surroundings {
   /** Threads of an operation, of every contender alike. */
   readonly threads: number
@@ -51,7 +54,10 @@ export async function runContender(
     const peer = python as Exclude<PeerPython, { reason: string }>
     const ended = await runProcess(peer.command, ['-B', program, text], {
       ...{ cwd: folder, timeoutSeconds: TIMEOUT_SECONDS },
-      env: { ...env, ...peer.environment, ...(work.keepsPages ? KEEPS_PAGES : {}) },
+      env: {
+        ...{ ...env, ...peer.environment, ...COMPILES_ANEW, TORCHINDUCTOR_CACHE_DIR: folder },
+        ...(work.keepsPages ? KEEPS_PAGES : {}),
+      },
     })
     return outcomeOf(ended, answer)
   } catch (error) {

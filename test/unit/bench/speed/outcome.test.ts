@@ -6,6 +6,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { runProcess } from '../../../../scripts/lib/test-process.js'
 import type { Contender } from '../../../bench/speed/contender.js'
+import { findPeerPython } from '../../../bench/speed/peer-python.js'
 import { outcomeOf, runContender } from '../../../bench/speed/run-contender.js'
 import { contender, figures } from './figures.js'
 
@@ -73,6 +74,23 @@ test('without Python a peer is skipped with the reason', async () => {
     ...{ threads: 1, folder, cifar10: undefined, python: { reason: 'python3: not found' } },
   })
   assert.equal(outcome, { status: 'skipped', reason: 'python3: not found' })
+})
+
+test('a Python that is not there, or has no torch, is told with what installs it', () => {
+  const before = process.env.PYTHON
+  try {
+    for (const python of ['/nowhere/python3', '/bin/false']) {
+      process.env.PYTHON = python
+      const found = findPeerPython()
+      assert.match(
+        'reason' in found ? found.reason : '',
+        /^\/.*: .+; `npm run bench:peers` installs/,
+      )
+    }
+  } finally {
+    if (before === undefined) delete process.env.PYTHON
+    else process.env.PYTHON = before
+  }
 })
 
 test.run()

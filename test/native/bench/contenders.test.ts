@@ -1,0 +1,77 @@
+// The benchmark's own processes, and that the peers' do the same work: on a few small images.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Contender, Figures, PeerWork } from '../../bench/speed/contender.js'
+import { findPeerPython } from '../../bench/speed/peer-python.js'
+import { runContender } from '../../bench/speed/run-contender.js'
+
+const folder = mkdtempSync(path.join(tmpdir(), 'localformer-test-bench-'))
+test.after(() => rmSync(folder, { recursive: true }))
+const python = findPeerPython()
+const SHAPE = { imageSize: 32, windowSize: 4, batchSize: 4, warmup: 1, steps: 2 }
+
+const outcomeOf = (work: Contender['work']) =>
+  runContender(
+    { name: 'one', shape: SHAPE, work },
+    { threads: 1, folder, python, cifar10: undefined },
+  )
+
+async function figuresOf(work: Contender['work']): Promise<Figures> {
+  const outcome = await outcomeOf(work)
+  if (outcome.status !== 'ok') throw new Error(outcome.reason)
+  return outcome.figures
+}
+
+test('a run spec takes its steps in a process of its own', async () => {
+  const figures = await figuresOf({ program: 'own-step', spec: 'paper:2', timeline: true })
+  assert.is(figures.stepSeconds.length, 2)
+  assert.is(figures.losses.length, 3)
+  assert.is(figures.threads, 1)
+  assert.equal(Object.keys(figures.versions), ['localformer', 'libtorch', 'node'])
+  assert.ok(figures.peakRssBytes > (figures.peakAllocatedBytes ?? Number.POSITIVE_INFINITY))
+})
+
+test('the training loop gives the same with the files of a run, which are gone then', async () => {
+  const spec = 'backprop'
+  const plain = await figuresOf({ program: 'own-train', spec })
+  const logged = await figuresOf({ program: 'own-train', spec, log: true })
+  assert.is(plain.losses.length, 3)
+  assert.equal(logged.losses, plain.losses)
+  assert.not(readdirSync(path.join(folder, '32px-4')).some((name) => name.startsWith('run-')))
+})
+
+test('a run spec that is none fails by its message', async () => {
+  const outcome = await outcomeOf({ program: 'own-step', spec: 'paper:99' })
+  assert.is(outcome.status, 'failed')
+  assert.match('reason' in outcome ? outcome.reason : '', /cannot be cut into 99 modules/)
+})
+
+const PEER: PeerWork = {
+  ...{ program: 'step.py', dtype: 'float32', model: 'timm', variant: 'eager' },
+  ...{ workers: 0, keepsPages: true },
+}
+const onPeers = 'reason' in python ? test.skip : test
+if ('reason' in python) console.log(`SKIP: ${python.reason}`)
+
+for (const variant of ['eager', 'chosen-products', 'checkpointing'] as const) {
+  onPeers(`timm, ${variant}, has the losses of backprop`, async () => {
+    const own = await figuresOf({ program: 'own-step', spec: 'backprop' })
+    const theirs = await figuresOf({ ...PEER, variant })
+    own.losses.forEach((loss, step) => {
+      assert.ok(Math.abs(loss - (theirs.losses[step] as number)) < 1e-3 * loss, `${theirs.losses}`)
+    })
+    assert.is(theirs.tuningSeconds !== null, variant === 'chosen-products')
+  })
+}
+
+onPeers('a DataLoader with a worker, and the floor, answer', async () => {
+  const loader = await figuresOf({ ...PEER, program: 'loader.py', workers: 1 })
+  assert.is(loader.losses.length, 3)
+  const floor = await figuresOf({ ...PEER, program: 'floor.py', dtype: 'bfloat16' })
+  assert.equal([floor.stepSeconds.length, floor.firstStepSeconds], [1, null])
+})
+
+test.run()
