@@ -13,14 +13,11 @@ test.after(() => rmSync(folder, { recursive: true }))
 const python = findPeerPython()
 const SHAPE = { imageSize: 32, windowSize: 4, batchSize: 4, warmup: 1, steps: 2 }
 
-const outcomeOf = (work: Contender['work']) =>
-  runContender(
-    { name: 'one', shape: SHAPE, work },
-    { threads: 1, folder, python, cifar10: undefined },
-  )
+const outcomeOf = (work: Contender['work'], shape = SHAPE) =>
+  runContender({ name: 'one', shape, work }, { threads: 1, folder, python, cifar10: undefined })
 
-async function figuresOf(work: Contender['work']): Promise<Figures> {
-  const outcome = await outcomeOf(work)
+async function figuresOf(work: Contender['work'], shape = SHAPE): Promise<Figures> {
+  const outcome = await outcomeOf(work, shape)
   if (outcome.status !== 'ok') throw new Error(outcome.reason)
   return outcome.figures
 }
@@ -56,16 +53,26 @@ const PEER: PeerWork = {
 const onPeers = 'reason' in python ? test.skip : test
 if ('reason' in python) console.log(`SKIP: ${python.reason}`)
 
+function hasLossesOf(theirs: Figures, own: Figures): void {
+  own.losses.forEach((loss, step) => {
+    const other = theirs.losses[step] as number
+    assert.ok(Math.abs(loss - other) < 1e-3 * loss, `step ${step}: ${loss}, ${other}`)
+  })
+}
+
 for (const variant of ['eager', 'chosen-products', 'checkpointing'] as const) {
   onPeers(`timm, ${variant}, has the losses of backprop`, async () => {
-    const own = await figuresOf({ program: 'own-step', spec: 'backprop' })
     const theirs = await figuresOf({ ...PEER, variant })
-    own.losses.forEach((loss, step) => {
-      assert.ok(Math.abs(loss - (theirs.losses[step] as number)) < 1e-3 * loss, `${theirs.losses}`)
-    })
+    hasLossesOf(theirs, await figuresOf({ program: 'own-step', spec: 'backprop' }))
     assert.is(theirs.tuningSeconds !== null, variant === 'chosen-products')
   })
 }
+
+onPeers('torchvision has the losses of backprop', async () => {
+  const shape = { ...SHAPE, imageSize: 224, windowSize: 7, batchSize: 2 }
+  const theirs = await figuresOf({ ...PEER, model: 'torchvision' }, shape)
+  hasLossesOf(theirs, await figuresOf({ program: 'own-step', spec: 'backprop' }, shape))
+})
 
 onPeers('a DataLoader with a worker, and the floor, answer', async () => {
   const loader = await figuresOf({ ...PEER, program: 'loader.py', workers: 1 })

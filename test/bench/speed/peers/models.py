@@ -15,6 +15,15 @@ def make():
             window_size=REQUEST["windowSize"],
         )
     else:
-        model = torchvision.models.swin_t(num_classes=10, stochastic_depth_prob=0.0)
+        # As `swin_t`, which has stochastic depth and takes no other rate of it.
+        model = torchvision.models.SwinTransformer(
+            patch_size=[4, 4],
+            embed_dim=96,
+            depths=[2, 2, 6, 2],
+            num_heads=[3, 6, 12, 24],
+            window_size=[7, 7],
+            stochastic_depth_prob=0.0,
+            num_classes=10,
+        )
     model.load_state_dict(load_file(inputs() / f"{REQUEST['model']}.safetensors"))
     return model.train()
