@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string>
 
+#include "uncounted_allocations.h"
+
 namespace localformer {
 namespace {
 
@@ -139,6 +141,12 @@ void CachingCpuAllocator::copy_data(void* destination, const void* source, size_
 }
 
 void* CachingCpuAllocator::Allocate(size_t bytes) {
+  if (UncountedAllocations* trial = UncountedAllocations::Current()) {
+    void* pointer = trial->Allocate(bytes);
+    TORCH_CHECK_WITH(OutOfMemoryError, pointer != nullptr,
+                     "No memory for a trial: ", format_size(bytes));
+    return pointer;
+  }
   std::unique_lock<std::mutex> lock(mutex_);
   Pool& pool = bytes <= kSmallRequestBytes ? small_ : large_;
   std::optional<uintptr_t> address;
@@ -242,8 +250,10 @@ size_t CachingCpuAllocator::ReleaseCached(size_t bytes) {
 }
 
 void CachingCpuAllocator::Free(void* pointer) {
-  std::unique_lock<std::mutex> lock(mutex_);
   const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const bool is_ours = address - range_.begin() < range_.size();
+  if (!is_ours && UncountedAllocations::Free(pointer)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
   Pool& pool = small_.arena.Contains(address) ? small_ : large_;
   const BlockArena::Block* block = pool.arena.FindAllocated(address);
   if (block == nullptr) {

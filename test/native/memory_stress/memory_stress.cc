@@ -26,6 +26,7 @@
 #include "native/core/memory/memory_stats.h"
 #include "native/core/memory/memory_timeline.h"
 #include "native/core/memory/peak_window.h"
+#include "native/core/memory/uncounted_allocations.h"
 
 namespace localformer {
 namespace {
@@ -603,6 +604,59 @@ void ServesLibTorch() {
   EXPECT(unused > 0 && unused <= total);
 }
 
+// What a thread allocates in a trial is in no statistic and is not made to fail; what others
+// allocate meanwhile is.
+void TrialsAreUncounted() {
+  CachingCpuAllocator allocator;
+  void* counted = allocator.Allocate(3 * kMiB);
+  const DeviceStats before = allocator.getDeviceStats(0);
+  allocator.SetLimit(static_cast<int64_t>(4 * kMiB));
+  allocator.FailAllocation(1);
+  void* outlives = nullptr;
+  {
+    const UncountedAllocations trial;
+    EXPECT(UncountedAllocations::Current() == &trial);
+    void* first = allocator.Allocate(5 * kMiB);
+    std::memset(first, 1, 5 * kMiB);
+    EXPECT(reinterpret_cast<uintptr_t>(first) % 64 == 0);
+    allocator.Free(first);
+    // A second try takes no fresh page.
+    void* second = allocator.Allocate(5 * kMiB);
+    EXPECT(second == first);
+    {
+      const UncountedAllocations inner;
+      outlives = allocator.Allocate(1);
+    }
+    std::thread([&] { EXPECT(UncountedAllocations::Current() == nullptr); }).join();
+    std::thread([&] { allocator.Free(second); }).join();
+  }
+  EXPECT(UncountedAllocations::Current() == nullptr);
+  EXPECT(SameCounts(before, allocator.getDeviceStats(0)));
+  allocator.Free(outlives);
+  EXPECT(SameCounts(before, allocator.getDeviceStats(0)));
+  EXPECT(FailsToAllocate(allocator, 100));
+  allocator.Free(counted);
+
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&allocator, thread] {
+      for (size_t turn = 0; turn < 200; ++turn) {
+        if ((turn + static_cast<size_t>(thread)) % 2 == 0) {
+          const UncountedAllocations trial;
+          void* a = allocator.Allocate(turn + 1);
+          void* b = allocator.Allocate(turn * 1000 + 1);
+          allocator.Free(a);
+          allocator.Free(b);
+        } else {
+          Drop(allocator, Make(allocator, turn * 1000 + 1, static_cast<unsigned char>(turn)));
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ExpectNothingLeft(allocator);
+}
+
 // As autograd's threads carry it: several threads report to one timeline while another one reads.
 void RecordsATimelineFromManyThreads() {
   CachingCpuAllocator& allocator = *InstallCachingCpuAllocator();
@@ -725,6 +779,7 @@ int main() {
   RUN(WindowsWorkOnBothKinds);
   RUN(InstallsOnceFromManyThreads);
   RUN(ServesLibTorch);
+  RUN(TrialsAreUncounted);
   RUN(RecordsATimelineFromManyThreads);
 #ifdef NDEBUG
   RUN(RefusesForeignPointers);
