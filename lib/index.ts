@@ -82,6 +82,8 @@ export {
   type Dtype,
   HEADS,
   type HeadKind,
+  MATHS,
+  type MathMode,
   METHODS,
   type Method,
   type Offload,

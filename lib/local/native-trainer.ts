@@ -2,6 +2,7 @@
 
 import { expected, LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
+import { loadProductChoices } from '../device/products.js'
 import type { NativeOptions, NativeTrainer, NativeTrainerOptions } from '../native/contract.js'
 import { isHandle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
@@ -40,6 +41,8 @@ function settingsIn(options: ModuleSettings): ModuleSettings {
 }
 
 export async function createNative(model: SwinTransformer, recipe: Recipe): Promise<NativeTrainer> {
+  const isTuned = recipe.modules[0]?.math === 'tuned'
+  if (isTuned && model.device === 'cpu') await loadProductChoices()
   return awaitNative(async () => loadTorch().createTrainer(model.native, nativeRecipe(recipe)))
 }
 

@@ -12,6 +12,8 @@ import {
   HEADS,
   type HeadKind,
   LOCAL_METHODS,
+  MATHS,
+  type MathMode,
   type Method,
   OFFLOAD,
   type Offload,
@@ -67,6 +69,13 @@ export interface OptimizationOptions extends OptimizerOptions {
    * defaults differ: IEEE products, TF32 convolutions). No effect on the CPU. Default `ieee`.
    */
   readonly precision?: Precision
+  /**
+   * Which of LibTorch's parts computes the products of linear layers on the CPU. `tuned`: the fastest,
+   * measured at the first product of a shape and remembered, in the trainer's state too; small
+   * products as with `mkl`. `onednn`: oneDNN, unmeasured. `mkl`: LibTorch's own choice, in float32 MKL.
+   * They differ by rounding. No effect on CUDA. Default `tuned`.
+   */
+  readonly math?: MathMode
   /** Of the auxiliary parts' weights and of stochastic depth; default 0. */
   readonly seed?: number
 }
@@ -179,6 +188,10 @@ export const SHARED = {
   precision: {
     ...{ schema: () => oneOf(PRECISIONS), default: 'ieee', key: 'precision' },
     help: 'Of float32 products and convolutions on CUDA; without effect on the CPU',
+  },
+  math: {
+    ...{ schema: () => oneOf(MATHS), default: 'tuned', key: 'math' },
+    help: 'What computes products on the CPU: the fastest by measuring, oneDNN or MKL',
   },
   seed: { schema: () => integer(0), default: 0, native: null, help: 'Of the random numbers' },
 } as const satisfies RowsOf<OptimizationOptions>

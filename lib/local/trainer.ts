@@ -10,6 +10,7 @@ import {
   unmixed,
 } from '../batch/batch.js'
 import { PreparedBatch } from '../batch/prepared-batch.js'
+import { keepProductChoices } from '../device/products.js'
 import type {
   NativeMemoryPoint,
   NativePhaseCalls,
@@ -143,7 +144,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       calls: phases,
       transfers,
       ...result
-    } = await this.exclusive((trainer) =>
+    } = await this.#compute((trainer) =>
       trainer.step(input, { learningRates, clipNorm, timeline, calls }),
     )
     return {
@@ -196,7 +197,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    */
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
-    return this.exclusive((trainer) => trainer.evaluate(input))
+    return this.#compute((trainer) => trainer.evaluate(input))
   }
 
   /**
@@ -207,7 +208,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    */
   async predict(batch: ImageBatch): Promise<readonly Logits[]> {
     const input = unmixed(toNativeBatch(batch, this.model.config))
-    return this.exclusive((trainer) => trainer.predict(input))
+    return this.#compute((trainer) => trainer.predict(input))
   }
 
   /**
@@ -219,7 +220,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    */
   async reconstruct(batch: ImageBatch): Promise<readonly Reconstruction[]> {
     const input = unmixed(toNativeBatch(batch, this.model.config))
-    return this.exclusive((trainer) => trainer.reconstruct(input))
+    return this.#compute((trainer) => trainer.reconstruct(input))
   }
 
   /** Normalised images on the device, as the first module takes them. */
@@ -283,8 +284,9 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   }
 
   /**
-   * A copy of what training needs beside the weights: what the optimizers keep, the averages, and
-   * the random numbers of stochastic depth and sampling.
+   * A copy of what training needs beside the weights: what the optimizers keep, the averages, the
+   * random numbers of stochastic depth and sampling, and with `math: 'tuned'` on the CPU which backend
+   * computes which product.
    */
   async readState(): Promise<TrainerState> {
     return this.exclusive((trainer) => trainer.readState())
@@ -306,7 +308,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       const message = expected('a Uint8Array', 'generator', generator)
       throw new LocalformerError('ERR_CHECKPOINT', message)
     }
-    return this.exclusive((trainer) => trainer.writeState({ tensors, generator }))
+    const { products } = rest
+    return this.exclusive((trainer) => trainer.writeState({ tensors, generator, products }))
   }
 
   /** Names of the units behind which the network is cut. */
@@ -333,7 +336,14 @@ export abstract class Trainer extends Handle<NativeTrainer> {
 
   /** @internal */
   runExclusive<T>(work: (native: NativeTrainer) => Promise<T>): Promise<T> {
-    return this.exclusive(work)
+    return this.#compute(work)
+  }
+
+  /** Work with products in it, of which some may be measured. */
+  async #compute<T>(work: (native: NativeTrainer) => Promise<T>): Promise<T> {
+    const result = await this.exclusive(work)
+    await keepProductChoices()
+    return result
   }
 }
 

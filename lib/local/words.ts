@@ -36,5 +36,9 @@ export type Dtype = (typeof DTYPES)[number]
 export const PRECISIONS = ['ieee', 'tf32'] as const
 export type Precision = (typeof PRECISIONS)[number]
 
+/** Of products on the CPU; see `OptimizationOptions`. */
+export const MATHS = ['tuned', 'onednn', 'mkl'] as const
+export type MathMode = (typeof MATHS)[number]
+
 export const OPTIMIZERS = ['adamw', 'sgd'] as const
 export type OptimizerKind = (typeof OPTIMIZERS)[number]

@@ -212,6 +212,8 @@ export interface NativePhaseCalls {
 
 /** What training needs beside the weights. */
 export interface NativeTrainingState {
+  /** Which backends compute products; with `math: 'tuned'` on the CPU. */
+  readonly products?: readonly NativeProductChoice[] | null | undefined
   /** `optimizer.{k}.exp_avg.norm.weight`, `average.norm.weight` and so on; `{k}` from 0. */
   readonly tensors: NativeTensors
   /** Of the random numbers. */
@@ -364,6 +366,22 @@ export interface NativeTorch {
   failSimulatedCall(name: string, after: number, status: number): void
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
   arithmetic(): NativeArithmetic
+  /** What the process knows, from a file or measured. */
+  productChoices(): NativeProductChoice[]
+  /** Adds to them; what is there stays. */
+  addProductChoices(choices: readonly NativeProductChoice[]): void
+  /** How many the process has measured so far. */
+  measuredProducts(): number
+  /** For tests: those that this processor has, the default first. */
+  productBackends(
+    kind: NativeProductChoice['kind'],
+    dtype: NativeProductChoice['dtype'],
+  ): NativeProductChoice['backend'][]
+  /** For tests: a product of `x`, `weight`, `bias`, `dy`, `sum`, whichever its kind takes. */
+  productBy(
+    options: Pick<NativeProductChoice, 'kind' | 'dtype' | 'backend'>,
+    operands: NativeTensors,
+  ): { values: NativeTensor; dtype: NativeProductChoice['dtype']; isContiguous: boolean }
   /**
    * For tests: false makes every operation that has loops of its own on the CPU take LibTorch's
    * operations, as other devices do.
@@ -382,6 +400,19 @@ export interface NativeArithmetic {
   readonly convolutions: 'ieee' | 'tf32'
   readonly deterministicCudnn: boolean
   readonly benchmarkCudnn: boolean
+}
+
+/** Which backend computes a product of linear layers on the CPU. */
+export interface NativeProductChoice {
+  readonly kind: 'forward' | 'input' | 'weight' | 'added-weight'
+  readonly dtype: 'float32' | 'bfloat16'
+  /** Rounded up to a power of two; 8192 stands for more too. */
+  readonly rows: number
+  /** Of the layer. */
+  readonly in: number
+  readonly out: number
+  readonly threads: number
+  readonly backend: 'mkl' | 'onednn' | 'onednn-copied' | 'convolution'
 }
 
 /** Every function of {@link NativeTorch}, to check a loaded addon against this file. */
@@ -408,6 +439,11 @@ export const NATIVE_EXPORTS = [
   'versions',
   'arithmetic',
   'useVectorKernels',
+  'productChoices',
+  'addProductChoices',
+  'measuredProducts',
+  'productBackends',
+  'productBy',
   'refuseNondeterminism',
 ] as const satisfies readonly (keyof NativeTorch)[]
 

@@ -17,6 +17,7 @@ import {
   isArrayOf,
   readArgument,
 } from '../base/validate.js'
+import { choicesOf, tableOf } from '../device/products.js'
 import type { Tensors } from '../local/swin-transformer.js'
 import type { LogPlaces } from '../loggers/loggers.js'
 import type { TrainingProgress, TrainingState } from '../train/training-state.js'
@@ -220,7 +221,7 @@ function checkSaved(state: TrainingState, options: SaveOptions): void {
 }
 
 async function writeFolder(folder: string, state: TrainingState, options: SaveOptions) {
-  const { progress, weights, tensors, generator } = state
+  const { progress, weights, tensors, generator, products } = state
   const averages = withPrefix(tensors, 'average.')
   const isAveraged = Object.keys(averages).length > 0
   const written = {
@@ -240,6 +241,7 @@ async function writeFolder(folder: string, state: TrainingState, options: SaveOp
     ...{ progress, generator: Buffer.from(generator).toString('base64') },
     ...(options.logs === undefined ? {} : { logs: options.logs }),
     ...(options.surroundings === undefined ? {} : { surroundings: options.surroundings }),
+    ...(products ? { products: tableOf(products) } : {}),
     files: written,
   }
   const file = await open(path.join(folder, INDEX_FILE), 'wx')
@@ -254,7 +256,7 @@ async function writeFolder(folder: string, state: TrainingState, options: SaveOp
 
 async function readFolder(folder: string) {
   const index = await readIndex(folder)
-  const { progress, logs, surroundings } = index
+  const { progress, logs, surroundings, products } = index
   for (const name of [WEIGHTS_FILE, STATE_FILE]) await checkFile(folder, name, index.files[name])
   const kept = (await readCheckpoint(path.join(folder, WEIGHTS_FILE))).tensors
   const state = (await readCheckpoint(path.join(folder, STATE_FILE))).tensors
@@ -267,6 +269,7 @@ async function readFolder(folder: string) {
       ...(isAveraged ? prefixed(kept, 'average.') : {}),
     },
     generator: new Uint8Array(Buffer.from(index.generator, 'base64')),
+    ...(products === undefined ? {} : { products: choicesOf(products) }),
   }
 }
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import { RUN_SCHEMA } from '../base/run-files.js'
 import { integer, lazy, zod } from '../base/validate.js'
+import { type ProductTable, productTableSchema } from '../device/products.js'
 import type { LogPlaces } from '../loggers/loggers.js'
 import type { TrainingProgress } from '../train/training-state.js'
 import type { WrittenFile } from '../weights/checkpoint.js'
@@ -16,6 +17,8 @@ export interface StateIndex {
   readonly generator: string
   readonly logs?: LogPlaces | undefined
   readonly surroundings?: Surroundings | undefined
+  /** Which backends compute products. */
+  readonly products?: ProductTable | undefined
   readonly files: Readonly<Record<string, WrittenFile>>
 }
 
@@ -95,6 +98,7 @@ const indexSchema = lazy(() => {
     generator: z.base64(),
     logs: z.record(z.string(), z.unknown()).optional(),
     surroundings: z.record(z.string(), z.string()).optional(),
+    products: productTableSchema().optional(),
     files: z.record(z.string(), z.strictObject({ bytes: integer(0), sha256: z.string() })),
   })
 })

@@ -87,7 +87,8 @@ export async function restoreState(trainer: Trainer, state: TrainingState): Prom
   const [network, auxiliary] = partsOf(state.weights)
   await trainer.model.writeParameters(network)
   await trainer.writeAuxiliary(auxiliary)
-  await trainer.writeState({ tensors: state.tensors, generator: state.generator })
+  const { tensors, generator, products } = state
+  await trainer.writeState({ tensors, generator, ...(products ? { products } : {}) })
 }
 
 /**

@@ -9,6 +9,7 @@
 #include "memory_functions.h"
 #include "model_wrap.h"
 #include "prepared_wrap.h"
+#include "product_functions.h"
 #include "simulated_functions.h"
 #include "trainer_wrap.h"
 
@@ -40,6 +41,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::Create, "createTrainer"));
   exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
   DefineMemoryFunctions(env, exports);
+  DefineProductFunctions(env, exports);
   DefineFileLock(env, exports);
   DefineSimulatedFunctions(env, exports);
   return exports;

@@ -4,8 +4,6 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
-
 #include "addon_data.h"
 #include "coded_error.h"
 #include "features_wrap.h"
@@ -13,6 +11,7 @@
 #include "local/evaluation.h"
 #include "local/reconstruction.h"
 #include "local/supervision.h"
+#include "math/tuning_clock.h"
 #include "prepared_wrap.h"
 #include "read_batch.h"
 #include "tensors.h"
@@ -22,6 +21,17 @@
 
 namespace localformer {
 namespace {
+
+// While it lives, the calling thread computes as a trainer's options say.
+class ComputesAs {
+ public:
+  explicit ComputesAs(Strategy& strategy)
+      : arithmetic_(strategy.precision()), math_(strategy.math(), &strategy.choices()) {}
+
+ private:
+  const ArithmeticInUse arithmetic_;
+  const MathInUse math_;
+};
 
 struct ModuleStepOutcome {
   ModuleStepResult result;
@@ -169,8 +179,8 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
         info.Env(), [state = state(), batch = PreparedWrap::ReadStepBatch(info[0]),
                      options = FromJs<StepOptions>(info[1], "options"),
                      cancelled = data.executor.cancelled()]() mutable {
-          const ArithmeticInUse arithmetic(state->strategy->precision());
-          const auto start = std::chrono::steady_clock::now();
+          const ComputesAs computing(*state->strategy);
+          const auto start = WorkNow();
           const c10::Device device = state->model->device;
           at::Tensor images = batch->Images(device);
           Supervision supervision = SupervisionOf(*batch, device);
@@ -187,7 +197,7 @@ Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
-      const ArithmeticInUse arithmetic(state->strategy->precision());
+      const ComputesAs computing(*state->strategy);
       std::vector<LogitScore> scores;
       for (const at::Tensor& logits :
            HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -204,7 +214,7 @@ Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [state = state(), batch = ReadBatch(info[0]), cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(state->strategy->precision());
+          const ComputesAs computing(*state->strategy);
           std::vector<PlainTensor> all;
           for (const at::Tensor& logits :
                HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -225,7 +235,7 @@ Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
-      const ArithmeticInUse arithmetic(state->strategy->precision());
+      const ComputesAs computing(*state->strategy);
       const c10::Device device = state->model->device;
       return localformer::Reconstruct(*state->strategy, batch.Images(device),
                                       SupervisionOf(batch, device), cancelled);
@@ -261,7 +271,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
         [trainer, index, features, update, labels = ReadLabelsOf(options.Get("labels"), features),
          image = ReadImage(options.Get("image"), *trainer, index),
          cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(trainer->strategy->precision());
+          const ComputesAs computing(*trainer->strategy);
           Supervision supervision;
           supervision.labels = LabelTensor(labels, features.device());
           supervision.patches = image.tensor;
@@ -289,7 +299,7 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
         info.Env(),
         [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(trainer->strategy->precision());
+          const ComputesAs computing(*trainer->strategy);
           return trainer->strategy->ForwardModule(index, features, cancelled);
         },
         [](Napi::Env env, at::Tensor& output) -> Napi::Value {

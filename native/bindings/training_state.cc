@@ -105,6 +105,7 @@ TrainingState ReadState(Strategy& strategy) {
   const at::Tensor bytes = strategy.generator().get_state();
   const uint8_t* data = bytes.const_data_ptr<uint8_t>();
   state.generator.assign(data, data + bytes.numel());
+  if (strategy.math() == MathMode::kTuned) state.products = strategy.choices().List();
   return state;
 }
 
@@ -126,6 +127,7 @@ void WriteState(const TrainingState& state, Strategy* strategy) {
   }
   for (auto& [k, optimizer] : made) strategy->modules()[k]->SetOptimizer(std::move(optimizer));
   strategy->generator() = std::move(generator);
+  if (state.products) strategy->choices().Replace(*state.products);
 }
 
 TrainingState ReadTrainingState(const Napi::Value& value) {
@@ -135,6 +137,8 @@ TrainingState ReadTrainingState(const Napi::Value& value) {
     TrainingState state;
     state.tensors = ReadTensors(object.Get("tensors"), "tensors");
     state.generator = CopyOf(ViewOf<uint8_t>(object.Get("generator"), "generator"));
+    using Products = std::optional<std::vector<ProductChoice>>;
+    state.products = FromJs<Products>(object.Get("products"), "products");
     return state;
   } catch (CodedError& error) {
     error.code = "ERR_CHECKPOINT";

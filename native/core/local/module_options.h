@@ -10,6 +10,7 @@
 #include "local/head.h"
 #include "local/losses.h"
 #include "local/segment_pass.h"
+#include "math/product_choices.h"
 #include "swin/compute_type.h"
 #include "train/arithmetic.h"
 #include "train/optimizer.h"
@@ -45,6 +46,7 @@ struct ModuleOptions {
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
   Precision precision = Precision::kIeee;  // Of what is computed in float32; see ArithmeticInUse.
+  MathMode math = MathMode::kTuned;        // Of products on the CPU; see MathInUse.
   OffloadWhat offload = OffloadWhat::kNone;
   OptimizerOptions optimizer;
 
@@ -64,6 +66,7 @@ struct ModuleOptions {
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
     visit("precision", self.precision);
+    visit("math", self.math);
     visit("offload", self.offload);
     visit("optimizer", self.optimizer);
   }

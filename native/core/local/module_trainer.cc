@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "local/select_tokens.h"
+#include "math/tuning_clock.h"
 #include "memory/memory_timeline.h"
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
@@ -44,7 +45,7 @@ void AddTo(std::optional<T>* sum, T value) {
 }
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double>(WorkNow() - start).count();
 }
 
 // What the device looks like after a module's work.
@@ -149,7 +150,7 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
                                      const UpdateOptions& update, const ForwardContext& context,
                                      at::Tensor* output,
                                      const std::function<void(ModuleStepResult*)>& after_backward) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = WorkNow();
   const c10::Device device = supervision.labels.device();
   ModuleStepResult result;
   const PeakWindow window = OpenPeakWindow(device);
@@ -218,7 +219,7 @@ void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision
 
 ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& context,
                                      at::Tensor* output) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = WorkNow();
   const c10::Device device = features.device();
   ModuleStepResult result;
   result.learned = false;

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "coded_error.h"
+#include "math/tuning_clock.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 #include "train/out_of_memory.h"
@@ -75,6 +76,7 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   std::optional<CallLog> calls;
   if (options.calls) calls.emplace();
   StepResult result;
+  const double tuned_before = TuningSeconds();
   const Transfers before = copies_ ? copies_->transfers() : Transfers();
   const size_t count = std::min(modules_.size(), options.learning_rates.size());
   WeightRelay weights(*this, count, [&](const ModuleTrainer& module) {
@@ -102,7 +104,8 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   result.peak_reserved_bytes = window.PeakReserved();
   if (timeline) result.timeline = timeline->Points();
   if (calls) result.calls = calls->Finish();
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(WorkNow() - start).count();
+  result.tuning_seconds = TuningSeconds() - tuned_before;
   return result;
 }
 

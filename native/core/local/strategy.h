@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "local/module_trainer.h"
+#include "math/product_choices.h"
 #include "memory/memory_timeline.h"
 #include "swin/model.h"
 #include "train/device_calls.h"
@@ -21,6 +22,7 @@ struct StepResult {
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
   double seconds = 0.0;                // From the batch as it was stored to the device's last work.
+  double tuning_seconds = 0.0;         // Not in it: measuring which backend is fastest.
   std::optional<Transfers> transfers;  // Of what is offloaded; none where nothing is.
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
   std::optional<std::vector<PhaseCalls>> calls;      // The same.
@@ -32,6 +34,7 @@ struct StepResult {
     visit("peakAllocatedBytes", self.peak_allocated_bytes);
     visit("peakReservedBytes", self.peak_reserved_bytes);
     visit("seconds", self.seconds);
+    visit("tuningSeconds", self.tuning_seconds);
     visit("transfers", self.transfers);
     visit("timeline", self.timeline);
     visit("calls", self.calls);
@@ -74,8 +77,8 @@ class Strategy {
   Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options);
 
   // One step on a normalised batch: images [B, 3, H, W]. Module k+1 begins when module k has
-  // updated its weights and freed its graph and gradients. `start` is when the batch was taken up:
-  // the step's seconds count from there, its peaks from the call.
+  // updated its weights and freed its graph and gradients. `start` is WorkNow() when the batch was
+  // taken up: the step's seconds count from there, its peaks from the call.
   StepResult Step(at::Tensor images, Supervision supervision, const StepOptions& options,
                   std::chrono::steady_clock::time_point start, const std::atomic<bool>* cancelled);
 
@@ -96,6 +99,10 @@ class Strategy {
   // since they share the process.
   Precision precision() const { return modules_.front()->options().precision; }
 
+  // The same for products on the CPU, with a MathInUse.
+  MathMode math() const { return modules_.front()->options().math; }
+  ProductChoices& choices() { return choices_; }
+
   const std::vector<std::unique_ptr<ModuleTrainer>>& modules() const { return modules_; }
   const SwinModel& model() const { return *model_; }
   // Auxiliary parameters of all modules, `auxiliary.{k}.head.*` and so on.
@@ -112,6 +119,7 @@ class Strategy {
  private:
   std::shared_ptr<SwinModel> model_;
   at::Generator generator_;
+  ProductChoices choices_;
   std::shared_ptr<CopyStream> copies_;  // None where nothing is offloaded.
   std::vector<std::shared_ptr<void>> claims_;
   std::vector<std::unique_ptr<ModuleTrainer>> modules_;

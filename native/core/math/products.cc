@@ -4,7 +4,11 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <optional>
+
+#include "math/backends.h"
+#include "math/product_choices.h"
 
 namespace localformer {
 namespace {
@@ -13,6 +17,13 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 at::Tensor Rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
+
+// `a` has the rows; `b` is the weight, or x beside dy.
+ProductShape ShapeOf(ProductKind kind, const at::Tensor& a, const at::Tensor& b) {
+  const int64_t rows = a.numel() / std::max<int64_t>(a.size(-1), 1);
+  const bool is_weight = kind == ProductKind::kForward || kind == ProductKind::kInputGradient;
+  return {kind, a.scalar_type(), a.device(), rows, b.size(1), is_weight ? b.size(0) : a.size(1)};
+}
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
@@ -37,21 +48,40 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 }  // namespace
 
 at::Tensor LinearProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return at::linear(x, weight, bias);
+  const auto attempt = [&](Backend backend, int64_t rows) {
+    LinearProductBy(backend, Rows(x).narrow(0, 0, rows), weight, bias);
+  };
+  return LinearProductBy(BackendFor(ShapeOf(ProductKind::kForward, x, weight), attempt), x, weight,
+                         bias);
 }
 
 at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& weight) {
-  return at::mm(dy, weight);
+  const auto attempt = [&](Backend backend, int64_t rows) {
+    InputGradientBy(backend, dy.narrow(0, 0, rows), weight);
+  };
+  return InputGradientBy(BackendFor(ShapeOf(ProductKind::kInputGradient, dy, weight), attempt), dy,
+                         weight);
 }
 
-at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) { return at::mm(dy.t(), x); }
+at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
+  const auto attempt = [&](Backend backend, int64_t rows) {
+    WeightGradientBy(backend, dy.narrow(0, 0, rows), x.narrow(0, 0, rows));
+  };
+  return WeightGradientBy(BackendFor(ShapeOf(ProductKind::kWeightGradient, dy, x), attempt), dy, x);
+}
 
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
-  if (dy.scalar_type() == sum.scalar_type()) {
-    sum.addmm_(dy.t(), x);
-  } else {
+  if (dy.scalar_type() != sum.scalar_type()) {
     sum.add_(WeightGradient(dy, x));
+    return;
   }
+  at::Tensor copy;
+  const auto attempt = [&](Backend backend, int64_t rows) {
+    if (!copy.defined()) copy = sum.clone();
+    AddWeightGradientBy(backend, copy, dy.narrow(0, 0, rows), x.narrow(0, 0, rows));
+  };
+  AddWeightGradientBy(BackendFor(ShapeOf(ProductKind::kAddedWeightGradient, dy, x), attempt), sum,
+                      dy, x);
 }
 
 at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

@@ -70,6 +70,7 @@ const parts: Case[] = [
     ...HEADS.map((head) => local(`head ${head}, ${dtype}`, { dtype, head })),
     local(`accumulate=3, ${dtype}`, { dtype, accumulate: 3 }),
     local(`accumulate=2, recompute=block, ${dtype}`, { dtype, accumulate: 2, recompute: 'block' }),
+    local(`oneDNN, ${dtype}`, { dtype, math: 'onednn' }),
     local(`penalty, ${dtype}`, { dtype, penaltyWeight: 0.1 }),
     local(`sample=0.5, ${dtype}`, { dtype, sample: 0.5 }),
   ]),

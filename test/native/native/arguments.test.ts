@@ -40,6 +40,15 @@ function subject(call: (...values: never[]) => unknown, values: () => unknown[])
   return { call: call as Call, values }
 }
 
+function choice() {
+  const shape = { rows: 2, in: 2, out: 2, threads: 4096 }
+  return { kind: 'input', dtype: 'float32', backend: 'mkl', ...shape } as const
+}
+
+function matrix() {
+  return { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }
+}
+
 const SUBJECTS: Readonly<Record<string, Subject>> = {
   createModel: subject(torch.createModel, () => [model.config, 'cpu']),
   createTrainer: subject(torch.createTrainer, () => [
@@ -55,6 +64,9 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   setCpuMemoryLimit: subject(torch.setCpuMemoryLimit, () => [0]),
   failCpuAllocation: subject(torch.failCpuAllocation, () => [0]),
   setThreads: subject(torch.setThreads, () => [1]),
+  addProductChoices: subject(torch.addProductChoices, () => [[choice()]]),
+  productBackends: subject(torch.productBackends, () => ['input', 'float32']),
+  productBy: subject(torch.productBy, () => [choice(), { dy: matrix(), weight: matrix() }]),
   lockFile: subject(torch.lockFile, () => [0]),
   useVectorKernels: subject(torch.useVectorKernels, () => [true]),
   refuseNondeterminism: subject(torch.refuseNondeterminism, () => [false]),

@@ -186,6 +186,7 @@ test('unknown options and values name what is allowed', async () => {
     [{ sample: 0 }, '`sample`', '0'],
     [{ dtype: 'float16' }, '`dtype`', 'float32, bfloat16'],
     [{ precision: 'fp32' }, '`precision`', 'ieee, tf32'],
+    [{ math: 'blas' }, '`math`', 'tuned, onednn, mkl'],
     [{ recompute: 'all' }, '`recompute`', 'none, selective, block'],
     [{ perModule: [null, null, null] }, '`perModule`', 'at most 2'],
     [{ perModule: [{ lr: 1 }] }, 'perModule'],

@@ -22,7 +22,8 @@ function configError(work: () => unknown, ...parts: readonly string[]): void {
 }
 
 test('a run spec names method, modules and options', () => {
-  const text = 'paper:2,decoder=conv,split=2,hidden=64,chunk=4,a=0..2,dtype=bfloat16,precision=tf32'
+  const text =
+    'paper:2,decoder=conv,split=2,hidden=64,chunk=4,a=0..2,dtype=bfloat16,precision=tf32,math=mkl'
   const spec = parseRunSpec(text)
   const given = {
     decoder: 'conv',
@@ -32,6 +33,7 @@ test('a run spec names method, modules and options', () => {
     labelWeight: [0, 2],
     dtype: 'bfloat16',
     precision: 'tf32',
+    math: 'mkl',
   }
   assert.equal(spec.given, given)
   for (const [key, value] of Object.entries({ ...given, text, method: 'paper', modules: 2 })) {
@@ -39,6 +41,7 @@ test('a run spec names method, modules and options', () => {
   }
   assert.is(spec.recompute, 'none')
   assert.is(parseRunSpec('backprop,accumulate=2').precision, 'ieee')
+  assert.is(parseRunSpec('backprop,accumulate=2').math, 'tuned')
 })
 
 test('methods are presets, and options go over them', () => {

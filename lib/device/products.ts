@@ -1,0 +1,132 @@
+// Which backend of LibTorch computes the products of linear layers on this processor: measured by native
+// code at the first product of a shape, kept in the cache, one file for a processor and a LibTorch.
+//   products/AuthenticAMD-25-17-AVX512-2.11.0.json   { schema, processor, libtorch, choices }
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { z } from 'zod'
+import { cacheDirectory } from '../base/environment.js'
+import { makeFolder, readBytes, writeFileAtomically } from '../base/files.js'
+import { lazy, oneOf, zod } from '../base/validate.js'
+import type { NativeProductChoice } from '../native/contract.js'
+import { loadTorch } from '../native/load.js'
+
+/** A product, `forward float32 8192x96x384, 2 threads`, and its backend. */
+export type ProductTable = Readonly<Record<string, NativeProductChoice['backend']>>
+
+const SCHEMA = 1
+const KINDS = ['forward', 'input', 'weight', 'added-weight'] as const
+const TYPES = ['float32', 'bfloat16'] as const
+const BACKENDS = ['mkl', 'onednn', 'onednn-copied', 'convolution'] as const
+const PRODUCT = new RegExp(
+  `^(${KINDS.join('|')}) (${TYPES.join('|')}) (\\d{1,9})x(\\d{1,9})x(\\d{1,9}), (\\d{1,4}) threads$`,
+)
+
+export const productTableSchema = lazy(() =>
+  zod().record(zod().string().regex(PRODUCT), oneOf(BACKENDS)),
+)
+
+const fileSchema = lazy(() =>
+  zod().strictObject({
+    schema: zod().literal(SCHEMA),
+    processor: zod().string(),
+    libtorch: zod().string(),
+    choices: productTableSchema(),
+  }),
+)
+
+export function tableOf(choices: readonly NativeProductChoice[]): ProductTable {
+  const entries = choices.map(({ kind, dtype, rows, in: inputs, out, threads, backend }) => [
+    `${kind} ${dtype} ${rows}x${inputs}x${out}, ${threads} threads`,
+    backend,
+  ])
+  return Object.fromEntries(entries)
+}
+
+/** @param table As its schema has it. */
+export function choicesOf(table: ProductTable): NativeProductChoice[] {
+  return Object.entries(table).map(([product, backend]) => {
+    const [, kind, dtype, ...numbers] = PRODUCT.exec(product) as RegExpExecArray
+    const [rows = 0, inputs = 0, out = 0, threads = 0] = numbers.map(Number)
+    const what = { kind, dtype, rows, in: inputs, out, threads, backend }
+    return what as NativeProductChoice
+  })
+}
+
+let loading: Promise<void> | undefined
+let kept = 0
+let isTold = false
+
+/** Gives the process what the cache has, once in each thread. What it knows already stays. */
+export function loadProductChoices(): Promise<void> {
+  loading ??= readChoices().then((table) => loadTorch().addProductChoices(choicesOf(table)))
+  return loading
+}
+
+/** Writes what was measured since into the cache, with what other processes have put there. */
+export async function keepProductChoices(): Promise<void> {
+  const torch = loadTorch()
+  const measured = torch.measuredProducts()
+  if (measured === kept) return
+  kept = measured
+  const file = productsFile()
+  try {
+    // Of two processes that measured the same the earlier one's stays.
+    const choices = { ...tableOf(torch.productChoices()), ...(await readChoices()) }
+    await makeFolder(path.dirname(file))
+    await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
+  } catch (cause) {
+    tell(`${file} could not be written: ${(cause as Error).message}`)
+  }
+}
+
+/** The file of this processor and LibTorch. */
+export function productsFile(): string {
+  const { processor, libtorch } = headOf()
+  const name = `${processor} ${libtorch}`.replace(/[^\w.+]+/g, '-')
+  return path.join(cacheDirectory(), 'products', `${name}.json`)
+}
+
+async function readChoices(): Promise<ProductTable> {
+  const file = productsFile()
+  try {
+    return parseChoices((await readBytes(file)).toString())
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') {
+      tell(`${file} is ignored: ${(cause as Error).message}`)
+    }
+    return {}
+  }
+}
+
+function parseChoices(text: string): ProductTable {
+  const result = fileSchema().safeParse(JSON.parse(text))
+  if (!result.success) {
+    const { path: place, message } = result.error.issues[0] as z.core.$ZodIssue
+    throw new Error(`${place.join('.')}: ${message}`)
+  }
+  const { processor, libtorch, choices } = result.data
+  const here = headOf()
+  if (processor === here.processor && libtorch === here.libtorch) return choices
+  throw new Error(`it is of ${processor} with LibTorch ${libtorch}`)
+}
+
+function headOf() {
+  const { libtorch, cpuCapability } = loadTorch().versions()
+  return { schema: SCHEMA, processor: `${processorModel()} ${cpuCapability}`, libtorch }
+}
+
+/** `AuthenticAMD 25 17`: names that processors of one make share say less. */
+const processorModel = lazy(() => {
+  const text = readFileSync('/proc/cpuinfo', 'utf8')
+  const fields = ['vendor_id', 'cpu family', 'model'].map(
+    (name) => new RegExp(`^${name}\\s*:\\s*(.*)$`, 'm').exec(text)?.[1] ?? 'unknown',
+  )
+  return fields.join(' ')
+})
+
+/** Without the file products are measured again: nothing else is lost, so it is told once. */
+function tell(message: string): void {
+  if (isTold) return
+  isTold = true
+  process.emitWarning(message, { type: 'LocalformerWarning', code: 'LOCALFORMER_PRODUCTS' })
+}

@@ -1,0 +1,119 @@
+// See backends.h.
+#include "math/backends.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <array>
+#include <exception>
+#include <optional>
+#include <string_view>
+
+#include "memory/uncounted_allocations.h"
+
+namespace localformer {
+namespace {
+
+using Linear = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                          std::string_view, c10::List<std::optional<at::Scalar>>,
+                          std::optional<std::string_view>);
+
+// x weight^T + bias by oneDNN: an operation that LibTorch has for its compiler, by name alone.
+at::Tensor OneDnnLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  static const auto linear = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+                                 .typed<Linear>();
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  return linear.call(x, weight, bias.defined() ? std::make_optional(bias) : std::nullopt, "none",
+                     c10::List<std::optional<at::Scalar>>(), "");
+}
+
+// [rows, channels] as an image [1, channels, 1, rows], its channels last in memory.
+at::Tensor AsImage(const at::Tensor& t) {
+  const at::Tensor rows = t.contiguous();
+  return rows.view({1, 1, rows.size(0), rows.size(1)}).permute({0, 3, 1, 2});
+}
+
+at::Tensor ByConvolution(const at::Tensor& dy, const at::Tensor& x, at::Tensor placeholder) {
+  const int64_t out = dy.size(1), in = x.size(1);
+  // The weight gives its shape alone: any memory of that size does.
+  if (!placeholder.defined() && x.is_contiguous() && x.size(0) >= out) placeholder = x;
+  if (!placeholder.defined() && dy.is_contiguous() && dy.size(0) >= in) placeholder = dy;
+  const at::Tensor weight = placeholder.defined()
+                                ? placeholder.as_strided({out, in, 1, 1}, {in, 1, 1, 1})
+                                : at::empty({out, in, 1, 1}, x.options());
+  const auto gradients =
+      at::convolution_backward(AsImage(dy), AsImage(x), weight, c10::nullopt, {1, 1}, {0, 0},
+                               {1, 1}, /*transposed=*/false, {0, 0}, 1, {false, true, false});
+  return std::get<1>(gradients).reshape({out, in}).contiguous();
+}
+
+// Does oneDNN's product know the type here? In bfloat16 that takes a processor with AVX-512.
+bool HasOneDnn(c10::ScalarType type) {
+  const auto works = [](c10::ScalarType of) {
+    const UncountedAllocations uncounted;
+    try {
+      const at::Tensor ones = at::ones({16, 16}, of);
+      return OneDnnLinear(ones, ones.t(), ones[0]).equal(at::full({16, 16}, 17, of));
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
+  static const bool floats = works(at::kFloat), bfloats = works(at::kBFloat16);
+  return type == at::kFloat ? floats : type == at::kBFloat16 && bfloats;
+}
+
+}  // namespace
+
+std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
+  if (!HasOneDnn(type)) return {Backend::kMkl};
+  switch (kind) {
+    case ProductKind::kForward:
+      return {Backend::kMkl, Backend::kOneDnn};
+    case ProductKind::kInputGradient:
+      return {Backend::kMkl, Backend::kOneDnn, Backend::kOneDnnCopied};
+    case ProductKind::kWeightGradient:
+    case ProductKind::kAddedWeightGradient:
+      return {Backend::kMkl, Backend::kOneDnn, Backend::kConvolution};
+  }
+  return {Backend::kMkl};
+}
+
+Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
+  if (!HasOneDnn(type)) return Backend::kMkl;
+  const bool is_weight =
+      kind == ProductKind::kWeightGradient || kind == ProductKind::kAddedWeightGradient;
+  return is_weight ? Backend::kConvolution : Backend::kOneDnn;
+}
+
+at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
+                           const at::Tensor& bias) {
+  if (backend == Backend::kMkl) return at::linear(x, weight, bias);
+  return OneDnnLinear(x, weight, bias);
+}
+
+at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& weight) {
+  if (backend == Backend::kMkl) return at::mm(dy, weight);
+  const at::Tensor turned = weight.t();
+  return OneDnnLinear(dy, backend == Backend::kOneDnnCopied ? turned.contiguous() : turned, {});
+}
+
+at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& x) {
+  if (backend == Backend::kMkl) return at::mm(dy.t(), x);
+  if (backend == Backend::kConvolution) return ByConvolution(dy, x, {});
+  return OneDnnLinear(dy.t(), x.t(), {});
+}
+
+void AddWeightGradientBy(Backend backend, at::Tensor& sum, const at::Tensor& dy,
+                         const at::Tensor& x) {
+  if (backend == Backend::kMkl) {
+    sum.addmm_(dy.t(), x);
+  } else if (backend == Backend::kConvolution) {
+    sum.add_(ByConvolution(dy, x, sum));
+  } else {
+    sum.add_(WeightGradientBy(backend, dy, x));
+  }
+}
+
+}  // namespace localformer

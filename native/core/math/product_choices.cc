@@ -1,0 +1,196 @@
+// See product_choices.h.
+#include "math/product_choices.h"
+
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <optional>
+
+#include "math/tuning_clock.h"
+#include "memory/caching_cpu_allocator.h"
+#include "memory/uncounted_allocations.h"
+
+namespace localformer {
+namespace {
+
+// Multiplications below which a product goes to the default: there oneDNN's call costs more than
+// its kernel saves (10 microseconds of 50), and small networks do not wait for measurements.
+constexpr int64_t kLeastWork = int64_t{1} << 25;
+// More rows are measured as so many: by then all backends have reached their speed.
+constexpr int64_t kMostRows = int64_t{1} << 13;
+// Runs of each backend after its first, which makes kernels and takes pages.
+constexpr int kRuns = 3;
+// One that was so much slower than the best gets no further run.
+constexpr double kHopeless = 1.3;
+// What takes the default's place has to be so much faster: less is noise.
+constexpr double kLeastGain = 0.97;
+
+thread_local MathMode mode_in_use = MathMode::kMkl;
+thread_local ProductChoices* choices_in_use = nullptr;
+
+using Key = decltype(ProductChoice().Key());
+
+struct Process {
+  std::mutex mutex;   // Of `choices`.
+  std::mutex tuning;  // Held by the one thread that measures.
+  std::map<Key, ProductChoice> choices;
+  std::atomic<int64_t> measured{0};
+};
+Process& TheProcess() {
+  static auto* process = new Process;  // Threads may outlive statics.
+  return *process;
+}
+
+std::optional<Backend> Known(const Key& key) {
+  Process& process = TheProcess();
+  const std::lock_guard<std::mutex> lock(process.mutex);
+  const auto found = process.choices.find(key);
+  if (found == process.choices.end()) return std::nullopt;
+  return found->second.backend;
+}
+
+int64_t BytesOf(const ProductChoice& choice) {
+  const int64_t values = choice.rows * (choice.in + choice.out) + choice.in * choice.out;
+  return values * static_cast<int64_t>(c10::elementSize(choice.type));
+}
+
+double SecondsOf(Backend backend, int64_t rows, TryProduct attempt) {
+  const auto start = std::chrono::steady_clock::now();
+  attempt(backend, rows);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+struct Timed {
+  Backend backend;
+  double seconds;
+};
+
+Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
+  const UncountedAllocations uncounted;
+  const c10::NoGradGuard no_grad;
+  std::vector<Timed> timed;
+  for (const Backend backend : BackendsOf(choice.kind, choice.type)) {
+    try {
+      attempt(backend, rows);
+      timed.push_back({backend, SecondsOf(backend, rows, attempt)});
+    } catch (const std::exception&) {
+      // One that cannot is none; the default fails again where it is used, and is told there.
+    }
+  }
+  const auto faster = [](const Timed& a, const Timed& b) { return a.seconds < b.seconds; };
+  for (int run = 1; run < kRuns && !timed.empty(); ++run) {
+    const double best = std::min_element(timed.begin(), timed.end(), faster)->seconds;
+    for (Timed& one : timed) {
+      if (one.seconds > best * kHopeless) continue;
+      one.seconds = std::min(one.seconds, SecondsOf(one.backend, rows, attempt));
+    }
+  }
+  for (Timed& one : timed) {
+    if (one.backend == Backend::kMkl) one.seconds *= kLeastGain;
+  }
+  const auto best = std::min_element(timed.begin(), timed.end(), faster);
+  return best == timed.end() ? Backend::kMkl : best->backend;
+}
+
+// By the process's choice, measured if there is none.
+Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
+  if (const auto known = Known(choice.Key())) return *known;
+  const TuningTime time;
+  const std::lock_guard<std::mutex> lock(TheProcess().tuning);
+  // Another thread may have measured it meanwhile.
+  if (const auto known = Known(choice.Key())) return *known;
+  // Operands, results and copies of a trial count nowhere, but there has to be room for them.
+  const auto free = InstallCachingCpuAllocator()->getMemoryInfo().first;
+  if (static_cast<int64_t>(std::min(free, size_t{INT64_MAX})) < 4 * BytesOf(choice)) {
+    return Backend::kMkl;
+  }
+  choice.backend = Fastest(choice, rows, attempt);
+  AddProcessChoices({choice});
+  ++TheProcess().measured;
+  return choice.backend;
+}
+
+int64_t Bucket(int64_t rows) {
+  int64_t bucket = 1;
+  while (bucket < std::min(rows, kMostRows)) bucket *= 2;
+  return bucket;
+}
+
+}  // namespace
+
+ProductChoices::ProductChoices() { Replace(ProcessChoices()); }
+
+Backend ProductChoices::Of(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
+  const auto found = choices_.find(choice.Key());
+  if (found != choices_.end()) return found->second.backend;
+  ProductChoice made = choice;
+  made.backend = Measured(choice, rows, attempt);
+  choices_.emplace(made.Key(), made);
+  return made.backend;
+}
+
+std::vector<ProductChoice> ProductChoices::List() const {
+  std::vector<ProductChoice> list;
+  for (const auto& entry : choices_) list.push_back(entry.second);
+  return list;
+}
+
+void ProductChoices::Replace(const std::vector<ProductChoice>& choices) {
+  choices_.clear();
+  for (const ProductChoice& choice : choices) choices_.emplace(choice.Key(), choice);
+}
+
+std::vector<ProductChoice> ProcessChoices() {
+  Process& process = TheProcess();
+  const std::lock_guard<std::mutex> lock(process.mutex);
+  std::vector<ProductChoice> list;
+  for (const auto& entry : process.choices) list.push_back(entry.second);
+  return list;
+}
+
+void AddProcessChoices(const std::vector<ProductChoice>& choices) {
+  Process& process = TheProcess();
+  const std::lock_guard<std::mutex> lock(process.mutex);
+  for (const ProductChoice& choice : choices) process.choices.emplace(choice.Key(), choice);
+}
+
+int64_t MeasuredChoices() { return TheProcess().measured; }
+
+MathInUse::MathInUse(MathMode mode, ProductChoices* choices)
+    : outer_mode_(mode_in_use), outer_choices_(choices_in_use) {
+  mode_in_use = mode;
+  choices_in_use = choices;
+}
+
+MathInUse::~MathInUse() {
+  mode_in_use = outer_mode_;
+  choices_in_use = outer_choices_;
+}
+
+Backend BackendFor(const ProductShape& shape, TryProduct attempt) {
+  const bool has_a_choice = mode_in_use != MathMode::kMkl && shape.device.is_cpu() &&
+                            (shape.type == at::kFloat || shape.type == at::kBFloat16) &&
+                            shape.rows > 0 && shape.in > 0 && shape.out > 0;
+  if (!has_a_choice) return Backend::kMkl;
+  if (mode_in_use == MathMode::kOneDnn) return OneDnnBackendOf(shape.kind, shape.type);
+  ProductChoice choice;
+  choice.kind = shape.kind;
+  choice.type = shape.type;
+  choice.rows = Bucket(shape.rows);
+  choice.in = shape.in;
+  choice.out = shape.out;
+  choice.threads = at::get_num_threads();
+  if (choice.rows * choice.in * choice.out < kLeastWork) return Backend::kMkl;
+  const Backend backend = choices_in_use->Of(choice, std::min(shape.rows, kMostRows), attempt);
+  // Choices may come from another processor.
+  const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);
+  return std::find(able.begin(), able.end(), backend) == able.end() ? Backend::kMkl : backend;
+}
+
+}  // namespace localformer

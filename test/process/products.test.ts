@@ -1,0 +1,165 @@
+// Which backend computes which product is measured once for a processor, kept in the cache, shared by
+// processes and threads, and part of a run; and measuring leaves no trace.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { locateLibtorch } from '../../lib/libtorch/locate.js'
+import { fixture, run } from '../helpers/child.js'
+import type { Tuned } from './fixtures/tuned.js'
+
+const root = mkdtempSync(path.join(tmpdir(), 'localformer-products-'))
+test.after(() => rmSync(root, { recursive: true, force: true }))
+
+const LIBTORCH = { LOCALFORMER_LIBTORCH: locateLibtorch().root }
+
+/** A cache of its own. */
+class Cache {
+  readonly folder: string
+  readonly environment: Readonly<Record<string, string>>
+
+  constructor(name: string) {
+    this.folder = path.join(root, name)
+    this.environment = { ...LIBTORCH, LOCALFORMER_CACHE: this.folder }
+  }
+
+  get file(): string {
+    const folder = path.join(this.folder, 'products')
+    const [name, ...others] = readdirSync(folder)
+    assert.equal(others, [], 'one file, and nothing half written')
+    return path.join(folder, name as string)
+  }
+
+  get choices(): Record<string, string> {
+    return JSON.parse(readFileSync(this.file, 'utf8')).choices
+  }
+
+  /** As the file of this processor, with all of one backend that every kind has. */
+  setAll(backend: string, like: Cache): void {
+    const document = JSON.parse(readFileSync(like.file, 'utf8'))
+    const choices = Object.keys(document.choices).map((product) => [product, backend])
+    const folder = path.join(this.folder, 'products')
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    const text = JSON.stringify({ ...document, choices: Object.fromEntries(choices) })
+    writeFileSync(path.join(folder, path.basename(like.file)), text)
+  }
+}
+
+async function child(script: string, cache: Cache, ...args: string[]) {
+  const { code, stdout, stderr } = await run([fixture(script), ...args], cache.environment)
+  assert.is(code, 0, stderr)
+  return { result: JSON.parse(stdout), stderr }
+}
+
+async function tuned(cache: Cache): Promise<Tuned> {
+  const { result, stderr } = await child('tuned', cache)
+  assert.is(stderr, '')
+  return result
+}
+
+const first = new Cache('first')
+let measuring: Tuned
+
+test('the first process measures, the next takes what it found', async () => {
+  measuring = await tuned(first)
+  assert.ok(measuring.measured > 0)
+  assert.is(Object.keys(first.choices).length, measuring.measured)
+  const before = readFileSync(first.file, 'utf8')
+  const next = await tuned(first)
+  assert.is(next.measured, 0)
+  assert.equal(next.tuningSeconds, [0, 0])
+  assert.is(next.digest, measuring.digest, 'weights')
+  assert.is(readFileSync(first.file, 'utf8'), before)
+})
+
+test('measuring is in no statistic of memory and in no second of a step', async () => {
+  const [cold] = measuring.tuningSeconds as [number, number]
+  const [step] = measuring.seconds as [number, number]
+  const [module] = measuring.moduleSeconds as [number, number]
+  assert.ok(cold > 0)
+  assert.is(measuring.tuningSeconds[1], 0)
+  assert.ok(module <= step)
+  const next = await tuned(first)
+  assert.equal(next.peaks, measuring.peaks)
+  assert.equal(next.stats, measuring.stats)
+})
+
+test('other choices, other last digits', async () => {
+  const [mkl, onednn] = [new Cache('mkl'), new Cache('onednn')]
+  mkl.setAll('mkl', first)
+  onednn.setAll('onednn', first)
+  const [one, other] = [await tuned(mkl), await tuned(onednn)]
+  assert.is(one.measured + other.measured, 0)
+  assert.is.not(one.digest, other.digest)
+})
+
+test('a file that is damaged or of another machine is told once, and replaced', async () => {
+  const whole = readFileSync(first.file, 'utf8')
+  const document = JSON.parse(whole)
+  const [product] = Object.keys(document.choices)
+  const damages = {
+    half: whole.slice(0, whole.length / 2),
+    empty: '',
+    list: '[]',
+    schema: JSON.stringify({ ...document, schema: 2 }),
+    processor: JSON.stringify({ ...document, processor: 'GenuineIntel 6 85 AVX512' }),
+    backend: JSON.stringify({ ...document, choices: { [product as string]: 'cublas' } }),
+    product: JSON.stringify({ ...document, choices: { 'forward float32': 'mkl' } }),
+  }
+  for (const [name, text] of Object.entries(damages)) {
+    const cache = new Cache(`damaged-${name}`)
+    cache.setAll('mkl', first)
+    writeFileSync(cache.file, text)
+    const { result, stderr } = await child('tuned', cache)
+    assert.is(result.measured, measuring.measured, name)
+    assert.is(stderr.split('is ignored').length, 2, `${name}: ${stderr}`)
+    assert.equal(Object.keys(cache.choices), Object.keys(first.choices), name)
+  }
+})
+
+test('a cache that cannot be written is told once, and training goes on', async () => {
+  const cache = new Cache('file')
+  writeFileSync(cache.folder, '')
+  const { result, stderr } = await child('tuned', cache)
+  assert.ok(result.measured > 0)
+  assert.match(stderr, /LocalformerWarning/)
+  assert.is(stderr.split('LOCALFORMER_PRODUCTS').length, 2, stderr)
+})
+
+test('processes that measure at once leave one whole file', async () => {
+  const cache = new Cache('crowd')
+  await Promise.all([tuned(cache), tuned(cache), tuned(cache)])
+  assert.equal(Object.keys(cache.choices), Object.keys(first.choices))
+  assert.is((await tuned(cache)).measured, 0)
+})
+
+test('threads of a process that measure at once measure once, and agree', async () => {
+  const cache = new Cache('threads')
+  const { result } = await child('tuned', cache, 'workers')
+  const [one, other] = result as [Tuned, Tuned]
+  assert.is(one.digest, other.digest)
+  assert.is(Math.max(one.measured, other.measured), measuring.measured)
+  assert.is(Object.keys(cache.choices).length, measuring.measured)
+})
+
+test('a run that goes on keeps its choices, whatever the cache has by then', async () => {
+  const cache = new Cache('run')
+  cache.setAll('onednn', first)
+  const train = async (name: string, ...stop: string[]) =>
+    (await child('tuned-run', cache, path.join(root, name), ...stop)).result
+  const whole = await train('whole')
+  const half = await train('half', '2')
+  assert.is(half.steps, 2)
+  const state = readFileSync(path.join(root, 'half/checkpoints/last/state.json'), 'utf8')
+  assert.equal(JSON.parse(state).state.products, cache.choices)
+  cache.setAll('mkl', first)
+  const resumed = await train('half')
+  assert.is(resumed.steps, whole.steps)
+  assert.is(resumed.digest, whole.digest)
+  const other = await train('other')
+  assert.is.not(other.digest, whole.digest, 'the cache would have given other digits')
+})
+
+test.run()
