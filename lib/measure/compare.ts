@@ -13,7 +13,7 @@ import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
-import type { Dtype, Offload, Precision, Recompute } from '../local/words.js'
+import type { Dtype, MathMode, Offload, Precision, Recompute } from '../local/words.js'
 import type { Card } from '../simulated/cards.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
 
@@ -61,6 +61,7 @@ export interface CompareRow {
   readonly accumulate: number
   readonly dtype: Dtype
   readonly precision: Precision
+  readonly math: MathMode
   readonly offload: Offload
   readonly status: 'ok' | 'out_of_memory'
   /** Weights, optimizer state, buffers and workspaces between steps. */
@@ -82,6 +83,11 @@ export interface CompareRow {
     readonly min: number
     readonly max: number
   } | null
+  /**
+   * Of all rounds, spent on measuring what computes products fastest; in no other time. 0 where the
+   * cache knew it.
+   */
+  readonly tuningSeconds: number | null
   /** Step time over that of the first row: median over the rounds. */
   readonly timeVsFirst: number | null
   readonly perModule: readonly CompareModule[]
@@ -291,6 +297,7 @@ function makeRow(
     accumulate: spec.accumulate,
     dtype: spec.dtype,
     precision: spec.precision,
+    math: spec.math,
     offload: spec.offload,
     status: last ? 'ok' : 'out_of_memory',
     residentBytes: last?.residentBytes ?? null,
@@ -305,6 +312,7 @@ function makeRow(
     stepSeconds: isTimed
       ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
       : null,
+    tuningSeconds: isTimed ? ok.reduce((sum, m) => sum + m.tuningSeconds, 0) : null,
     timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
     perModule: last?.perModule ?? [],
     calls: last?.calls ?? null,

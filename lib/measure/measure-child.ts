@@ -30,6 +30,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
   const isSimulated = simulation.card() !== undefined
   const steps: TrainStep[] = []
   let calls: simulation.DeviceCalls | null = null
+  let tuningSeconds = 0
   for (const [index, batch] of request.batches.entries()) {
     if (index === request.warmup) memory.resetPeakStats(model.device)
     const isLast = index === request.batches.length - 1
@@ -40,6 +41,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       calls: request.calls && isLast,
     })
     calls = callsSince(before)
+    tuningSeconds += step.tuningSeconds
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }
@@ -58,6 +60,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
     peakReservedBytes: highest((step) => step.peakReservedBytes),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     stepSeconds: isSimulated ? [] : steps.map((step) => step.seconds),
+    tuningSeconds,
     calls,
     perModule: trainer.modules.map((module, k) => ({
       name: module.name,

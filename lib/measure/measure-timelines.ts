@@ -53,8 +53,8 @@ export async function measureTimelines(
     )
   }
   const resolved = resolveInput(config as TrainingConfigInput)
-  const { dtype, precision } = resolved.spec
-  const backprop = specTextOf('backprop', resolveBackpropOptions({ dtype, precision }))
+  const { dtype, precision, math } = resolved.spec
+  const backprop = specTextOf('backprop', resolveBackpropOptions({ dtype, precision, math }))
   const device = options.device ?? (config.device as string | undefined)
   const runs = spec === backprop ? [backprop] : [backprop, spec]
   const { rows } = await compare({

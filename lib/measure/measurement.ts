@@ -52,6 +52,8 @@ export interface Measurement {
   readonly peakRssBytes: number
   /** Empty on a simulated device. */
   readonly stepSeconds: readonly number[]
+  /** Of all steps, those before the measured ones too. */
+  readonly tuningSeconds: number
   /** Of the last step on a simulated device. */
   readonly calls: DeviceCalls | null
   readonly perModule: readonly CompareModule[]
