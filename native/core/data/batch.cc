@@ -10,6 +10,7 @@
 #include "data/mixing.h"
 #include "data/rand_augment.h"
 #include "data/random_erasing.h"
+#include "memory/upload.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -55,20 +56,26 @@ at::Tensor AugmentPixels(const uint8_t* pixels, int64_t count, int64_t height, i
   return out;
 }
 
-at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options) {
+at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options,
+                          c10::Device device) {
   c10::NoGradGuard no_grad;
-  const auto channel = [](const std::array<double, 3>& values) {
-    return at::tensor(at::ArrayRef<double>(values), at::kFloat).view({1, 3, 1, 1});
+  const Augmentation& augment = options.augment;
+  const bool on_host = augment.erasing > 0.0 || augment.mixes();
+  const at::Tensor bytes = on_host ? pixels : Upload(pixels, device);
+  const auto channel = [&](const std::array<double, 3>& values) {
+    const at::Tensor three = at::tensor(at::ArrayRef<double>(values), at::kFloat);
+    return Upload(three.view({1, 3, 1, 1}) * 255.0, bytes.device());
   };
   // Normalising commutes with linear interpolation, and is cheaper before it.
   const at::Tensor normalised =
-      pixels.to(at::kFloat).sub_(channel(options.mean) * 255.0).div_(channel(options.std) * 255.0);
+      bytes.to(at::kFloat).sub_(channel(options.mean)).div_(channel(options.std));
   const at::Tensor images = Resize(normalised, options.image_size).contiguous();
+  if (!on_host) return images;
   const int64_t count = images.size(0), size = options.image_size;
   float* values = images.data_ptr<float>();
-  if (options.augment.erasing > 0.0) EraseSome(values, count, size, options.augment);
-  if (options.augment.mixes()) ApplyMixes(values, size, DrawMixes(options.augment, count, size));
-  return images;
+  if (augment.erasing > 0.0) EraseSome(values, count, size, augment);
+  if (augment.mixes()) ApplyMixes(values, size, DrawMixes(augment, count, size));
+  return Upload(images, device);
 }
 
 }  // namespace localformer

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <array>
 #include <atomic>
@@ -33,7 +34,10 @@ struct BatchOptions {
 at::Tensor AugmentPixels(const uint8_t* pixels, int64_t count, int64_t height, int64_t width,
                          const Augmentation& options, const std::atomic<bool>* cancelled);
 
-// uint8 [count, 3, height, width] normalised, resized, erased and mixed: float [count, 3, S, S].
-at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options);
+// uint8 [count, 3, height, width] in host memory, normalised, resized, erased and mixed: float
+// [count, 3, S, S] on the device. Erasing and mixing go image by image, so where there is any all
+// of it is done on the host; else the bytes are copied and the device does the rest.
+at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options,
+                          c10::Device device);
 
 }  // namespace localformer

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "data/mixing.h"
+#include "memory/upload.h"
 
 namespace localformer {
 
@@ -19,18 +20,19 @@ int64_t BatchInput::ImageBytes() const {
 }
 
 at::Tensor BatchInput::Images(c10::Device device) const {
-  if (augmented.defined()) return ToNetworkInput(augmented, options).to(device);
+  if (augmented.defined()) return ToNetworkInput(augmented, options, device);
   if (!pixels.empty()) {
     const at::Tensor bytes =
         options.augment.changes_pixels()
             ? AugmentPixels(pixels.data(), count, height, width, options.augment, nullptr)
             : at::from_blob(const_cast<uint8_t*>(pixels.data()), {count, 3, height, width},
                             at::TensorOptions().dtype(at::kByte));
-    return ToNetworkInput(bytes, options).to(device);
+    return ToNetworkInput(bytes, options, device);
   }
-  return at::from_blob(const_cast<float*>(images.data()), {count, 3, height, width},
-                       at::TensorOptions().dtype(at::kFloat))
-      .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  const at::Tensor floats =
+      at::from_blob(const_cast<float*>(images.data()), {count, 3, height, width},
+                    at::TensorOptions().dtype(at::kFloat));
+  return device.is_cpu() ? floats.clone() : Upload(floats, device);
 }
 
 MixedLabels BatchInput::LabelsAfterMixing() const {

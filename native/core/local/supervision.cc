@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include "memory/upload.h"
 #include "swin/embedding.h"
 
 namespace localformer {
@@ -20,7 +21,7 @@ Supervision Supervision::Slice(int64_t begin, int64_t end) const {
 
 at::Tensor Supervision::Pixels(const at::Tensor& normalised, int64_t patch) const {
   const auto channels = [&](const std::array<double, 3>& values) {
-    return at::tensor(at::ArrayRef<double>(values), at::kFloat).to(normalised.device());
+    return Upload(at::tensor(at::ArrayRef<double>(values), at::kFloat), normalised.device());
   };
   return JoinPatches(normalised, patch).mul(channels(std)).add_(channels(mean));
 }
@@ -33,12 +34,13 @@ Supervision SupervisionOf(const BatchInput& batch, c10::Device device) {
   supervision.labels = LabelTensor(mixed.labels, device);
   if (mixed.others.empty()) return supervision;
   supervision.other_labels = LabelTensor(mixed.others, device);
-  supervision.label_shares = at::tensor(at::ArrayRef<float>(mixed.shares), at::kFloat).to(device);
+  supervision.label_shares =
+      Upload(at::tensor(at::ArrayRef<float>(mixed.shares), at::kFloat), device);
   return supervision;
 }
 
 at::Tensor LabelTensor(const std::vector<int64_t>& labels, c10::Device device) {
-  return at::tensor(at::ArrayRef<int64_t>(labels), at::kLong).to(device);
+  return Upload(at::tensor(at::ArrayRef<int64_t>(labels), at::kLong), device);
 }
 
 }  // namespace localformer
