@@ -47,8 +47,9 @@ void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
 class WholePass final : public SegmentPass {
  public:
   WholePass(const Segment& segment, at::Tensor input, const ForwardContext& context,
-            const SegmentPassOptions& options) {
-    ForwardContext own = context;
+            const SegmentPassOptions& options)
+      : SegmentPass(segment, input, context) {
+    ForwardContext own = context_;
     own.keep_cheap = options.recompute == Recompute::kNone;
     if (options.measure_energy) own.residual_energy = &energies_;
     graph_ = ForwardSegment(segment, std::move(input), own);
@@ -72,11 +73,10 @@ class RecomputedPass final : public SegmentPass {
  public:
   RecomputedPass(const Segment& segment, at::Tensor input, const ForwardContext& context,
                  const SegmentPassOptions& options)
-      : context_(context), options_(options) {
+      : SegmentPass(segment, input, context), options_(options) {
     c10::NoGradGuard no_grad;
     for (const Unit* unit : segment) {
-      // Stochastic depth must toss the same coins again.
-      steps_.push_back({unit, input, context.generator->clone()});
+      steps_.push_back({unit, input});
       input = Forward(steps_.back());
     }
     output_ = input;
@@ -93,13 +93,11 @@ class RecomputedPass final : public SegmentPass {
   struct Step {
     const Unit* unit;
     at::Tensor input;
-    at::Generator generator;  // As it was before the unit ran.
   };
 
   // Samples [begin, end) of a step's input with the context in which the unit runs on them.
   struct Chunk {
     at::Tensor input;
-    at::Generator generator;
     std::vector<at::Tensor> energies;
     ForwardContext context;
     double share;  // Of the batch.
@@ -116,11 +114,9 @@ class RecomputedPass final : public SegmentPass {
     const int64_t batch = step.input.size(0);
     auto chunk = std::make_unique<Chunk>();
     chunk->input = step.input.slice(0, begin, end).detach();
-    chunk->generator = step.generator.clone();
     chunk->share = static_cast<double>(end - begin) / static_cast<double>(batch);
     chunk->context = context_;
     chunk->context.keep_cheap = false;
-    chunk->context.generator = &chunk->generator;
     chunk->context.first_sample = context_.first_sample + begin;
     chunk->context.batch_size = context_.batch_size > 0 ? context_.batch_size : batch;
     if (options_.measure_energy) chunk->context.residual_energy = &chunk->energies;
@@ -134,11 +130,7 @@ class RecomputedPass final : public SegmentPass {
       const int64_t end = std::min(begin + size, batch);
       const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
       const at::Tensor part = step.unit->Forward(chunk->input, chunk->context);
-      if (begin == 0) {
-        // The pass's own generator moves on as if the unit had run once.
-        context_.generator->set_state(chunk->generator.get_state());
-        output = end == batch ? part : EmptyBatch(part, batch);
-      }
+      if (begin == 0) output = end == batch ? part : EmptyBatch(part, batch);
       if (size < batch) output.slice(0, begin, end).copy_(part);
       for (const at::Tensor& e : chunk->energies) {
         energy_ = energy_.value_or(0.0) + chunk->share * e.item<double>();
@@ -164,12 +156,20 @@ class RecomputedPass final : public SegmentPass {
     return input_gradient;
   }
 
-  ForwardContext context_;
   SegmentPassOptions options_;
   std::vector<Step> steps_;
 };
 
 }  // namespace
+
+SegmentPass::SegmentPass(const Segment& segment, const at::Tensor& input,
+                         const ForwardContext& context)
+    : context_(context) {
+  if (!context.training) return;
+  const int64_t batch = context.batch_size > 0 ? context.batch_size : input.size(0);
+  coins_.emplace(segment, batch, *context.generator, input.device(), context.compute_type);
+  context_.coins = &*coins_;
+}
 
 int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
   constexpr int64_t kMinRows = 512;

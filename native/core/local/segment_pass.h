@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fields.h"
+#include "swin/depth_coins.h"
 #include "swin/unit.h"
 
 namespace localformer {
@@ -48,6 +49,8 @@ struct SegmentPassOptions {
 class SegmentPass {
  public:
   virtual ~SegmentPass() = default;
+  SegmentPass(const SegmentPass&) = delete;
+  SegmentPass& operator=(const SegmentPass&) = delete;
 
   static std::unique_ptr<SegmentPass> Run(const Segment& segment, at::Tensor input,
                                           const ForwardContext& context,
@@ -63,8 +66,16 @@ class SegmentPass {
   virtual void Backward(at::Tensor gradient, double energy_weight) = 0;
 
  protected:
+  // Draws for the whole batch, where the context says to train. `input` may be some of its samples.
+  SegmentPass(const Segment& segment, const at::Tensor& input, const ForwardContext& context);
+
+  // With what was drawn.
+  ForwardContext context_;
   at::Tensor output_;
   std::optional<double> energy_;
+
+ private:
+  std::optional<DepthCoins> coins_;
 };
 
 }  // namespace localformer

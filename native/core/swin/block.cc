@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "swin/depth_coins.h"
+
 namespace localformer {
 namespace {
 
@@ -28,19 +30,13 @@ SwinBlock::SwinBlock(std::string name, FeatureShape shape, const BlockOptions& o
            static_cast<int64_t>(static_cast<double>(shape.channels) * options.mlp_ratio),
            generator) {}
 
-std::optional<at::Tensor> SwinBlock::DrawScale(const at::Tensor& x,
-                                               const ForwardContext& context) const {
-  if (!context.training || drop_path_ == 0.0) return {};
-  // One coin a sample, drawn on the CPU so that every device sees the same ones; survivors are
-  // scaled so that the expectation stays.
-  const double keep = 1.0 - drop_path_;
+std::optional<at::Tensor> SwinBlock::DrawScale(const at::Tensor& x, const ForwardContext& context,
+                                               int64_t branch) const {
+  if (context.coins == nullptr) return {};
+  const at::Tensor coins = context.coins->Of(*this, branch);
+  if (!coins.defined()) return {};
   const int64_t count = x.size(0);
-  return at::empty({context.batch_size > 0 ? context.batch_size : count})
-      .bernoulli_(keep, *context.generator)
-      .div_(keep)
-      .slice(0, context.first_sample, context.first_sample + count)
-      .view({count, 1, 1, 1})
-      .to(x.device(), context.compute_type);
+  return coins.slice(0, context.first_sample, context.first_sample + count).view({count, 1, 1, 1});
 }
 
 at::Tensor SwinBlock::AddMeasured(const at::Tensor& x, const at::Tensor& branch,
@@ -52,12 +48,12 @@ at::Tensor SwinBlock::AddMeasured(const at::Tensor& x, const at::Tensor& branch,
 }
 
 at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  const std::optional<at::Tensor> scale1 = DrawScale(x, context);
+  const std::optional<at::Tensor> scale1 = DrawScale(x, context, 0);
+  const std::optional<at::Tensor> scale2 = DrawScale(x, context, 1);
   // Measuring a branch needs it by itself.
   const bool is_measured = context.residual_energy != nullptr;
   const at::Tensor y = is_measured ? AddMeasured(x, attention_.Forward(x, context), scale1, context)
                                    : attention_.AddTo(x, scale1, context);
-  const std::optional<at::Tensor> scale2 = DrawScale(x, context);
   return is_measured ? AddMeasured(y, mlp_.Forward(y, context), scale2, context)
                      : mlp_.AddTo(y, scale2, context);
 }

@@ -24,11 +24,13 @@ class SwinBlock : public Unit {
 
   at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
+  double drop_path() const override { return drop_path_; }
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
 
  private:
-  // What stochastic depth multiplies a residual branch with, [B, 1, 1, 1]; none: 1.
-  std::optional<at::Tensor> DrawScale(const at::Tensor& x, const ForwardContext& context) const;
+  // What stochastic depth multiplies the n-th residual branch with, [B, 1, 1, 1]; none: 1.
+  std::optional<at::Tensor> DrawScale(const at::Tensor& x, const ForwardContext& context,
+                                      int64_t branch) const;
   // x + scale * branch, where what the branch adds is measured.
   at::Tensor AddMeasured(const at::Tensor& x, const at::Tensor& branch,
                          const std::optional<at::Tensor>& scale,

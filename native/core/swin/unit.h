@@ -28,11 +28,15 @@ struct FeatureShape {
   int64_t values() const { return tokens() * channels; }
 };
 
+class DepthCoins;
+
 // What a forward pass needs beside its input.
 struct ForwardContext {
-  // Stochastic depth is on only while training, and draws from this generator.
+  // Only while training anything is drawn, from this generator.
   bool training = false;
   at::Generator* generator = nullptr;
+  // What stochastic depth has drawn for the batch; null: it is off.
+  const DepthCoins* coins = nullptr;
   // What matrix products and convolutions run in: float32, or bfloat16 with float32 weights,
   // residual stream, normalisation and losses (the rules of PyTorch's CUDA autocast).
   c10::ScalarType compute_type = c10::ScalarType::Float;
@@ -69,6 +73,10 @@ class Unit {
 
   // Parameters with timm's full names, in timm's order.
   virtual ParameterList Parameters() const = 0;
+
+  // Probability with which training drops each of its residual branches for a sample.
+  static constexpr int64_t kBranches = 2;
+  virtual double drop_path() const { return 0.0; }
 
   // Moves what is no parameter (indices, masks) to a device.
   virtual void MoveBuffers(c10::Device) {}
