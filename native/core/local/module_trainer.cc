@@ -6,13 +6,12 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
 #include "local/select_tokens.h"
-#include "math/tuning_clock.h"
 #include "memory/memory_timeline.h"
+#include "memory/upload.h"
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
@@ -25,9 +24,9 @@
 namespace localformer {
 namespace {
 
-int64_t CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
+at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
   c10::NoGradGuard no_grad;
-  return logits.argmax(1).eq(labels).sum().item<int64_t>();
+  return logits.argmax(1).eq(labels).sum(at::kFloat);
 }
 
 at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, double smoothing) {
@@ -38,29 +37,28 @@ at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, d
                            supervision.label_shares, smoothing);
 }
 
-// What was never added to stays none.
-template <typename T>
-void AddTo(std::optional<T>* sum, T value) {
-  *sum = sum->value_or(T()) + value;
-}
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(WorkNow() - start).count();
-}
-
-// What the device looks like after a module's work.
+// What the device's memory looks like after a module's work.
 void Finish(c10::Device device, const PeakWindow& window, const at::Tensor& output,
-            std::chrono::steady_clock::time_point start, ModuleStepResult* result) {
-  // A device works behind the host's back: without waiting, this module's time would be booked on
-  // the next one.
-  Synchronize(device);
-  result->peak_allocated_bytes = window.PeakAllocated();
-  result->allocated_bytes_after = AllocatedBytes(device);
-  result->feature_bytes = static_cast<int64_t>(output.nbytes());
-  result->seconds = SecondsSince(start);
+            UnsettledStep* step) {
+  step->result.peak_allocated_bytes = window.PeakAllocated();
+  step->result.allocated_bytes_after = AllocatedBytes(device);
+  step->result.feature_bytes = static_cast<int64_t>(output.nbytes());
+  step->stopwatch.Stop();
 }
 
-bool IsFinite(const std::optional<double>& value) { return !value || std::isfinite(*value); }
+// Everything that a step measures as a number, in the order in which it is kept.
+template <typename Step, typename Visit>
+void ForEachReading(Step& step, Visit&& visit) {
+  visit(step.label_loss);
+  visit(step.reconstruction_loss);
+  visit(step.penalty);
+  visit(step.correct);
+  visit(step.gradient_norm);
+}
+
+bool IsFinite(const Reading& reading) {
+  return !reading.value() || std::isfinite(*reading.value());
+}
 
 const ModuleOptions& Checked(const ModuleOptions& options) {
   AtLeast(1, options.accumulate, "accumulate");
@@ -146,22 +144,22 @@ ForwardContext ModuleTrainer::Prepared(const ForwardContext& context) const {
   return own;
 }
 
-ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& supervision,
-                                     const UpdateOptions& update, const ForwardContext& context,
-                                     at::Tensor* output,
-                                     const std::function<void(ModuleStepResult*)>& after_backward) {
-  const auto start = WorkNow();
+UnsettledStep ModuleTrainer::Step(at::Tensor features, const Supervision& supervision,
+                                  const UpdateOptions& update, const ForwardContext& context,
+                                  StepReadings* readings, at::Tensor* output,
+                                  const std::function<void(ModuleStepResult*)>& after_backward) {
   const c10::Device device = supervision.labels.device();
-  ModuleStepResult result;
+  UnsettledStep step(device);
+  step.samples = supervision.labels.size(0);
   const PeakWindow window = OpenPeakWindow(device);
   const AllocationWatch watch;
-  const bool had_optimizer = optimizer_ != nullptr;
+  step.made_optimizer = optimizer_ == nullptr;
   TensorsInUse weights, state;
   const auto undo = [&] {
     ClearGradients();
     weights = TensorsInUse();
     state = TensorsInUse();
-    if (!had_optimizer) optimizer_.reset();
+    Forget(step);
   };
   try {
     phase_ = Phase::kUpdate;
@@ -170,19 +168,14 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     // Needed for the update alone: the passes before it hide that they come.
     state = UseState();
     weights.Await();
-    *output = ComputeGradients(std::move(features), supervision, Prepared(context), &result);
-    result.accuracy =
-        static_cast<double>(*result.correct) / static_cast<double>(supervision.labels.size(0));
-    after_backward(&result);
+    *output = ComputeGradients(std::move(features), supervision, Prepared(context), &step);
+    after_backward(&step.result);
     Enter(Phase::kUpdate);
-    if (update.clip_norm) {
-      result.gradient_norm = ClipGradients(AllParameters(), *update.clip_norm);
-    }
-    CheckGradients(result);
+    LookAtGradients(update, readings, &step);
     watch.ThrowIfFailed();
     state.Await();
-    optimizer_->Step(update.learning_rate);
-    if (average_) average_->Update();
+    optimizer_->Step(update.learning_rate, readings->found());
+    if (average_) average_->Update(readings->found());
   } catch (const c10::Error& error) {
     undo();
     ThrowAsOwn(error, device);
@@ -196,17 +189,61 @@ ModuleStepResult ModuleTrainer::Step(at::Tensor features, const Supervision& sup
     throw;
   }
   ClearGradients();
-  Finish(device, window, *output, start, &result);
+  Finish(device, window, *output, &step);
   state.Release(/*changed=*/true);
   weights.Release(/*changed=*/true);
+  return step;
+}
+
+void ModuleTrainer::LookAtGradients(const UpdateOptions& update, StepReadings* readings,
+                                    UnsettledStep* step) const {
+  const ParameterList named = NamedParameters();
+  const bool on_host = !readings->found().defined();
+  LargestGradients largest;
+  if (!on_host) largest = FindLargestGradients(named);
+  if (update.clip_norm) step->gradient_norm.Add(1.0, ClipGradients(named, *update.clip_norm));
+  if (on_host) {
+    // A norm that is finite is so of every gradient.
+    const bool is_known = update.clip_norm && IsFinite(step->gradient_norm);
+    CheckGradients(*step, is_known ? "" : FindNonFiniteGradient(named));
+    return;
+  }
+  std::vector<at::Tensor> scalars;
+  ForEachReading(*step, [&](const Reading& reading) { reading.AppendWaiting(&scalars); });
+  scalars.insert(scalars.end(), largest.magnitudes.begin(), largest.magnitudes.end());
+  readings->Keep(scalars);
+  step->checked = std::move(largest.names);
+}
+
+ModuleStepResult ModuleTrainer::Settle(UnsettledStep* step, const std::vector<float>& kept) const {
+  const float* next = kept.data();
+  ForEachReading(*step, [&](Reading& reading) { reading.Settle(&next); });
+  CheckLosses(*step);
+  const auto found = std::find_if(step->checked.begin(), step->checked.end(),
+                                  [&](const std::string&) { return !std::isfinite(*next++); });
+  CheckGradients(*step, found == step->checked.end() ? "" : *found);
+  ModuleStepResult result = std::move(step->result);
+  result.label_loss = step->label_loss.value();
+  result.reconstruction_loss = step->reconstruction_loss.value();
+  result.penalty = step->penalty.value();
+  result.gradient_norm = step->gradient_norm.value();
+  if (const std::optional<double> correct = step->correct.value()) {
+    result.correct = static_cast<int64_t>(*correct);
+    result.accuracy = *correct / static_cast<double>(step->samples);
+  }
+  result.seconds = step->stopwatch.Seconds();
   return result;
+}
+
+void ModuleTrainer::Forget(const UnsettledStep& step) {
+  if (step.made_optimizer) optimizer_.reset();
 }
 
 void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision,
                              const ForwardContext& context) {
-  ModuleStepResult result;
+  UnsettledStep step(supervision.labels.device());
   try {
-    ComputeGradients(std::move(features), supervision, Prepared(context), &result);
+    ComputeGradients(std::move(features), supervision, Prepared(context), &step);
   } catch (const c10::Error& error) {
     ClearGradients();
     ThrowAsOwn(error, supervision.labels.device());
@@ -217,12 +254,11 @@ void ModuleTrainer::Rehearse(at::Tensor features, const Supervision& supervision
   ClearGradients();
 }
 
-ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& context,
-                                     at::Tensor* output) {
-  const auto start = WorkNow();
+UnsettledStep ModuleTrainer::Pass(at::Tensor features, const ForwardContext& context,
+                                  at::Tensor* output) {
   const c10::Device device = features.device();
-  ModuleStepResult result;
-  result.learned = false;
+  UnsettledStep step(device);
+  step.result.learned = false;
   const PeakWindow window = OpenPeakWindow(device);
   try {
     Enter(Phase::kForward);
@@ -232,16 +268,15 @@ ModuleStepResult ModuleTrainer::Pass(at::Tensor features, const ForwardContext& 
   } catch (const c10::Error& error) {
     ThrowAsOwn(error, device);
   }
-  Finish(device, window, *output, start, &result);
-  return result;
+  Finish(device, window, *output, &step);
+  return step;
 }
 
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
-                                           const ForwardContext& context,
-                                           ModuleStepResult* result) {
+                                           const ForwardContext& context, UnsettledStep* step) {
   const int64_t batch = supervision.labels.size(0);
   const int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
-  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, result);
+  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, step);
   at::Tensor output;
   const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -255,7 +290,7 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
     own.first_sample = begin;
     own.batch_size = batch;
     const at::Tensor part =
-        LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), share, own, result);
+        LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), share, own, step);
     if (!output.defined()) {
       context.generator->set_state(generator.get_state());
       output = EmptyBatch(part, batch);
@@ -267,7 +302,7 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
 
 at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supervision,
                                     double share, const ForwardContext& context,
-                                    ModuleStepResult* result) {
+                                    UnsettledStep* step) {
   Enter(Phase::kForward);
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
@@ -280,13 +315,13 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   if (!reconstructs() || options_.target != Target::kFeatures) features.reset();
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
-  if (pass->energy()) AddTo(&result->penalty, share * *pass->energy());
+  step->penalty.Add(share, pass->energy());
   Enter(Phase::kLosses);
   at::Tensor gradient =
-      last() ? ClassifierGradient(pass->output(), supervision, share, result)
-             : AuxiliaryGradient(pass->output(), features, supervision, share, context, result);
+      last() ? ClassifierGradient(pass->output(), supervision, share, step)
+             : AuxiliaryGradient(pass->output(), features, supervision, share, context, step);
   features.reset();
-  CheckFinite(*result);
+  CheckLosses(*step);
   Enter(Phase::kBackward);
   pass->Backward(std::move(gradient), share * options_.penalty_weight);
   return pass->output();
@@ -294,11 +329,11 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
 
 at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
                                              const Supervision& supervision, double share,
-                                             ModuleStepResult* result) const {
+                                             UnsettledStep* step) const {
   const at::Tensor logits = output.detach().requires_grad_(true);
   const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
-  AddTo(&result->label_loss, share * loss.item<double>());
-  AddTo(&result->correct, CountCorrect(logits, supervision.labels));
+  step->label_loss.Add(share, loss);
+  step->correct.Add(1.0, CountCorrect(logits, supervision.labels));
   Backward({loss * share});
   return logits.grad();
 }
@@ -306,7 +341,7 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
 at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
                                             const Supervision& supervision, double batch_share,
                                             const ForwardContext& context,
-                                            ModuleStepResult* result) const {
+                                            UnsettledStep* step) const {
   const bool is_heavy = head_->is_heavy() || (decoder_ != nullptr && decoder_->is_heavy());
   const int64_t batch = output.size(0);
   const int64_t size =
@@ -324,8 +359,8 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
-      AddTo(&result->label_loss, share * loss.item<double>());
-      AddTo(&result->correct, CountCorrect(logits, part.labels));
+      step->label_loss.Add(share, loss);
+      step->correct.Add(1.0, CountCorrect(logits, part.labels));
       Backward({loss * (share * options_.label_weight)});
     }
     if (decoder_ != nullptr) {
@@ -333,13 +368,15 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       at::Tensor target =
           TargetOf(features.defined() ? features.slice(0, begin, end) : features, part);
       if (tokens.defined()) {
-        const at::Tensor rows = tokens.slice(0, begin, end).flatten().nonzero().squeeze(1);
+        const int64_t drawn = tokens.numel() / batch;
+        const at::Tensor rows =
+            tokens.slice(0, begin * drawn, end * drawn).sub(begin * site_.target.tokens());
         prediction = SelectTokens(prediction, rows);
         target = SelectTokens(target, rows);
       }
       const at::Tensor loss =
           ReconstructionLoss(prediction, target, options_.target, options_.distance);
-      AddTo(&result->reconstruction_loss, share * loss.item<double>());
+      step->reconstruction_loss.Add(share, loss);
       Backward({loss * (share * options_.reconstruction_weight)});
     }
     gradient.slice(0, begin, end).copy_(x.grad());
@@ -369,13 +406,14 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
   const at::Tensor chosen =
       std::get<1>(at::rand({batch, h * w}, *context.generator, at::kFloat).topk(kept, /*dim=*/1));
   const int64_t scale = site_.target.height / h;
-  return at::zeros({batch, h * w}, at::kBool)
-      .scatter_(1, chosen, true)
-      .slice(0, context.first_sample, context.first_sample + count)
-      .view({count, h, w})
-      .repeat_interleave(scale, 1)
-      .repeat_interleave(scale, 2)
-      .to(output.device());
+  const at::Tensor drawn = at::zeros({batch, h * w}, at::kBool)
+                               .scatter_(1, chosen, true)
+                               .slice(0, context.first_sample, context.first_sample + count)
+                               .view({count, h, w})
+                               .repeat_interleave(scale, 1)
+                               .repeat_interleave(scale, 2);
+  // On the host: how many there are has to be known there.
+  return Upload(drawn.flatten().nonzero().squeeze(1), output.device());
 }
 
 int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const {
@@ -383,29 +421,30 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) 
   return options_.chunk_size.value_or(DefaultChunk(batch, tokens, chunks));
 }
 
-void ModuleTrainer::CheckFinite(const ModuleStepResult& result) const {
-  const char* which = !IsFinite(result.label_loss)            ? "label"
-                      : !IsFinite(result.reconstruction_loss) ? "reconstruction"
-                      : !IsFinite(result.penalty)             ? "penalty"
-                                                              : nullptr;
+ParameterList ModuleTrainer::NamedParameters() const {
+  ParameterList named = segment_parameters_;
+  AppendWithPrefix("auxiliary." + std::to_string(index_), auxiliary_parameters_, &named);
+  return named;
+}
+
+void ModuleTrainer::CheckLosses(const UnsettledStep& step) const {
+  const char* which = !IsFinite(step.label_loss)            ? "label"
+                      : !IsFinite(step.reconstruction_loss) ? "reconstruction"
+                      : !IsFinite(step.penalty)             ? "penalty"
+                                                            : nullptr;
   if (which == nullptr) return;
   CodedError error = NonFinite(std::string(which) + " loss");
   error.text["loss"] = which;
   throw error;
 }
 
-// A norm that is finite is so of every gradient.
-void ModuleTrainer::CheckGradients(const ModuleStepResult& result) const {
-  if (result.gradient_norm && std::isfinite(*result.gradient_norm)) return;
-  ParameterList named = segment_parameters_;
-  AppendWithPrefix("auxiliary." + std::to_string(index_), auxiliary_parameters_, &named);
-  const std::string parameter = FindNonFiniteGradient(named);
+void ModuleTrainer::CheckGradients(const UnsettledStep& step, const std::string& parameter) const {
   if (!parameter.empty()) {
     CodedError error = NonFinite("gradient of " + parameter);
     error.text["parameter"] = parameter;
     throw error;
   }
-  if (result.gradient_norm) throw NonFinite("norm of the gradients");
+  if (!IsFinite(step.gradient_norm)) throw NonFinite("norm of the gradients");
 }
 
 CodedError ModuleTrainer::NonFinite(const std::string& what) const {

@@ -18,7 +18,9 @@
 #include "local/module_options.h"
 #include "local/supervision.h"
 #include "swin/unit.h"
+#include "train/device.h"
 #include "train/optimizer.h"
+#include "train/readings.h"
 #include "train/weight_average.h"
 
 namespace localformer {
@@ -106,6 +108,19 @@ struct ModuleDescription {
   }
 };
 
+// A step that the host has done with and the device perhaps not: what it measured is settled later.
+struct UnsettledStep {
+  explicit UnsettledStep(c10::Device device) : stopwatch(device) {}
+
+  ModuleStepResult result;
+  int64_t samples = 0;
+  Reading label_loss, reconstruction_loss, penalty, correct, gradient_norm;
+  // Parameters whose gradients' largest magnitudes are kept behind these numbers.
+  std::vector<std::string> checked;
+  bool made_optimizer = false;
+  Stopwatch stopwatch;
+};
+
 class ModuleTrainer {
  public:
   // `last`: the segment ends in the classifier; then there is neither head nor decoder.
@@ -121,18 +136,26 @@ class ModuleTrainer {
   // the caller can give its reference up. `*output` receives the detached output of the forward
   // pass, taken before the update; the logits where this is the last module. `after_backward` is
   // called while the gradients are alive. Throws CodedError ERR_NON_FINITE before the weights are
-  // touched.
-  ModuleStepResult Step(at::Tensor features, const Supervision& supervision,
-                        const UpdateOptions& update, const ForwardContext& context,
-                        at::Tensor* output,
-                        const std::function<void(ModuleStepResult*)>& after_backward);
+  // touched, on the CPU; a device that `readings` are kept on leaves them as they are by itself,
+  // and Settle throws.
+  UnsettledStep Step(at::Tensor features, const Supervision& supervision,
+                     const UpdateOptions& update, const ForwardContext& context,
+                     StepReadings* readings, at::Tensor* output,
+                     const std::function<void(ModuleStepResult*)>& after_backward);
+
+  // What a step did, with the numbers that it kept. The device is done with it. Throws CodedError
+  // ERR_NON_FINITE for a step that changed nothing.
+  ModuleStepResult Settle(UnsettledStep* step, const std::vector<float>& kept) const;
+
+  // For a step that changed nothing: as if it had not been.
+  void Forget(const UnsettledStep& step);
 
   // A step without its update: the memory of one, and no gradients are left.
   void Rehearse(at::Tensor features, const Supervision& supervision, const ForwardContext& context);
 
   // The features on to the next module without learning: evaluation mode, no head, no losses. Like
   // Step, and unlike the calls below, it sees to it that what it needs is on the device.
-  ModuleStepResult Pass(at::Tensor features, const ForwardContext& context, at::Tensor* output);
+  UnsettledStep Pass(at::Tensor features, const ForwardContext& context, at::Tensor* output);
 
   // The module's output without learning from it: [B, H', W', C'] or logits.
   at::Tensor Forward(at::Tensor features, const ForwardContext& context) const;
@@ -188,30 +211,38 @@ class ModuleTrainer {
   TensorsInUse UseState() const;
   // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
   at::Tensor ComputeGradients(at::Tensor features, const Supervision& supervision,
-                              const ForwardContext& context, ModuleStepResult* result);
+                              const ForwardContext& context, UnsettledStep* step);
   // Forward, losses and backward of some samples, `share` of the batch; the segment's graph is gone
   // when it returns the detached output.
   at::Tensor LearnFrom(at::Tensor features, const Supervision& supervision, double share,
-                       const ForwardContext& context, ModuleStepResult* result);
+                       const ForwardContext& context, UnsettledStep* step);
   // Cross-entropy of the classifier, the last module's loss; returns its gradient with respect to
   // the logits.
   at::Tensor ClassifierGradient(const at::Tensor& output, const Supervision& supervision,
-                                double share, ModuleStepResult* result) const;
+                                double share, UnsettledStep* step) const;
   // Losses on the detached output, one after the other over chunks of the samples; returns their
   // gradient with respect to the output (docs/method.md, section 6, rule 3). `features`: the
   // module's input where that is the target.
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
                                const Supervision& supervision, double batch_share,
-                               const ForwardContext& context, ModuleStepResult* result) const;
+                               const ForwardContext& context, UnsettledStep* step) const;
   // What the decoder has to give for some samples.
   at::Tensor TargetOf(const at::Tensor& features, const Supervision& supervision) const;
-  // Which tokens of the target's grid are reconstructed: bool [B, H, W]; undefined: all of them.
+  // Which tokens of the target's grid are reconstructed, int64, rising, counted over all samples;
+  // of each sample as many. Undefined: all of them.
   at::Tensor DrawSample(const at::Tensor& output, const ForwardContext& context) const;
   int64_t ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const;
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
-  void CheckFinite(const ModuleStepResult& result) const;
-  void CheckGradients(const ModuleStepResult& result) const;
+  // All parameters by the names that scripts know them by.
+  ParameterList NamedParameters() const;
+  // Clips the gradients and looks whether all are finite: on the CPU at once, of a device's numbers
+  // it is kept what has to be looked at.
+  void LookAtGradients(const UpdateOptions& update, StepReadings* readings,
+                       UnsettledStep* step) const;
+  // Throw ERR_NON_FINITE for what is known not to be finite.
+  void CheckLosses(const UnsettledStep& step) const;
+  void CheckGradients(const UnsettledStep& step, const std::string& parameter) const;
   CodedError NonFinite(const std::string& what) const;
   // Within the handler that caught `error`: where memory was missing, with this module and phase.
   [[noreturn]] void ThrowAsOwn(const c10::Error& error, c10::Device device) const;

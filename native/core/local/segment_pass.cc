@@ -54,7 +54,7 @@ class WholePass final : public SegmentPass {
     if (options.measure_energy) own.residual_energy = &energies_;
     graph_ = ForwardSegment(segment, std::move(input), own);
     output_ = graph_.detach();
-    if (!energies_.empty()) energy_ = at::stack(energies_).sum().item<double>();
+    if (!energies_.empty()) energy_.Add(1.0, at::stack(energies_).sum());
   }
 
   void Backward(at::Tensor gradient, double energy_weight) override {
@@ -132,9 +132,7 @@ class RecomputedPass final : public SegmentPass {
       const at::Tensor part = step.unit->Forward(chunk->input, chunk->context);
       if (begin == 0) output = end == batch ? part : EmptyBatch(part, batch);
       if (size < batch) output.slice(0, begin, end).copy_(part);
-      for (const at::Tensor& e : chunk->energies) {
-        energy_ = energy_.value_or(0.0) + chunk->share * e.item<double>();
-      }
+      for (const at::Tensor& e : chunk->energies) energy_.Add(chunk->share, e);
     }
     return output;
   }

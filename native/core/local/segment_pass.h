@@ -12,6 +12,7 @@
 #include "fields.h"
 #include "swin/depth_coins.h"
 #include "swin/unit.h"
+#include "train/readings.h"
 
 namespace localformer {
 
@@ -59,7 +60,7 @@ class SegmentPass {
   const at::Tensor& output() const { return output_; }
   // Sum over the residual branches of the mean square of what each adds (the transport cost of
   // Karkar et al., arXiv 2309.17357); none where it was not measured or there are no branches.
-  std::optional<double> energy() const { return energy_; }
+  const Reading& energy() const { return energy_; }
 
   // Adds to the parameters' gradients those of <gradient, output> + energy_weight * energy. What
   // the pass kept is gone afterwards, and so is `gradient` where nobody else holds it.
@@ -72,7 +73,7 @@ class SegmentPass {
   // With what was drawn.
   ForwardContext context_;
   at::Tensor output_;
-  std::optional<double> energy_;
+  Reading energy_;
 
  private:
   std::optional<DepthCoins> coins_;

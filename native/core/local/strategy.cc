@@ -88,17 +88,27 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   if (needs_image()) supervision.patches = features;
   ForwardContext passing;
   passing.cancelled = cancelled;
-  for (size_t k = 0; k < count; ++k) {
+  StepsUnderway underway(device);
+  try {
+    for (size_t k = 0; k < count; ++k) {
+      weights.Advance();
+      const std::optional<double>& rate = options.learning_rates[k];
+      at::Tensor output;
+      if (rate) {
+        BeginModule(k, std::move(features), supervision, {*rate, options.clip_norm}, cancelled,
+                    &underway, &output);
+      } else {
+        underway.steps.push_back(modules_[k]->Pass(std::move(features), passing, &output));
+      }
+      features = std::move(output);
+    }
     weights.Advance();
-    const std::optional<double>& rate = options.learning_rates[k];
-    at::Tensor output;
-    result.modules.push_back(rate ? StepModule(k, std::move(features), supervision,
-                                               {*rate, options.clip_norm}, cancelled, &output)
-                                  : modules_[k]->Pass(std::move(features), passing, &output));
-    features = std::move(output);
+  } catch (...) {
+    // A module before it may have failed too, which the host would have learned of only now.
+    Settle(0, &underway);
+    throw;
   }
-  weights.Advance();
-  Synchronize(device);
+  result.modules = Settle(0, &underway);
   if (copies_) result.transfers = copies_->transfers() - before;
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
@@ -112,22 +122,54 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
 ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
                                       const Supervision& supervision, const UpdateOptions& update,
                                       const std::atomic<bool>* cancelled, at::Tensor* output) {
+  StepsUnderway underway(supervision.labels.device());
+  BeginModule(index, std::move(features), supervision, update, cancelled, &underway, output);
+  return Settle(index, &underway).front();
+}
+
+void Strategy::BeginModule(size_t index, at::Tensor features, const Supervision& supervision,
+                           const UpdateOptions& update, const std::atomic<bool>* cancelled,
+                           StepsUnderway* underway, at::Tensor* output) {
   // A module that fails has drawn nothing.
   at::Generator generator = generator_.clone();
   ForwardContext context;
   context.training = true;
   context.generator = &generator;
   context.cancelled = cancelled;
-  ModuleStepResult done = modules_[index]->Step(
-      std::move(features), supervision, update, context, output, [this](ModuleStepResult* result) {
-        for (size_t k = 0; k < modules_.size(); ++k) {
-          if (modules_[k]->HasGradient()) {
-            result->modules_with_gradients.push_back(static_cast<int64_t>(k));
-          }
-        }
-      });
-  generator_ = std::move(generator);
-  return done;
+  underway->steps.push_back(
+      modules_[index]->Step(std::move(features), supervision, update, context, &underway->readings,
+                            output, [this](ModuleStepResult* result) {
+                              for (size_t k = 0; k < modules_.size(); ++k) {
+                                if (modules_[k]->HasGradient()) {
+                                  result->modules_with_gradients.push_back(static_cast<int64_t>(k));
+                                }
+                              }
+                            }));
+  underway->generators.push_back(std::exchange(generator_, std::move(generator)));
+}
+
+std::vector<ModuleStepResult> Strategy::Settle(size_t first, StepsUnderway* underway) {
+  const std::vector<std::vector<float>> kept = underway->readings.Read();
+  std::vector<ModuleStepResult> results;
+  auto numbers = kept.begin();
+  auto generator = underway->generators.begin();
+  for (UnsettledStep& step : underway->steps) {
+    const ModuleTrainer& module = *modules_[first + results.size()];
+    const bool learned = step.result.learned;
+    try {
+      results.push_back(module.Settle(
+          &step, learned && numbers != kept.end() ? *numbers++ : std::vector<float>()));
+    } catch (...) {
+      // Neither it nor a later one has changed anything.
+      for (size_t k = results.size(); k < underway->steps.size(); ++k) {
+        modules_[first + k]->Forget(underway->steps[k]);
+      }
+      generator_ = std::move(*generator);
+      throw;
+    }
+    if (learned) ++generator;
+  }
+  return results;
 }
 
 at::Tensor Strategy::ForwardModule(size_t index, at::Tensor features,

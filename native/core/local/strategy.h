@@ -117,6 +117,22 @@ class Strategy {
   at::Generator& generator() { return generator_; }
 
  private:
+  // Modules that have stepped, or passed on, one after the other, and what a device still owes.
+  struct StepsUnderway {
+    explicit StepsUnderway(c10::Device device) : readings(device) {}
+
+    StepReadings readings;
+    std::vector<UnsettledStep> steps;
+    std::vector<at::Generator> generators;  // As they were before each step that learned.
+  };
+
+  void BeginModule(size_t index, at::Tensor features, const Supervision& supervision,
+                   const UpdateOptions& update, const std::atomic<bool>* cancelled,
+                   StepsUnderway* underway, at::Tensor* output);
+  // Waits for the device. `first`: index of the first one underway. Throws CodedError
+  // ERR_NON_FINITE for the first module that did not learn; neither did those behind it.
+  std::vector<ModuleStepResult> Settle(size_t first, StepsUnderway* underway);
+
   std::shared_ptr<SwinModel> model_;
   at::Generator generator_;
   ProductChoices choices_;

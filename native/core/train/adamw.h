@@ -10,7 +10,8 @@ class AdamW final : public Optimizer {
   AdamW(const ParameterList& parameters, const OptimizerOptions& options);
 
  protected:
-  void Update(const Group& group, double learning_rate) override;
+  void Update(const Group& group, double learning_rate,
+              const std::optional<at::Tensor>& found) override;
 
  private:
   OptimizerOptions options_;

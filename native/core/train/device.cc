@@ -9,6 +9,7 @@
 #include <array>
 #include <mutex>
 
+#include "math/tuning_clock.h"
 #include "memory/memory_stats.h"
 #include "train/backward.h"
 
@@ -66,6 +67,30 @@ int64_t WorkspaceBytes(c10::Device device) {
   if (device.is_cpu()) return 0;
   const std::lock_guard<std::mutex> lock(workspace_mutex);
   return workspace_bytes.at(static_cast<size_t>(std::max<c10::DeviceIndex>(device.index(), 0)));
+}
+
+Stopwatch::Stopwatch(c10::Device device) : device_(device) {
+  if (device.is_cpu()) {
+    start_ = WorkNow();
+    return;
+  }
+  // Unlike PyTorch's own default these carry a time.
+  started_.emplace(device.type(), c10::EventFlag::BACKEND_DEFAULT);
+  stopped_.emplace(device.type(), c10::EventFlag::BACKEND_DEFAULT);
+  started_->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+}
+
+void Stopwatch::Stop() {
+  if (stopped_) {
+    stopped_->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  } else {
+    stop_ = WorkNow();
+  }
+}
+
+double Stopwatch::Seconds() const {
+  return started_ ? started_->elapsedTime(*stopped_) / 1e3
+                  : std::chrono::duration<double>(stop_ - start_).count();
 }
 
 PeakWindow OpenPeakWindow(c10::Device device) {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <c10/core/Device.h>
+#include <c10/core/Event.h>
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "memory/peak_window.h"
 
@@ -23,6 +26,22 @@ void WarmUp(c10::Device device);
 
 // Bytes that WarmUp took on this device, by any thread.
 int64_t WorkspaceBytes(c10::Device device);
+
+// How long the device took for what is queued between two moments.
+class Stopwatch {
+ public:
+  // Starts.
+  explicit Stopwatch(c10::Device device);
+  void Stop();
+  // Once all work up to Stop is done.
+  double Seconds() const;
+
+ private:
+  c10::Device device_;
+  std::chrono::steady_clock::time_point start_, stop_;  // On the CPU.
+  std::optional<c10::Event> started_, stopped_;         // On a device, which the host does not wait
+                                                        // for.
+};
 
 // A window over the device's own allocator.
 PeakWindow OpenPeakWindow(c10::Device device);

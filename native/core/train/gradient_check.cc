@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -40,35 +39,29 @@ bool IsFiniteOnHost(const at::Tensor& gradient) {
   return is_finite.load();
 }
 
-// One wait for the device, whatever the number of gradients.
-bool AreFiniteOnDevice(const std::vector<at::Tensor>& gradients) {
-  return std::isfinite(
-      at::stack(at::_foreach_norm(gradients, std::numeric_limits<double>::infinity()))
-          .max()
-          .item<double>());
-}
-
 }  // namespace
 
 std::string FindNonFiniteGradient(const ParameterList& parameters) {
-  c10::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  for (const auto& [name, parameter] : parameters) {
-    const at::Tensor& gradient = parameter.grad();
-    if (!gradient.defined()) continue;
-    if (!gradient.is_cpu()) {
-      gradients.push_back(gradient);
-    } else if (!IsFiniteOnHost(gradient.contiguous())) {
-      return name;
-    }
-  }
-  if (gradients.empty() || AreFiniteOnDevice(gradients)) return "";
   const auto found =
       std::find_if(parameters.begin(), parameters.end(), [](const NamedTensor& parameter) {
         const at::Tensor& gradient = parameter.second.grad();
-        return gradient.defined() && !gradient.isfinite().all().item<bool>();
+        return gradient.defined() && !IsFiniteOnHost(gradient.contiguous());
       });
   return found == parameters.end() ? "" : found->first;
+}
+
+LargestGradients FindLargestGradients(const ParameterList& parameters) {
+  c10::NoGradGuard no_grad;
+  LargestGradients largest;
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, parameter] : parameters) {
+    if (!parameter.grad().defined()) continue;
+    largest.names.push_back(name);
+    gradients.push_back(parameter.grad());
+  }
+  if (gradients.empty()) return largest;
+  largest.magnitudes = at::_foreach_norm(gradients, std::numeric_limits<double>::infinity());
+  return largest;
 }
 
 }  // namespace localformer

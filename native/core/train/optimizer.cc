@@ -46,7 +46,7 @@ Optimizer::Optimizer(const ParameterList& parameters, double weight_decay,
   }
 }
 
-void Optimizer::Step(double learning_rate) {
+void Optimizer::Step(double learning_rate, const at::Tensor& found) {
   c10::NoGradGuard no_grad;
   // What is allocated is so before anything changes, so that an update happens as a whole or not at
   // all: a plain number would become a tensor for every parameter.
@@ -55,12 +55,14 @@ void Optimizer::Step(double learning_rate) {
   for (const Group& group : groups_) {
     Group due = WithGradients(group);
     if (due.parameters.empty()) continue;
-    if (!one.defined()) one = at::ones_like(due.steps.front());
+    if (!one.defined()) {
+      one = found.defined() ? at::rsub(found, 1.0) : at::ones_like(due.steps.front());
+    }
     groups.push_back(std::move(due));
   }
   for (const Group& group : groups) {
     at::_foreach_add_(group.steps, one);
-    Update(group, learning_rate);
+    Update(group, learning_rate, found.defined() ? std::optional<at::Tensor>(found) : std::nullopt);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,9 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   // One update of every parameter that has a gradient. What it throws, it throws before it has
-  // changed anything.
-  void Step(double learning_rate);
+  // changed anything. `found`, where it is defined: a float scalar on the device; where it is 1,
+  // the device changes nothing (StepReadings).
+  void Step(double learning_rate, const at::Tensor& found);
 
   // What it keeps, by PyTorch's names and the parameter's: `exp_avg.norm.weight`,
   // `step.norm.weight`. The tensors are its own: whoever writes into them sets its state.
@@ -63,8 +65,10 @@ class Optimizer {
   // allocated here, so that resident bytes are the same before and after the first step.
   Optimizer(const ParameterList& parameters, double weight_decay, std::vector<std::string> states);
 
-  // Updates every parameter of a group; all have gradients. It may not allocate.
-  virtual void Update(const Group& group, double learning_rate) = 0;
+  // Updates every parameter of a group, unless `found` is 1; all have gradients. It may not
+  // allocate.
+  virtual void Update(const Group& group, double learning_rate,
+                      const std::optional<at::Tensor>& found) = 0;
 
  private:
   // The parameters of a group that have gradients.

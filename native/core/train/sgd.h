@@ -11,7 +11,8 @@ class Sgd final : public Optimizer {
   Sgd(const ParameterList& parameters, const OptimizerOptions& options);
 
  protected:
-  void Update(const Group& group, double learning_rate) override;
+  void Update(const Group& group, double learning_rate,
+              const std::optional<at::Tensor>& found) override;
 
  private:
   double momentum_;

@@ -16,7 +16,9 @@ class WeightAverage {
   // `decay` in [0, 1).
   WeightAverage(const ParameterList& parameters, double decay);
 
-  void Update();
+  // `found`, where it is defined: a float scalar on the device; where it is 1, the device changes
+  // nothing (StepReadings).
+  void Update(const at::Tensor& found);
   // Parameters and averages change places, without a copy; a second time changes them back.
   void Swap();
   // In the order of the parameters.

@@ -1,0 +1,79 @@
+// See readings.h.
+#include "train/readings.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "train/device.h"
+
+namespace localformer {
+namespace {
+
+// LibTorch's mean of squares leaves its result in the memory of all squares.
+at::Tensor Alone(const at::Tensor& scalar) {
+  const at::Tensor value = scalar.detach();
+  return value.storage().nbytes() > value.nbytes() ? value.clone() : value;
+}
+
+}  // namespace
+
+void Reading::Add(double share, const at::Tensor& value) {
+  if (value.is_cpu()) {
+    value_ = value_.value_or(0.0) + share * value.item<double>();
+  } else {
+    waiting_.emplace_back(share, Alone(value));
+  }
+}
+
+void Reading::Add(double share, const Reading& other) {
+  if (other.value_) value_ = value_.value_or(0.0) + share * *other.value_;
+  for (const auto& [own, value] : other.waiting_) waiting_.emplace_back(share * own, value);
+}
+
+void Reading::AppendWaiting(std::vector<at::Tensor>* scalars) const {
+  for (const auto& part : waiting_) scalars->push_back(part.second);
+}
+
+void Reading::Settle(const float** next) {
+  for (const auto& part : std::exchange(waiting_, {})) {
+    value_ = value_.value_or(0.0) + part.first * static_cast<double>(*(*next)++);
+  }
+}
+
+StepReadings::StepReadings(c10::Device device) : device_(device) {
+  if (device.is_cpu()) return;
+  const auto floats = at::TensorOptions().dtype(at::kFloat).device(device);
+  found_ = at::zeros({}, floats);
+  one_ = at::ones({}, floats);
+}
+
+void StepReadings::Keep(const std::vector<at::Tensor>& scalars) {
+  if (device_.is_cpu()) return;
+  c10::NoGradGuard no_grad;
+  const at::Tensor values = scalars.empty() ? at::empty({0}, one_.options()) : at::stack(scalars);
+  // Made for the gradients of mixed precision: sets `found_` where a value is not finite, and
+  // leaves it where all are.
+  if (values.numel() > 0) {
+    at::_amp_foreach_non_finite_check_and_unscale_({values}, found_, one_);
+  }
+  kept_.push_back(values);
+}
+
+std::vector<std::vector<float>> StepReadings::Read() const {
+  std::vector<std::vector<float>> all;
+  const at::Tensor values = kept_.empty() ? at::Tensor() : at::cat(kept_);
+  at::Tensor host;
+  if (values.defined() && values.numel() > 0) {
+    host = at::empty(values.sizes(), at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
+    host.copy_(values, /*non_blocking=*/true);
+  }
+  Synchronize(device_);
+  const float* next = host.defined() ? host.const_data_ptr<float>() : nullptr;
+  for (const at::Tensor& one : kept_) {
+    all.emplace_back(next, next + one.numel());
+    next += one.numel();
+  }
+  return all;
+}
+
+}  // namespace localformer

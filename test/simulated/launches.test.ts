@@ -1,0 +1,83 @@
+// What a step asks of a card: how often the host waits, what it copies, how much it launches.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { ImageBatch } from '../../lib/batch/batch.js'
+import * as simulation from '../../lib/device/simulation.js'
+import { parseRunSpec } from '../../lib/local/run-spec.js'
+import { SwinTransformer } from '../../lib/local/swin-transformer.js'
+import type { StepOptions } from '../../lib/local/trainer.js'
+import { createTrainer } from '../../lib/local/trainer-of-spec.js'
+import { load } from '../../lib/native/load.js'
+import { byteBatch, floatBatch, TINY } from '../helpers/tiny.js'
+
+load({ simulate: 'h100' })
+
+const BATCH = 8
+
+interface Subject {
+  readonly spec: string
+  readonly batch?: ImageBatch
+  readonly options?: StepOptions
+  readonly average?: boolean
+}
+
+/** What a steady step calls. */
+async function callsOf({ spec, batch = floatBatch(BATCH), options, average }: Subject) {
+  await using model = await SwinTransformer.create({ ...TINY, dropPath: 0.1, device: 'cuda' })
+  await using trainer = await createTrainer(model, parseRunSpec(spec), {}, BATCH)
+  if (average) await trainer.keepAverage(0.9)
+  await trainer.step(batch, options)
+  const before = simulation.calls() as simulation.DeviceCalls
+  await trainer.step(batch, options)
+  const after = simulation.calls() as simulation.DeviceCalls
+  const entries = Object.entries(after).map(([name, count]) => [
+    name,
+    count - before[name as keyof simulation.DeviceCalls],
+  ])
+  return Object.fromEntries(entries) as simulation.DeviceCalls
+}
+
+const mixed = {
+  ...floatBatch(BATCH),
+  otherLabels: new Int32Array(BATCH),
+  labelShares: new Float32Array(BATCH).fill(0.5),
+}
+
+for (const [name, subject] of Object.entries({
+  backprop: { spec: 'backprop' },
+  'bfloat16 with a limit on gradients': {
+    spec: 'backprop,dtype=bfloat16',
+    options: { clipNorm: 1 },
+  },
+  paper: { spec: 'paper:4' },
+  'drawn tokens': { spec: 'paper:4,sample=0.5' },
+  'recomputation in micro-batches': { spec: 'paper:4,recompute=block,accumulate=2' },
+  'heavy parts': { spec: 'paper:4,decoder=transformer,head=later-stages' },
+  InfoPro: { spec: 'infopro:4' },
+  'a penalty': { spec: 'trgl:4' },
+  'mixed labels and an average': { spec: 'greedy:4', batch: mixed, average: true },
+  bytes: { spec: 'paper:4', batch: byteBatch(BATCH) },
+  'offloaded modules with an average': { spec: 'paper:4,offload=modules', average: true },
+} satisfies Record<string, Subject>)) {
+  test(`a step waits once and copies from pinned memory alone: ${name}`, async () => {
+    const calls = await callsOf(subject)
+    assert.is(calls.synchronisations, 1)
+    assert.is(calls.pageableCopies, 0)
+    assert.is(calls.unorderedUses, 0)
+  })
+}
+
+test('what is drawn for stochastic depth comes in one copy a module', async () => {
+  const { pinnedCopies } = await callsOf({ spec: 'paper:4' })
+  // Images and labels, four modules' coins, and at the end what was measured.
+  assert.is(pinnedCopies, 2 + 4 + 1)
+})
+
+test('bytes are normalised and resized on the card', async () => {
+  const batch = { ...byteBatch(BATCH, 0, 24), height: 24, width: 24 }
+  const { bytesToDevice } = await callsOf({ spec: 'backprop', batch })
+  const coins = 2 * 4 * BATCH * 4
+  assert.is(bytesToDevice, BATCH * 3 * 24 * 24 + 8 * BATCH + 2 * 3 * 4 + coins)
+})
+
+test.run()
