@@ -24,9 +24,23 @@ at::Tensor ToTokens(const at::Tensor& x, const MapOrder& order) {
   return order.inverse.defined() ? x.index_select(1, order.inverse) : x;
 }
 
+// The sum's floats, which begin at 0.
+float* SumsOf(at::Tensor& sum, int64_t size) {
+  if (!sum.defined()) sum = at::zeros({size}, at::kFloat);
+  return NumbersOf<float>(sum);
+}
+
 at::Tensor BySample(const at::Tensor& scale) { return scale.view({-1, 1, 1}); }
 
 }  // namespace
+
+void AddTo(at::Tensor& sum, const at::Tensor& value) {
+  if (sum.defined()) {
+    sum.add_(value);
+  } else {
+    sum = value;
+  }
+}
 
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
                     c10::ScalarType type, NormStatistics* statistics) {
@@ -57,7 +71,7 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOr
 }
 
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const at::Tensor& weight,
+                      const NormStatistics& statistics, const NormParameters& norm,
                       const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
                       at::Tensor& dbias) {
   const int64_t channels = x.size(2);
@@ -65,9 +79,9 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
   if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
     const auto [dx_own, dweight_own, dbias_own] = at::native_layer_norm_backward(
         ToTokens(gradient, order).to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
-        statistics.rstd.unsqueeze(-1), weight, dbias, {dx.defined(), true, true});
-    dweight.add_(dweight_own);
-    dbias.add_(dbias_own);
+        statistics.rstd.unsqueeze(-1), norm.weight, norm.bias, {dx.defined(), true, true});
+    AddTo(dweight, dweight_own);
+    AddTo(dbias, dbias_own);
     if (dx.defined()) dx.add_(dx_own);
     return;
   }
@@ -80,7 +94,7 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
                                                      x.const_data_ptr<float>(),
                                                      statistics.mean.const_data_ptr<float>(),
                                                      statistics.rstd.const_data_ptr<float>(),
-                                                     weight.const_data_ptr<float>(),
+                                                     norm.weight.const_data_ptr<float>(),
                                                      OrderOf(order, x),
                                                      NumbersOf<float>(dx),
                                                      own,
@@ -89,8 +103,8 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
                   KernelsFor(numbers).norm_rows_backward(args, begin, end);
                 });
   });
-  dweight.add_(sums.slice(0, 0, channels));
-  dbias.add_(sums.slice(0, channels));
+  AddTo(dweight, sums.slice(0, 0, channels));
+  AddTo(dbias, sums.slice(0, channels));
 }
 
 void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
@@ -118,13 +132,13 @@ at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tens
                       c10::ScalarType type, at::Tensor& sums) {
   if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
     const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
-    sums.add_(scaled.sum(at::IntArrayRef({0, 1})));
+    AddTo(sums, scaled.sum(at::IntArrayRef({0, 1})));
     return ToPlaces(scaled, order).to(type);
   }
   const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
   WithNumbers(type, [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
-    SumOverRows(RowsOf(x), NumbersOf<float>(sums), x.size(2),
+    SumOverRows(RowsOf(x), SumsOf(sums, x.size(2)), x.size(2),
                 [&](int64_t begin, int64_t end, float* own) {
                   const GatherRowsArgs<T> args{x.const_data_ptr<float>(),
                                                OrderOf(order, x),
@@ -154,13 +168,13 @@ void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at
   if (!HasVectorKernels(x.device(), x.scalar_type())) {
     if (out.defined()) at::gelu_out(out, x);
     at::gelu_backward_out(gradient, gradient, x);
-    sums.add_(
-        gradient.reshape({-1, gradient.size(-1)}).sum(0, /*keepdim=*/false, sums.scalar_type()));
+    const c10::ScalarType type = at::promote_types(gradient.scalar_type(), at::kFloat);
+    AddTo(sums, gradient.reshape({-1, gradient.size(-1)}).sum(0, /*keepdim=*/false, type));
     return;
   }
   WithNumbers(x.scalar_type(), [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
-    SumOverRows(RowsOf(x), NumbersOf<float>(sums), x.size(-1),
+    SumOverRows(RowsOf(x), SumsOf(sums, x.size(-1)), x.size(-1),
                 [&](int64_t begin, int64_t end, float* own) {
                   const GeluArgs<T> args{NumbersOf<T>(x), NumbersOf<T>(out), NumbersOf<T>(gradient),
                                          own, x.size(-1)};

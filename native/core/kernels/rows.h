@@ -29,6 +29,10 @@ struct NormStatistics {
   at::Tensor rstd;
 };
 
+// sum += value; a sum that is undefined becomes it. So are all sums below, of the type of `x`'s
+// stream: each may be undefined at first.
+void AddTo(at::Tensor& sum, const at::Tensor& value);
+
 // Layer normalisation over the channels (eps 1e-5), by place, in `type`.
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
                     c10::ScalarType type, NormStatistics* statistics);
@@ -36,7 +40,7 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOr
 // From the gradient of NormRows' result: adds those of weight and bias to `dweight` and `dbias`,
 // and that of x to `dx` where it is defined.
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const at::Tensor& weight,
+                      const NormStatistics& statistics, const NormParameters& norm,
                       const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
                       at::Tensor& dbias);
 

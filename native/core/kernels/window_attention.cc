@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/cpu.h"
+#include "kernels/rows.h"
 
 namespace localformer {
 namespace {
@@ -49,8 +50,9 @@ at::Tensor WeightsOf(const at::Tensor& q, const at::Tensor& k, const WindowBias&
   at::Tensor added = bias.bias.unsqueeze(0);
   if (bias.mask.defined()) added = added + bias.mask.unsqueeze(1);
   const int64_t masks = added.size(0);
-  at::Tensor logits = at::bmm(q, k.transpose(1, 2)).mul_(scale);
-  logits.view({windows / masks, masks, bias.heads, tokens, tokens}).add_(added.to(q.scalar_type()));
+  at::Tensor logits = at::empty({windows * bias.heads, tokens, tokens}, q.options());
+  logits.view({windows / masks, masks, bias.heads, tokens, tokens}).copy_(added);
+  logits.baddbmm_(q, k.transpose(1, 2), /*beta=*/1, scale);
   return at::softmax(logits, -1);
 }
 
@@ -140,14 +142,15 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
     at::bmm_out(dv, weights.transpose(1, 2), dout);
     at::Tensor dlogits = at::bmm(dout, v.transpose(1, 2));
     dlogits = at::_softmax_backward_data(dlogits, weights, -1, weights.scalar_type());
-    dbias.add_(dlogits.view({windows, heads, tokens, tokens}).sum(0, false, dbias.scalar_type()));
-    dlogits.mul_(scale);
-    at::bmm_out(dq, dlogits, k);
-    at::bmm_out(dk, dlogits.transpose(1, 2), q);
+    const c10::ScalarType type = bias.bias.scalar_type();
+    AddTo(dbias, dlogits.view({windows, heads, tokens, tokens}).sum(0, /*keepdim=*/false, type));
+    // With a beta of 0 what they hold is not read.
+    at::baddbmm_out(dq, dq, dlogits, k, /*beta=*/0, scale);
+    at::baddbmm_out(dk, dk, dlogits.transpose(1, 2), q, /*beta=*/0, scale);
     const at::Tensor by_token = dqkv.view({3, windows, heads, tokens, channels / heads})
                                     .permute({1, 3, 0, 2, 4})
                                     .reshape({windows, tokens, 3 * channels});
-    dqkv_sums.add_(by_token.sum(at::IntArrayRef({0, 1}), false, dqkv_sums.scalar_type()));
+    AddTo(dqkv_sums, by_token.sum(at::IntArrayRef({0, 1}), /*keepdim=*/false, type));
     return by_token;
   }
   const at::Tensor dqkv = at::empty_like(qkv);
@@ -178,8 +181,8 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
     });
   });
   const at::Tensor total = sums.sum(0);
-  dqkv_sums.add_(total.slice(0, bias_size));
-  dbias.add_(total.slice(0, 0, bias_size).view(padded_bias.sizes()).slice(-1, 0, tokens));
+  AddTo(dqkv_sums, total.slice(0, bias_size));
+  AddTo(dbias, total.slice(0, 0, bias_size).view(padded_bias.sizes()).slice(-1, 0, tokens));
   return dqkv;
 }
 

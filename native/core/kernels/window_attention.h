@@ -23,8 +23,8 @@ struct WindowBias {
 at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Tensor* attention);
 
 // From the gradient of the result that of qkv. Its sum over all tokens is added to `dqkv_sums` [3 *
-// channels], the bias's gradient to `dbias` [heads, tokens, tokens]. `attention`: the weights,
-// where they were kept; undefined: they are computed again.
+// channels], the bias's gradient to `dbias` [heads, tokens, tokens]; both may be undefined at
+// first. `attention`: the weights, where they were kept; undefined: they are computed again.
 at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor& qkv,
                                    const WindowBias& bias, const at::Tensor& attention,
                                    at::Tensor& dqkv_sums, at::Tensor& dbias);

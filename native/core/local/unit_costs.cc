@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fields.h"
+#include "memory/room_below_peak.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -49,6 +50,7 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
                                    const MeasureOptions& measure,
                                    const std::atomic<bool>* cancelled) {
   const int64_t batch = AtLeast(1, measure.batch_size, "batchSize");
+  const NoRoomBelowPeak no_room;
   at::Generator generator = at::detail::createCPUGenerator(0);
   ForwardContext context;
   context.training = true;

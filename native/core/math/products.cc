@@ -71,6 +71,11 @@ at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
 }
 
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
+  if (!sum.defined()) {
+    const at::Tensor product = WeightGradient(dy, x);
+    sum = product.to(at::promote_types(product.scalar_type(), at::kFloat));
+    return;
+  }
   if (dy.scalar_type() != sum.scalar_type()) {
     sum.add_(WeightGradient(dy, x));
     return;

@@ -16,7 +16,8 @@ at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& weight);
 // The gradient of the weight: dy [rows, out], x [rows, in], of one type -> [out, in] of that type.
 at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x);
 
-// The same, added to a float32 `sum` [out, in].
+// The same, added to a `sum` [out, in] of float32 (float64 for float64); an undefined one becomes
+// it.
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x);
 
 // LinearProduct for autograd: the gradients are InputGradient's and WeightGradient's, the bias's a

@@ -53,6 +53,15 @@ WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
           layout.heads};
 }
 
+// What a backward pass works in, of a token: gradients of the branch, the heads' result, q, k, v
+// and the norm's output, with copies of some in another order; attention weights and their
+// gradients.
+int64_t RowBytes(const at::Tensor& x, const Layout& layout, c10::ScalarType type) {
+  return (16 * x.size(2) + 3 * layout.heads * layout.tokens()) *
+             static_cast<int64_t>(c10::elementSize(type)) +
+         2 * x.size(2) * x.element_size();
+}
+
 struct Weights {
   NormParameters norm;
   const at::Tensor& table;
@@ -76,13 +85,13 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
                    Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
-  kept->qkv =
-      LinearProduct(Windows(kept->normed, layout), weights.qkv.to(type), weights.qkv_bias.to(type));
+  const std::vector<at::Tensor> cast =
+      CastAll({weights.qkv, weights.qkv_bias, weights.proj, weights.proj_bias}, type);
+  kept->qkv = LinearProduct(Windows(kept->normed, layout), cast[0], cast[1]);
   if (!keeps_cheap) kept->normed.reset();
   kept->out = WindowAttention(kept->qkv, BiasOf(weights.table, layout),
                               keeps_cheap ? &kept->attention : nullptr);
-  const at::Tensor branch = Maps(
-      LinearProduct(kept->out, weights.proj.to(type), weights.proj_bias.to(type)).view(x.sizes()));
+  const at::Tensor branch = Maps(LinearProduct(kept->out, cast[2], cast[3]).view(x.sizes()));
   if (result == Result::kBranch) {
     const MapOrder& order = layout.order;
     return (order.inverse.defined() ? branch.index_select(1, order.inverse) : branch)
@@ -128,20 +137,18 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const at::Tensor x = Maps(saved[0]), qkv = saved[4], out = saved[6];
     const at::Tensor scale = ScaleBySample(saved[12], x);
     const WindowBias bias = BiasOf(table, layout);
-    const at::Tensor w_qkv = qkv_weight.to(type), w_proj = proj_weight.to(type);
+    const std::vector<at::Tensor> cast = CastAll({qkv_weight, proj_weight}, type);
+    const at::Tensor &w_qkv = cast[0], &w_proj = cast[1];
 
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, chunk by chunk.
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) dx = Maps(InputGradientFrom(dy, saved[0], result));
     dy = Maps(dy).to(x.scalar_type());
-    at::Tensor dnorm_weight = at::zeros_like(norm_weight), dnorm_bias = at::zeros_like(norm_bias);
-    at::Tensor dqkv_weight = at::zeros_like(qkv_weight), dproj_weight = at::zeros_like(proj_weight);
-    at::Tensor dqkv_bias = at::zeros({qkv_weight.size(0)}, qkv_weight.options());
-    at::Tensor dproj_bias = at::zeros({proj_weight.size(0)}, proj_weight.options());
-    at::Tensor dbias = at::zeros_like(bias.bias);
+    at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
     const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
-    const int64_t size = std::max<int64_t>(ChunkRows(samples * tokens) / tokens, 1);
+    const int64_t rows = ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type));
+    const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
       const auto part = [&](const at::Tensor& t) {
@@ -163,8 +170,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       AddWeightGradient(dqkv_weight, Rows(dqkv), Rows(normed_part));
       const at::Tensor dnormed = Maps(InputGradient(Rows(dqkv), w_qkv).view(part(x).sizes()));
       at::Tensor dx_part = part(dx);
-      NormRowsBackward(dnormed, part(x), statistics, norm_weight, layout.order, dx_part,
-                       dnorm_weight, dnorm_bias);
+      NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, layout.order,
+                       dx_part, dnorm_weight, dnorm_bias);
     }
     return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),

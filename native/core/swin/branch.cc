@@ -5,6 +5,10 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "memory/room_below_peak.h"
 
 namespace localformer {
 
@@ -12,13 +16,24 @@ bool KeepsCheap(const ForwardContext& context) {
   return context.keep_cheap && at::GradMode::is_enabled();
 }
 
-int64_t ChunkRows(int64_t rows) {
+int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes) {
   constexpr int64_t kChunks = 16, kMinRows = 512;
-  return std::max((rows + kChunks - 1) / kChunks, kMinRows);
+  const int64_t share = std::max((rows + kChunks - 1) / kChunks, kMinRows);
+  return std::max(share, RoomBelowPeak(device) / row_bytes);
 }
 
 bool IsOwn(const at::Tensor& t) {
   return t.use_count() == 1 && t.storage().use_count() == 1 && t.is_contiguous();
+}
+
+std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type) {
+  if (tensors.front().scalar_type() == type) return tensors;
+  std::vector<at::Tensor> cast;
+  for (const at::Tensor& tensor : tensors) {
+    cast.push_back(at::empty(tensor.sizes(), tensor.options().dtype(type)));
+  }
+  at::_foreach_copy_(cast, tensors);
+  return cast;
 }
 
 at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result) {

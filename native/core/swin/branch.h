@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "swin/unit.h"
 
@@ -16,11 +17,14 @@ enum class Result { kBranch, kSum };
 // Is what is cheap to compute again kept? Not where there will be no backward pass.
 bool KeepsCheap(const ForwardContext& context);
 
-// Rows that a backward pass takes at a time of so many.
-int64_t ChunkRows(int64_t rows);
+// Rows that a backward pass takes at a time of so many, where one takes `row_bytes` meanwhile.
+int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes);
 
 // May its values be overwritten, because nothing else sees them?
 bool IsOwn(const at::Tensor& t);
+
+// The same in `type`; on a card in one launch for all of them.
+std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type);
 
 // Where a branch's backward pass writes the gradient of its input: `gradient` itself, the
 // residual's, where it is a sum's and nobody else's; else a copy of it, or zeros.

@@ -24,6 +24,13 @@ at::Tensor OneMap(const at::Tensor& t) { return t.contiguous().view({1, -1, t.si
 at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
 at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
+// What a backward pass works in, of a row: gradients of the branch, of both layers and of the
+// norm's output, and what is computed again.
+int64_t RowBytes(const at::Tensor& x, const at::Tensor& fc1_out) {
+  return (2 * fc1_out.size(1) + 3 * x.size(1)) * fc1_out.element_size() +
+         2 * x.size(1) * x.element_size();
+}
+
 struct Weights {
   NormParameters norm;
   const at::Tensor& fc1;
@@ -45,11 +52,12 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
                    c10::ScalarType type, Result result, bool keeps_cheap, Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, {}, type, &kept->statistics);
-  kept->fc1_out = LinearProduct(kept->normed, weights.fc1.to(type), weights.fc1_bias.to(type));
+  const std::vector<at::Tensor> cast =
+      CastAll({weights.fc1, weights.fc1_bias, weights.fc2, weights.fc2_bias}, type);
+  kept->fc1_out = LinearProduct(kept->normed, cast[0], cast[1]);
   if (!keeps_cheap) kept->normed.reset();
   kept->gelu = Gelu(kept->fc1_out);
-  const at::Tensor branch =
-      LinearProduct(kept->gelu, weights.fc2.to(type), weights.fc2_bias.to(type));
+  const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
   if (!keeps_cheap) kept->gelu.reset();
   if (result == Result::kBranch) return branch.view(x.sizes());
   at::Tensor sum = at::empty_like(maps);
@@ -90,7 +98,8 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
                      rstd = saved[2].view({-1});
     const at::Tensor fc1_out = Rows(saved[3]), normed = kept ? Rows(saved[4]) : at::Tensor(),
                      gelu = kept ? Rows(saved[5]) : at::Tensor();
-    const at::Tensor w1 = weight1.to(type), w2 = weight2.to(type);
+    const std::vector<at::Tensor> cast = CastAll({weight1, weight2}, type);
+    const at::Tensor &w1 = cast[0], &w2 = cast[1];
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, rows by rows.
     at::Tensor dx;
@@ -98,13 +107,11 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     dy = Rows(Maps(dy)).to(x.scalar_type());
     at::Tensor scale = ScaleBySample(saved[10], x);
     const int64_t count = x.size(0), tokens = scale.defined() ? count / scale.numel() : count;
-    at::Tensor dw1 = at::zeros_like(weight1), dw2 = at::zeros_like(weight2);
-    at::Tensor db1 = at::zeros({weight1.size(0)}, weight1.options());
-    at::Tensor db2 = at::zeros({weight2.size(0)}, weight2.options());
-    at::Tensor dnorm_weight = at::zeros_like(norm_weight), dnorm_bias = at::zeros_like(norm_bias);
+    at::Tensor dnorm_weight, dnorm_bias, dw1, db1, dw2, db2;
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
-    const int64_t size = std::max(ChunkRows(count) / least, int64_t{1}) * least;
+    const int64_t size =
+        std::max(ChunkRows(x.device(), count, RowBytes(x, fc1_out)) / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
       const auto part = [&](const at::Tensor& t) { return OneMap(t.slice(0, begin, end)); };
@@ -128,7 +135,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       NormRowsBackward(
           OneMap(InputGradient(da, w1)), part(x),
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
-          norm_weight, {}, dx_part, dnorm_weight, dnorm_bias);
+          {norm_weight, norm_bias}, {}, dx_part, dnorm_weight, dnorm_bias);
     }
     return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),
