@@ -113,7 +113,8 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   choice.backend = Fastest(choice, rows, attempt);
   AddProcessChoices({choice});
   ++TheProcess().measured;
-  return choice.backend;
+  // One that came out of a file meanwhile stays.
+  return Known(choice.Key()).value_or(choice.backend);
 }
 
 int64_t Bucket(int64_t rows) {
