@@ -9,7 +9,7 @@ import type { LocalOptions } from '../../lib/local/options.js'
 import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../lib/local/trainer.js'
 import { loadTorch } from '../../lib/native/load.js'
-import { atMost, isShareOf, same } from '../helpers/expect.js'
+import { atMost, changed, isShareOf, rejects, same } from '../helpers/expect.js'
 import { byteBatch, floatBatch, TINY } from '../helpers/tiny.js'
 
 // Read once, with the first product: cuBLAS then counts as deterministic for LibTorch too.
@@ -79,6 +79,47 @@ for (const [name, options] of [
     } finally {
       loadTorch().refuseNondeterminism(false)
     }
+  })
+}
+
+for (const optimizer of ['adamw', 'sgd'] as const) {
+  test(`what is no finite number is told by module, and nothing of it is learned: ${optimizer}`, async () => {
+    await using model = await SwinTransformer.create({ ...ON_CUDA, dropPath: 0.1 })
+    const trainer = await LocalTrainer.create(model, { optimizer })
+    await trainer.keepAverage(0.9)
+    const all = async () => ({
+      ...(await model.readParameters()),
+      ...(await trainer.readAuxiliary()),
+      ...(await trainer.readState()).tensors,
+    })
+    await trainer.step(floatBatch(BATCH))
+    const before = await all()
+    const { generator } = await trainer.readState()
+    const bad = floatBatch(BATCH, 1)
+    bad.images[100] = Number.NaN
+    for (const options of [{}, { clipNorm: 1 }]) {
+      const error = await rejects(
+        () => trainer.step(bad, options),
+        'ERR_NON_FINITE',
+        'label loss of module 1',
+      )
+      assert.equal([error.module, error.loss], ['module 1', 'label'])
+      same(await all(), before, 'untouched')
+      assert.equal((await trainer.readState()).generator, generator)
+    }
+    const name = 'layers.2.blocks.0.mlp.fc1.weight'
+    const { shape, data } = before[name] as { shape: number[]; data: Float32Array }
+    await model.writeParameters({ [name]: { shape, data: data.map(() => 1e30) } })
+    const broken = await all()
+    await rejects(() => trainer.step(floatBatch(BATCH, 2)), 'ERR_NON_FINITE', 'module 3')
+    const moved = changed(broken, await all())
+    assert.ok(moved.some((name) => name.startsWith('layers.0.')))
+    assert.equal(
+      moved.filter((name) => /layers\.[23]\.|auxiliary\.2\./.test(name)),
+      [],
+    )
+    await model.writeParameters({ [name]: { shape, data } })
+    await trainer.step(floatBatch(BATCH, 3))
   })
 }
 

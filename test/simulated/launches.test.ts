@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { ImageBatch } from '../../lib/batch/batch.js'
 import * as simulation from '../../lib/device/simulation.js'
 import { parseRunSpec } from '../../lib/local/run-spec.js'
-import { SwinTransformer } from '../../lib/local/swin-transformer.js'
+import { type SwinOptions, SwinTransformer } from '../../lib/local/swin-transformer.js'
 import type { StepOptions } from '../../lib/local/trainer.js'
 import { createTrainer } from '../../lib/local/trainer-of-spec.js'
 import { load } from '../../lib/native/load.js'
@@ -16,15 +16,17 @@ const BATCH = 8
 
 interface Subject {
   readonly spec: string
+  readonly network?: SwinOptions
   readonly batch?: ImageBatch
   readonly options?: StepOptions
   readonly average?: boolean
 }
 
 /** What a steady step calls. */
-async function callsOf({ spec, batch = floatBatch(BATCH), options, average }: Subject) {
-  await using model = await SwinTransformer.create({ ...TINY, dropPath: 0.1, device: 'cuda' })
-  await using trainer = await createTrainer(model, parseRunSpec(spec), {}, BATCH)
+async function callsOf(subject: Subject) {
+  const { spec, network = TINY, batch = floatBatch(BATCH), options, average } = subject
+  await using model = await SwinTransformer.create({ ...network, dropPath: 0.1, device: 'cuda' })
+  await using trainer = await createTrainer(model, parseRunSpec(spec), {}, batch.labels?.length)
   if (average) await trainer.keepAverage(0.9)
   await trainer.step(batch, options)
   const before = simulation.calls() as simulation.DeviceCalls
@@ -79,5 +81,22 @@ test('bytes are normalised and resized on the card', async () => {
   const coins = 2 * 4 * BATCH * 4
   assert.is(bytesToDevice, BATCH * 3 * 24 * 24 + 8 * BATCH + 2 * 3 * 4 + coins)
 })
+
+for (const [spec, most] of Object.entries({
+  backprop: 3_600,
+  'paper:4': 4_300,
+  'paper:4,split=balanced,recompute=block': 24_000,
+})) {
+  test(`launches and products of a step at 224 px, batch 128: ${spec}`, async () => {
+    const count = 128
+    const batch = {
+      images: new Uint8Array(count * 3 * 224 * 224),
+      labels: new Int32Array(count),
+    }
+    const network = { variant: 'tiny', imageSize: 224 } as const
+    const { launches, products } = await callsOf({ spec, network, batch })
+    assert.ok(launches + products <= most, `${launches} + ${products}`)
+  })
+}
 
 test.run()

@@ -12,7 +12,9 @@ LinearHead::LinearHead(int64_t channels, int64_t classes, at::Generator& generat
     : norm_(LayerNorm::Create(channels)), fc_(Linear::Create(channels, classes, true, generator)) {}
 
 at::Tensor LinearHead::Forward(const at::Tensor& features, const ForwardContext& context) const {
-  const at::Tensor pooled = norm_.Forward(features).mean({1, 2});
+  // A mean by way of its sum: the gradient is divided before it is as large as the map.
+  const auto tokens = static_cast<double>(features.size(1) * features.size(2));
+  const at::Tensor pooled = norm_.Forward(features).sum({1, 2}).div(tokens);
   return fc_.Forward(pooled, context.compute_type).to(at::kFloat);
 }
 

@@ -24,7 +24,9 @@ at::Tensor ReconstructionLoss(const at::Tensor& prediction, const at::Tensor& ta
                               Distance distance) {
   if (distance == Distance::kBce) return at::binary_cross_entropy_with_logits(prediction, target);
   const at::Tensor values = kind == Target::kImage ? prediction.sigmoid() : prediction;
-  return distance == Distance::kMse ? at::mse_loss(values, target) : at::l1_loss(values, target);
+  if (distance == Distance::kL1) return at::l1_loss(values, target);
+  // LibTorch leaves the mean in the memory of all squares, which a copy lets go.
+  return at::mse_loss(values, target).clone();
 }
 
 }  // namespace localformer

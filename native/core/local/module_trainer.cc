@@ -15,6 +15,7 @@
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
+#include "train/chunk_budget.h"
 #include "train/device.h"
 #include "train/device_calls.h"
 #include "train/gradient_check.h"
@@ -23,6 +24,10 @@
 
 namespace localformer {
 namespace {
+
+// On a card no chunk of the auxiliary losses is larger than such a share of the batch: together
+// with their gradient they then take no more than the segment's backward pass.
+constexpr int64_t kCardChunks = 4;
 
 at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
   c10::NoGradGuard no_grad;
@@ -54,6 +59,11 @@ void ForEachReading(Step& step, Visit&& visit) {
   visit(step.penalty);
   visit(step.correct);
   visit(step.gradient_norm);
+}
+
+// Gradients of weight * loss.
+void BackwardOf(const at::Tensor& loss, double weight) {
+  Backward({loss}, {at::full_like(loss, weight)});
 }
 
 bool IsFinite(const Reading& reading) {
@@ -307,8 +317,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
   pass_options.chunk_values =
-      DefaultChunk(supervision.labels.size(0), largest_map_.tokens(), kFineChunks) *
-      largest_map_.values();
+      RecomputedValues(supervision.labels.size(0), largest_map_, features.device());
   pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
@@ -334,7 +343,7 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
   const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
   step->label_loss.Add(share, loss);
   step->correct.Add(1.0, CountCorrect(logits, supervision.labels));
-  Backward({loss * share});
+  BackwardOf(loss, share);
   return logits.grad();
 }
 
@@ -344,10 +353,10 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
                                             UnsettledStep* step) const {
   const bool is_heavy = head_->is_heavy() || (decoder_ != nullptr && decoder_->is_heavy());
   const int64_t batch = output.size(0);
-  const int64_t size =
-      ChunkSize(batch, site_.output.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
+  const int64_t size = ChunkSize(batch, is_heavy, output.device());
   const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
+  std::vector<at::Tensor> answers;  // Logits, a tensor a chunk.
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);
@@ -355,33 +364,43 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     const double share =
         batch_share * static_cast<double>(end - begin) / static_cast<double>(batch);
     const at::Tensor x = output.slice(0, begin, end).detach().requires_grad_(true);
+    // The gradients of both losses add up where they belong.
+    x.mutable_grad() = gradient.slice(0, begin, end).zero_();
     const Supervision part = supervision.Slice(begin, end);
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
       step->label_loss.Add(share, loss);
-      step->correct.Add(1.0, CountCorrect(logits, part.labels));
-      Backward({loss * (share * options_.label_weight)});
+      answers.push_back(logits.detach());
+      BackwardOf(loss, share * options_.label_weight);
     }
     if (decoder_ != nullptr) {
-      at::Tensor prediction = decoder_->Forward(x, context);
-      at::Tensor target =
-          TargetOf(features.defined() ? features.slice(0, begin, end) : features, part);
+      const at::Tensor target_of = features.defined() ? features.slice(0, begin, end) : features;
+      at::Tensor rows;
       if (tokens.defined()) {
         const int64_t drawn = tokens.numel() / batch;
-        const at::Tensor rows =
-            tokens.slice(0, begin * drawn, end * drawn).sub(begin * site_.target.tokens());
-        prediction = SelectTokens(prediction, rows);
-        target = SelectTokens(target, rows);
+        rows = tokens.slice(0, begin * drawn, end * drawn).sub(begin * site_.target.tokens());
       }
-      const at::Tensor loss =
-          ReconstructionLoss(prediction, target, options_.target, options_.distance);
+      const at::Tensor loss = LossOfReconstruction(x, target_of, part, rows, context);
       step->reconstruction_loss.Add(share, loss);
-      Backward({loss * (share * options_.reconstruction_weight)});
+      BackwardOf(loss, share * options_.reconstruction_weight);
     }
-    gradient.slice(0, begin, end).copy_(x.grad());
   }
+  step->correct.Add(1.0, CountCorrect(at::cat(answers), supervision.labels));
   return gradient;
+}
+
+at::Tensor ModuleTrainer::LossOfReconstruction(const at::Tensor& output, const at::Tensor& features,
+                                               const Supervision& supervision,
+                                               const at::Tensor& rows,
+                                               const ForwardContext& context) const {
+  at::Tensor prediction = decoder_->Forward(output, context);
+  at::Tensor target = TargetOf(features, supervision);
+  if (rows.defined()) {
+    prediction = SelectTokens(prediction, rows);
+    target = SelectTokens(target, rows);
+  }
+  return ReconstructionLoss(prediction, target, options_.target, options_.distance);
 }
 
 at::Tensor ModuleTrainer::TargetOf(const at::Tensor& features,
@@ -416,9 +435,16 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
   return Upload(drawn.flatten().nonzero().squeeze(1), output.device());
 }
 
-int64_t ModuleTrainer::ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const {
+int64_t ModuleTrainer::ChunkSize(int64_t batch, bool is_heavy, c10::Device device) const {
   if (decoder_ != nullptr && decoder_->needs_whole_batch()) return batch;
-  return options_.chunk_size.value_or(DefaultChunk(batch, tokens, chunks));
+  if (options_.chunk_size) return std::min(*options_.chunk_size, batch);
+  const std::optional<int64_t> budget = ChunkBudgetBytes(device);
+  if (!budget || is_heavy) {
+    return DefaultChunk(batch, site_.output.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
+  }
+  const int64_t values = std::max(site_.output.values(), site_.target.values());
+  const int64_t largest = (batch + kCardChunks - 1) / kCardChunks;
+  return std::clamp<int64_t>(*budget / (values * 4), 1, largest);
 }
 
 ParameterList ModuleTrainer::NamedParameters() const {

@@ -226,12 +226,17 @@ class ModuleTrainer {
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
                                const Supervision& supervision, double batch_share,
                                const ForwardContext& context, UnsettledStep* step) const;
+  // R of some samples; `rows`: of the tokens drawn, or undefined.
+  at::Tensor LossOfReconstruction(const at::Tensor& output, const at::Tensor& features,
+                                  const Supervision& supervision, const at::Tensor& rows,
+                                  const ForwardContext& context) const;
   // What the decoder has to give for some samples.
   at::Tensor TargetOf(const at::Tensor& features, const Supervision& supervision) const;
   // Which tokens of the target's grid are reconstructed, int64, rising, counted over all samples;
   // of each sample as many. Undefined: all of them.
   at::Tensor DrawSample(const at::Tensor& output, const ForwardContext& context) const;
-  int64_t ChunkSize(int64_t batch, int64_t tokens, int64_t chunks) const;
+  // Samples that the auxiliary losses take at a time.
+  int64_t ChunkSize(int64_t batch, bool is_heavy, c10::Device device) const;
   ForwardContext Prepared(const ForwardContext& context) const;
   ParameterList AllParameters() const;
   // All parameters by the names that scripts know them by.

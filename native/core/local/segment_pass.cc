@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "train/backward.h"
+#include "train/chunk_budget.h"
 
 namespace localformer {
 namespace {
@@ -103,10 +104,10 @@ class RecomputedPass final : public SegmentPass {
     double share;  // Of the batch.
   };
 
-  int64_t ChunkSize(const at::Tensor& input) const {
+  int64_t ChunkSize(const at::Tensor& input, int64_t times = 1) const {
     const int64_t batch = input.size(0);
     if (options_.chunk_values <= 0) return batch;
-    return std::clamp<int64_t>(options_.chunk_values * batch / input.numel(), 1, batch);
+    return std::clamp<int64_t>(times * options_.chunk_values * batch / input.numel(), 1, batch);
   }
 
   std::unique_ptr<Chunk> Take(const Step& step, int64_t begin, int64_t end) const {
@@ -124,7 +125,9 @@ class RecomputedPass final : public SegmentPass {
   }
 
   at::Tensor Forward(const Step& step) {
-    const int64_t batch = step.input.size(0), size = ChunkSize(step.input);
+    // What keeps nothing holds less than half inside of what the way back does.
+    const int64_t batch = step.input.size(0),
+                  size = ChunkSize(step.input, /*times=*/step.input.is_cpu() ? 1 : 2);
     at::Tensor output;
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
@@ -137,11 +140,10 @@ class RecomputedPass final : public SegmentPass {
     return output;
   }
 
+  // Returns the gradient of the step's input; it takes that input's place chunk by chunk.
   at::Tensor Backward(const Step& step, const at::Tensor& gradient, double energy_weight,
                       bool is_first) const {
     const int64_t batch = step.input.size(0), size = ChunkSize(step.input);
-    at::Tensor input_gradient;
-    if (!is_first) input_gradient = at::empty_like(step.input);
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
       const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
@@ -149,9 +151,9 @@ class RecomputedPass final : public SegmentPass {
       BackwardWithEnergy(step.unit->Forward(chunk->input, chunk->context),
                          gradient.slice(0, begin, end), chunk->energies,
                          energy_weight * chunk->share);
-      if (!is_first) input_gradient.slice(0, begin, end).copy_(chunk->input.grad());
+      if (!is_first) step.input.slice(0, begin, end).copy_(chunk->input.grad());
     }
-    return input_gradient;
+    return is_first ? at::Tensor() : step.input;
   }
 
   SegmentPassOptions options_;
@@ -172,6 +174,17 @@ SegmentPass::SegmentPass(const Segment& segment, const at::Tensor& input,
 int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
   constexpr int64_t kMinRows = 512;
   return std::min(batch, std::max((batch + chunks - 1) / chunks, (kMinRows + tokens - 1) / tokens));
+}
+
+int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map, c10::Device device) {
+  // A card pays for each chunk in launches. With so many its peak is no higher than with as many as
+  // the CPU takes, since the gradients take the inputs' places.
+  constexpr int64_t kCardChunks = 16;
+  const std::optional<int64_t> budget = ChunkBudgetBytes(device);
+  const int64_t samples =
+      DefaultChunk(batch, largest_map.tokens(), budget ? kCardChunks : kFineChunks);
+  const int64_t values = samples * largest_map.values();
+  return budget ? std::min<int64_t>(values, *budget / 4) : values;
 }
 
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch) {

@@ -39,6 +39,9 @@ int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks);
 // Room for a batch of which `part` is some samples.
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch);
 
+// Values of a unit's input that recomputation takes at a time; `largest_map`: the network's.
+int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map, c10::Device device);
+
 struct SegmentPassOptions {
   Recompute recompute = Recompute::kNone;
   // With kBlock: values of a unit's input that are taken at a time, at least one sample.

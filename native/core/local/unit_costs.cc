@@ -39,8 +39,6 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
   const PeakWindow window = OpenPeakWindow(device);
   pass->Backward(at::zeros_like(pass->output()), /*energy_weight=*/0.0);
   cost.backward_peak = window.PeakAllocated() - before;
-  // A recomputed unit alone does not compute its input's gradient.
-  if (options.recompute == Recompute::kBlock) cost.backward_peak += cost.input;
   return cost;
 }
 
@@ -60,7 +58,7 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
   const FeatureShape& largest = model.units()[0]->output();
   SegmentPassOptions options;
   options.recompute = measure.recompute;
-  options.chunk_values = DefaultChunk(batch, largest.tokens(), kFineChunks) * largest.values();
+  options.chunk_values = RecomputedValues(batch, largest, device);
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {
     TensorsInUse parameters = UseParameters({unit.get()});

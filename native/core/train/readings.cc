@@ -7,21 +7,11 @@
 #include "train/device.h"
 
 namespace localformer {
-namespace {
-
-// LibTorch's mean of squares leaves its result in the memory of all squares.
-at::Tensor Alone(const at::Tensor& scalar) {
-  const at::Tensor value = scalar.detach();
-  return value.storage().nbytes() > value.nbytes() ? value.clone() : value;
-}
-
-}  // namespace
-
 void Reading::Add(double share, const at::Tensor& value) {
   if (value.is_cpu()) {
     value_ = value_.value_or(0.0) + share * value.item<double>();
   } else {
-    waiting_.emplace_back(share, Alone(value));
+    waiting_.emplace_back(share, value.detach());
   }
 }
 
