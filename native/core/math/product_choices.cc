@@ -24,6 +24,10 @@ namespace {
 constexpr int64_t kLeastWork = int64_t{1} << 25;
 // More rows are measured as so many: by then all backends have reached their speed.
 constexpr int64_t kMostRows = int64_t{1} << 13;
+// A trial takes no more rows than make so many multiplications, a few milliseconds, but enough to
+// tell what more would show.
+constexpr int64_t kMostTrialWork = int64_t{1} << 29;
+constexpr int64_t kLeastTrialRows = 1024;
 // Runs of each backend after its first, which makes kernels and takes pages.
 constexpr int kRuns = 3;
 // One that was so much slower than the best gets no further run.
@@ -117,6 +121,11 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   return Known(choice.Key()).value_or(choice.backend);
 }
 
+int64_t TrialRows(const ProductShape& shape) {
+  const int64_t enough = std::max(kMostTrialWork / (shape.in * shape.out), kLeastTrialRows);
+  return std::min({shape.rows, kMostRows, enough});
+}
+
 int64_t Bucket(int64_t rows) {
   int64_t bucket = 1;
   while (bucket < std::min(rows, kMostRows)) bucket *= 2;
@@ -188,7 +197,7 @@ Backend BackendFor(const ProductShape& shape, TryProduct attempt) {
   choice.out = shape.out;
   choice.threads = at::get_num_threads();
   if (choice.rows * choice.in * choice.out < kLeastWork) return Backend::kMkl;
-  const Backend backend = choices_in_use->Of(choice, std::min(shape.rows, kMostRows), attempt);
+  const Backend backend = choices_in_use->Of(choice, TrialRows(shape), attempt);
   // Choices may come from another processor.
   const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);
   return std::find(able.begin(), able.end(), backend) == able.end() ? Backend::kMkl : backend;
