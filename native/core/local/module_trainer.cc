@@ -25,9 +25,11 @@
 namespace localformer {
 namespace {
 
-// On a card no chunk of the auxiliary losses is larger than such a share of the batch: together
-// with their gradient they then take no more than the segment's backward pass.
-constexpr int64_t kCardChunks = 4;
+// On a card the auxiliary losses take so many chunks at least: together with their gradient they
+// then hold no more than the segment's backward pass, which in bfloat16 holds half.
+int64_t FewestChunks(c10::ScalarType compute_type) {
+  return compute_type == c10::ScalarType::Float ? 6 : 12;
+}
 
 at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
   c10::NoGradGuard no_grad;
@@ -443,7 +445,8 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch, bool is_heavy, c10::Device devic
     return DefaultChunk(batch, site_.output.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
   }
   const int64_t values = std::max(site_.output.values(), site_.target.values());
-  const int64_t largest = (batch + kCardChunks - 1) / kCardChunks;
+  const int64_t fewest = FewestChunks(options_.compute_type);
+  const int64_t largest = (batch + fewest - 1) / fewest;
   return std::clamp<int64_t>(*budget / (values * 4), 1, largest);
 }
 

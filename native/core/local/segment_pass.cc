@@ -104,10 +104,20 @@ class RecomputedPass final : public SegmentPass {
     double share;  // Of the batch.
   };
 
-  int64_t ChunkSize(const at::Tensor& input, int64_t times = 1) const {
+  // Samples that are taken at a time, on the way back or, where nothing is kept, there. A card pays
+  // for each chunk in launches. There a chunk may hold besides what a gradient that takes its
+  // input's place saves, where that is worth it, and on the way there, where it holds less than
+  // half of that, twice as much.
+  int64_t ChunkSize(const at::Tensor& input, bool is_forward) const {
     const int64_t batch = input.size(0);
     if (options_.chunk_values <= 0) return batch;
-    return std::clamp<int64_t>(times * options_.chunk_values * batch / input.numel(), 1, batch);
+    int64_t values = options_.chunk_values;
+    if (!input.is_cpu()) {
+      constexpr int64_t kHeldInside = 32;  // Values inside a block for one of its input, measured.
+      const int64_t saved = input.numel() / kHeldInside;
+      values = (values + (saved >= values / 2 ? saved : 0)) * (is_forward ? 2 : 1);
+    }
+    return std::clamp<int64_t>(values * batch / input.numel(), 1, batch);
   }
 
   std::unique_ptr<Chunk> Take(const Step& step, int64_t begin, int64_t end) const {
@@ -125,9 +135,7 @@ class RecomputedPass final : public SegmentPass {
   }
 
   at::Tensor Forward(const Step& step) {
-    // What keeps nothing holds less than half inside of what the way back does.
-    const int64_t batch = step.input.size(0),
-                  size = ChunkSize(step.input, /*times=*/step.input.is_cpu() ? 1 : 2);
+    const int64_t batch = step.input.size(0), size = ChunkSize(step.input, /*is_forward=*/true);
     at::Tensor output;
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
@@ -143,7 +151,7 @@ class RecomputedPass final : public SegmentPass {
   // Returns the gradient of the step's input; it takes that input's place chunk by chunk.
   at::Tensor Backward(const Step& step, const at::Tensor& gradient, double energy_weight,
                       bool is_first) const {
-    const int64_t batch = step.input.size(0), size = ChunkSize(step.input);
+    const int64_t batch = step.input.size(0), size = ChunkSize(step.input, /*is_forward=*/false);
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
       const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
@@ -177,13 +185,9 @@ int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
 }
 
 int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map, c10::Device device) {
-  // A card pays for each chunk in launches. With so many its peak is no higher than with as many as
-  // the CPU takes, since the gradients take the inputs' places.
-  constexpr int64_t kCardChunks = 16;
-  const std::optional<int64_t> budget = ChunkBudgetBytes(device);
-  const int64_t samples =
-      DefaultChunk(batch, largest_map.tokens(), budget ? kCardChunks : kFineChunks);
+  const int64_t samples = DefaultChunk(batch, largest_map.tokens(), kFineChunks);
   const int64_t values = samples * largest_map.values();
+  const std::optional<int64_t> budget = ChunkBudgetBytes(device);
   return budget ? std::min<int64_t>(values, *budget / 4) : values;
 }
 
