@@ -14,6 +14,7 @@ every round every contender once. Without a CASE all are measured, which takes h
   --quick           One round of two steps: whether it works, not how fast it is
   --threads N       Threads of an operation, for every contender; default: the cores
   --reference NAME  The contender that the others are set against, where a case has it
+  --without NAME    Leaves a contender out of the cases that have it; may be given several times
   --cifar10 DIR     Folder of CIFAR-10 for the cases with a pipeline; default: generated images
   --json FILE       Also writes the figures, after every case
   --list            Names the cases and their contenders
@@ -44,8 +45,14 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (reference !== undefined && !chosen.some(isThere)) {
     throw usage(expected('the name of a contender (see --list)', '--reference', reference))
   }
+  const without = new Set(values.without)
+  for (const name of without) {
+    if (chosen.some((one) => one.contenders.some((contender) => contender.name === name))) continue
+    throw usage(expected('the name of a contender (see --list)', '--without', name))
+  }
+  const cases = chosen.map((one) => leaveOut(one, without))
   return {
-    cases: quick ? chosen.map(shortened) : chosen,
+    cases: quick ? cases.map(shortened) : cases,
     rounds: wholeNumber('--rounds', values.rounds, 100) ?? (quick ? QUICK.rounds : 3),
     threads: wholeNumber('--threads', threads, 4096),
     print: values.help ? 'help' : values.list ? 'list' : undefined,
@@ -62,6 +69,7 @@ function parse(args: readonly string[]) {
         rounds: { type: 'string' },
         threads: { type: 'string' },
         reference: { type: 'string' },
+        without: { type: 'string', multiple: true },
         cifar10: { type: 'string' },
         json: { type: 'string' },
         quick: { type: 'boolean' },
@@ -81,6 +89,10 @@ function find(name: string): Case {
   const near = nearestOf(name, names)
   const question = near === undefined ? '' : `; did you mean ${near}?`
   throw usage(`${expected(`one of ${names.join(', ')}`, 'CASE', name)}${question}`)
+}
+
+function leaveOut(one: Case, without: ReadonlySet<string>): Case {
+  return { ...one, contenders: one.contenders.filter(({ name }) => !without.has(name)) }
 }
 
 function shortened(one: Case): Case {

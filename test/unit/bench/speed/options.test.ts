@@ -51,6 +51,7 @@ const WRONG: readonly [string[], RegExp][] = [
   [['--rounds', 'two'], /--rounds/],
   [['--threads', '1.5'], /--threads/],
   [['--reference', 'nobody'], /Expected the name of a contender/],
+  [['--without', 'nobody'], /Expected the name of a contender/],
   [['--fast'], /Unknown option '--fast'/],
   [['--json'], /'--json <value>' argument missing/],
 ]
@@ -77,6 +78,20 @@ test('the command prints help and the list, and ends with 1 where it is used wro
   const wrong = await run([main, 'nothing'])
   assert.is(wrong.code, 1)
   assert.match(wrong.stderr, /^bench: Expected one of .*\n`npm run bench -- --help`\n$/)
+})
+
+test('contenders can be left out', () => {
+  const { cases } = parseOptions([
+    'e2e-224-f32',
+    'paper-4',
+    '--without',
+    'timm',
+    '--without',
+    'paper:4',
+  ])
+  const names = cases.map(({ contenders }) => contenders.map(({ name }) => name))
+  assert.not(names[0]?.includes('timm'))
+  assert.equal(names[1], ['backprop', 'paper:4,decoder=transformer'])
 })
 
 test('every case has contenders by names of their own, whose references and programs are there', () => {
