@@ -67,13 +67,15 @@ export async function keepProductChoices(): Promise<void> {
   const torch = loadTorch()
   const measured = torch.measuredProducts()
   if (measured === kept) return
-  kept = measured
   const file = productsFile()
   try {
-    // Of two processes that measured the same the earlier one's stays.
-    const choices = { ...tableOf(torch.productChoices()), ...(await readChoices()) }
+    // Of two processes that measured the same the earlier one's stays. Its file first: what the process
+    // knows may grow while it is read.
+    const earlier = await readChoices()
+    const choices = { ...tableOf(torch.productChoices()), ...earlier }
     await makeFolder(path.dirname(file))
     await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
+    kept = measured
   } catch (cause) {
     tell(`${file} could not be written: ${(cause as Error).message}`)
   }

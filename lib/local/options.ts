@@ -48,7 +48,7 @@ export interface OptimizationOptions extends OptimizerOptions {
   /**
    * What is computed again in the backward pass rather than kept; the gradients are the same.
    * `none`: nothing, as PyTorch's autograd has it. `selective`: inside a block what is cheap, the
-   * outputs of its norms and of GELU and the attention weights. `block`: every unit from its input
+   * outputs of its norms, of GELU and of the attention heads. `block`: every unit from its input
    * (Chen et al., arXiv 1604.06174), a few samples at a time. Default `none`; of a training
    * configuration, and so of `localformer train`, `selective`.
    */

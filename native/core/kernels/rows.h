@@ -8,8 +8,6 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
-#include <optional>
-
 namespace localformer {
 
 // How the tokens of a map are ordered where windows of it are taken.

@@ -123,6 +123,12 @@ inline Normal NormalOf(Floats x) {
   return {x < 0 ? tail : 1.0F - tail, e * 0.39894228F};
 }
 
+// The row of x that stands at a place.
+inline int64_t RowAt(const TokenOrder& order, int64_t place) {
+  if (order.order == nullptr) return place;
+  return place / order.tokens * order.tokens + order.order[place % order.tokens];
+}
+
 // --- rows ---------------------------------------------------------------------------------------
 
 struct Moments {
@@ -151,7 +157,7 @@ inline Moments MomentsOf(const float* x, int64_t count) {
 template <typename T>
 void NormRows(const NormRowsArgs<T>& args, int64_t begin, int64_t end) {
   for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = args.order.RowOf(place);
+    const int64_t row = RowAt(args.order, place);
     const float* x = args.x + row * args.channels;
     T* out = args.out + place * args.channels;
     const Moments m = MomentsOf(x, args.channels);
@@ -172,7 +178,7 @@ void NormRowsBackward(const NormRowsBackwardArgs<T>& args, int64_t begin, int64_
   const int64_t channels = args.channels;
   const float share = 1.0F / static_cast<float>(channels);
   for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = args.order.RowOf(place);
+    const int64_t row = RowAt(args.order, place);
     const T* gradient = args.gradient + place * channels;
     const float* x = args.x + row * channels;
     const float mean = args.mean[row], rstd = args.rstd[row];
@@ -213,7 +219,7 @@ void NormRowsBackward(const NormRowsBackwardArgs<T>& args, int64_t begin, int64_
 template <typename T>
 void GatherRows(const GatherRowsArgs<T>& args, int64_t begin, int64_t end) {
   for (int64_t place = begin; place < end; ++place) {
-    const float* x = args.x + args.order.RowOf(place) * args.channels;
+    const float* x = args.x + RowAt(args.order, place) * args.channels;
     T* out = args.out + place * args.channels;
     const float scale = args.scale == nullptr ? 1.0F : args.scale[place / args.order.tokens];
     int64_t i = 0;
@@ -232,7 +238,7 @@ void GatherRows(const GatherRowsArgs<T>& args, int64_t begin, int64_t end) {
 template <typename T>
 void AddRows(const AddRowsArgs<T>& args, int64_t begin, int64_t end) {
   for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = args.order.RowOf(place);
+    const int64_t row = RowAt(args.order, place);
     const float* x = args.x + row * args.channels;
     const T* branch = args.branch + place * args.channels;
     float* out = args.out + row * args.channels;
@@ -436,6 +442,11 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
       Transpose(k, n, width, keys);
       Multiply({q, wide, 1}, keys, padded, width, weights, padded, n, padded);
       Softmax(args, head, window, weights);
+    }
+    if (args.out != nullptr) {
+      Multiply({weights, padded, 1}, v, wide, n, result, wide, n, wide);
+      Narrow(result, wide, n, width, args.out + window * n * args.channels + head * width,
+             args.channels);
     }
     const auto give = [&](int64_t part) {
       Narrow(result, wide, n, width, args.dqkv + at + part * args.channels, stride);

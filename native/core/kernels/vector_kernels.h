@@ -12,11 +12,6 @@ namespace localformer {
 struct TokenOrder {
   const int32_t* order = nullptr;
   int64_t tokens = 1;
-
-  int64_t RowOf(int64_t place) const {
-    if (order == nullptr) return place;
-    return place / tokens * tokens + order[place % tokens];
-  }
 };
 
 // Numbers of a product are float, or the upper halves of floats (bfloat16).
@@ -78,7 +73,7 @@ struct AttentionArgs {
   int64_t heads;
   int64_t channels;
   float scale;
-  T* out;        // [windows * tokens, channels]: written forward
+  T* out;        // [windows * tokens, channels]: written; backward none where it is not wanted
   T* attention;  // [windows, heads, tokens, tokens]: written forward, read backward; or none
   // Backward.
   const T* gradient;  // Of out.

@@ -44,6 +44,14 @@ at::Tensor ByHeadOnce(const at::Tensor& x, int64_t heads) {
       .reshape({windows * heads, tokens, width});
 }
 
+// The reverse.
+at::Tensor ByToken(const at::Tensor& x, int64_t windows) {
+  const int64_t heads = x.size(0) / windows, tokens = x.size(1), width = x.size(2);
+  return x.view({windows, heads, tokens, width})
+      .transpose(1, 2)
+      .reshape({windows, tokens, heads * width});
+}
+
 at::Tensor WeightsOf(const at::Tensor& q, const at::Tensor& k, const WindowBias& bias,
                      double scale) {
   const int64_t tokens = q.size(1), windows = q.size(0) / bias.heads;
@@ -92,10 +100,7 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Te
     const std::vector<at::Tensor> parts = ByHead(qkv, heads);
     const at::Tensor weights = WeightsOf(parts[0], parts[1], bias, ScaleOf(qkv, heads));
     if (attention != nullptr) *attention = weights.view({windows, heads, tokens, tokens});
-    return at::bmm(weights, parts[2])
-        .view({windows, heads, tokens, channels / heads})
-        .transpose(1, 2)
-        .reshape({windows, tokens, channels});
+    return ByToken(at::bmm(weights, parts[2]), windows);
   }
   const at::Tensor out = at::empty({windows, tokens, channels}, qkv.options());
   if (attention != nullptr) {
@@ -125,7 +130,7 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Te
 
 at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor& qkv,
                                    const WindowBias& bias, const at::Tensor& attention,
-                                   at::Tensor& dqkv_sums, at::Tensor& dbias) {
+                                   at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias) {
   const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
   const int64_t heads = bias.heads;
   if (!TakesVectors(qkv, bias)) {
@@ -135,6 +140,7 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
     const at::Tensor weights = attention.defined()
                                    ? attention.view({windows * heads, tokens, tokens})
                                    : WeightsOf(q, k, bias, scale);
+    if (out != nullptr) *out = ByToken(at::bmm(weights, v), windows);
     const at::Tensor dout = ByHeadOnce(gradient, heads);
     const at::Tensor dqkv =
         at::empty({3, windows * heads, tokens, channels / heads}, qkv.options());
@@ -154,6 +160,7 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
     return by_token;
   }
   const at::Tensor dqkv = at::empty_like(qkv);
+  if (out != nullptr) *out = at::empty({windows, tokens, channels}, qkv.options());
   const at::Tensor padded_bias = PadRows(bias.bias, -std::numeric_limits<double>::infinity());
   const at::Tensor padded_mask = bias.mask.defined() ? PadRows(bias.mask, 0.0) : at::Tensor();
   const int64_t scratch = ScratchOf(qkv, bias);
@@ -171,6 +178,7 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
         AttentionArgs<T> args = ArgsOf<T>(qkv, bias, padded_bias, padded_mask);
         args.attention = NumbersOf<T>(attention);
         args.gradient = NumbersOf<T>(gradient);
+        args.out = out == nullptr ? nullptr : NumbersOf<T>(*out);
         args.dqkv = NumbersOf<T>(dqkv);
         args.dbias = NumbersOf<float>(sums) + group * size;
         args.dqkv_sums = args.dbias + bias_size;
@@ -181,7 +189,8 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
     });
   });
   const at::Tensor total = sums.sum(0);
-  AddTo(dqkv_sums, total.slice(0, bias_size));
+  // Not a view: it would keep the biases' part alive as long as a gradient lives.
+  AddTo(dqkv_sums, total.slice(0, bias_size).clone());
   AddTo(dbias, total.slice(0, 0, bias_size).view(padded_bias.sizes()).slice(-1, 0, tokens));
   return dqkv;
 }

@@ -24,9 +24,10 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Te
 
 // From the gradient of the result that of qkv. Its sum over all tokens is added to `dqkv_sums` [3 *
 // channels], the bias's gradient to `dbias` [heads, tokens, tokens]; both may be undefined at
-// first. `attention`: the weights, where they were kept; undefined: they are computed again.
+// first. `attention`: the weights, where they were kept; undefined: they are computed again. `out`:
+// receives WindowAttention's result; null: not wanted.
 at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor& qkv,
                                    const WindowBias& bias, const at::Tensor& attention,
-                                   at::Tensor& dqkv_sums, at::Tensor& dbias);
+                                   at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias);
 
 }  // namespace localformer

@@ -9,7 +9,6 @@
 
 #include "coded_error.h"
 #include "local/module_trainer.h"
-#include "memory/room_below_peak.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 
@@ -58,7 +57,6 @@ ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
                        generator, nullptr);
   ModuleCost cost;
   cost.resident = AllocatedBytes(device) - before - optimizer;
-  const NoRoomBelowPeak no_room;
   const int64_t batch = options.batch_size, side = model.options().image_size;
   const at::TensorOptions floats = at::TensorOptions().dtype(at::kFloat).device(device);
   Supervision supervision;

@@ -52,6 +52,7 @@ class WholePass final : public SegmentPass {
       : SegmentPass(segment, input, context) {
     ForwardContext own = context_;
     own.keep_cheap = options.recompute == Recompute::kNone;
+    own.kept = std::make_shared<KeptBytes>();
     if (options.measure_energy) own.residual_energy = &energies_;
     graph_ = ForwardSegment(segment, std::move(input), own);
     output_ = graph_.detach();
@@ -128,6 +129,7 @@ class RecomputedPass final : public SegmentPass {
     chunk->share = static_cast<double>(end - begin) / static_cast<double>(batch);
     chunk->context = context_;
     chunk->context.keep_cheap = false;
+    chunk->context.kept = KeptBytes::OfChunk();
     chunk->context.first_sample = context_.first_sample + begin;
     chunk->context.batch_size = context_.batch_size > 0 ? context_.batch_size : batch;
     if (options_.measure_energy) chunk->context.residual_energy = &chunk->energies;

@@ -20,7 +20,7 @@ namespace localformer {
 // same.
 enum class Recompute {
   kNone,
-  kSelective,  // Inside a block what is cheap: norms, GELU, attention weights.
+  kSelective,  // Inside a block what is cheap: norms, GELU, attention.
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
 };
 

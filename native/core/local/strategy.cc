@@ -104,8 +104,14 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
     }
     weights.Advance();
   } catch (...) {
-    // A module before it may have failed too, which the host would have learned of only now.
-    Settle(0, &underway);
+    // A module before it may have failed too, which the host would have learned of only now: that
+    // one is told. What else goes wrong meanwhile is not what the step failed of.
+    try {
+      Settle(0, &underway);
+    } catch (const CodedError&) {
+      throw;
+    } catch (...) {
+    }
     throw;
   }
   result.modules = Settle(0, &underway);

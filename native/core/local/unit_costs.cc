@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "fields.h"
-#include "memory/room_below_peak.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -48,7 +47,6 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
                                    const MeasureOptions& measure,
                                    const std::atomic<bool>* cancelled) {
   const int64_t batch = AtLeast(1, measure.batch_size, "batchSize");
-  const NoRoomBelowPeak no_room;
   at::Generator generator = at::detail::createCPUGenerator(0);
   ForwardContext context;
   context.training = true;

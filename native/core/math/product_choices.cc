@@ -109,7 +109,8 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   const std::lock_guard<std::mutex> lock(TheProcess().tuning);
   // Another thread may have measured it meanwhile.
   if (const auto known = Known(choice.Key())) return *known;
-  // Operands, results and copies of a trial count nowhere, but there has to be room for them.
+  // Operands, results and copies of a trial count nowhere, but there has to be room for them. A
+  // trainer that had none keeps the default, as it keeps every choice.
   const auto free = InstallCachingCpuAllocator()->getMemoryInfo().first;
   if (static_cast<int64_t>(std::min(free, size_t{INT64_MAX})) < 4 * BytesOf(choice)) {
     return Backend::kMkl;

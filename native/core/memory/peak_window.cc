@@ -150,16 +150,6 @@ DeviceStats StatsOutsideWindows(c10::DeviceAllocator* allocator, c10::DeviceInde
   return stats;
 }
 
-int64_t FreeBelowPeak(c10::DeviceAllocator* allocator, c10::DeviceIndex device) {
-  const std::lock_guard<std::mutex> lock(SharedMutex());
-  const DeviceKey key{allocator, device};
-  const auto shared = SharedPeaks().find(key);
-  if (shared == SharedPeaks().end() || shared->second.windows.empty()) return 0;
-  Fold(key);
-  const int64_t current = allocator->getDeviceStats(device).allocated_bytes[0].current;
-  return std::max<int64_t>(shared->second.windows.back().allocated - current, 0);
-}
-
 void ResetPeaksOutsideWindows(c10::DeviceAllocator* allocator, c10::DeviceIndex device) {
   const std::lock_guard<std::mutex> lock(SharedMutex());
   if (SharedPeaks().count({allocator, device}) == 0) {

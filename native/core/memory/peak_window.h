@@ -40,10 +40,6 @@ class PeakWindow {
 c10::CachingDeviceAllocator::DeviceStats StatsOutsideWindows(c10::DeviceAllocator* allocator,
                                                              c10::DeviceIndex device);
 
-// Peak of the innermost window that is open on a device other than the CPU, less what is allocated
-// now; 0 where none is open.
-int64_t FreeBelowPeak(c10::DeviceAllocator* allocator, c10::DeviceIndex device);
-
 // Starts the user's peaks anew; open windows keep theirs.
 void ResetPeaksOutsideWindows(c10::DeviceAllocator* allocator, c10::DeviceIndex device);
 

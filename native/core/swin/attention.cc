@@ -77,51 +77,74 @@ struct Kept {
   at::Tensor normed;     // [B, H * W, C], by place; only where it was asked for
   at::Tensor qkv;        // [B * nW, tokens, 3 C]
   at::Tensor attention;  // [B * nW, heads, tokens, tokens]; only where it was asked for
-  at::Tensor out;        // Of the heads, [B * nW, tokens, C]
+  at::Tensor out;        // Of the heads, [B * nW, tokens, C]; only where it was asked for
 };
 
 at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
                    const Layout& layout, c10::ScalarType type, Result result, bool keeps_cheap,
-                   Kept* kept) {
+                   const KeptBytes* all_kept, Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
   const std::vector<at::Tensor> cast =
       CastAll({weights.qkv, weights.qkv_bias, weights.proj, weights.proj_bias}, type);
   kept->qkv = LinearProduct(Windows(kept->normed, layout), cast[0], cast[1]);
   if (!keeps_cheap) kept->normed.reset();
-  kept->out = WindowAttention(kept->qkv, BiasOf(weights.table, layout),
-                              keeps_cheap ? &kept->attention : nullptr);
-  const at::Tensor branch = Maps(LinearProduct(kept->out, cast[2], cast[3]).view(x.sizes()));
+  const WindowBias bias = BiasOf(weights.table, layout);
+  const auto project = [&](const at::Tensor& out) {
+    return Maps(LinearProduct(out, cast[2], cast[3]).view({-1, x.size(1), x.size(2), x.size(3)}));
+  };
   if (result == Result::kBranch) {
+    kept->out = WindowAttention(kept->qkv, bias, keeps_cheap ? &kept->attention : nullptr);
+    const at::Tensor branch = project(kept->out);
+    if (!keeps_cheap) kept->out.reset();
     const MapOrder& order = layout.order;
     return (order.inverse.defined() ? branch.index_select(1, order.inverse) : branch)
         .view(x.sizes());
   }
+  const at::Tensor scales = ScaleBySample(scale, x);
   at::Tensor sum = at::empty_like(maps);
-  AddRows(maps, branch, layout.order, ScaleBySample(scale, x), sum);
+  if (keeps_cheap) {
+    kept->out = WindowAttention(kept->qkv, bias, &kept->attention);
+    AddRows(maps, project(kept->out), layout.order, scales, sum);
+    return sum.view(x.sizes());
+  }
+  const int64_t samples = maps.size(0), tokens = maps.size(1), windows = tokens / layout.tokens();
+  const int64_t size =
+      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+  for (int64_t begin = 0; begin < samples; begin += size) {
+    const int64_t end = std::min(begin + size, samples);
+    at::Tensor part = sum.slice(0, begin, end);
+    AddRows(
+        maps.slice(0, begin, end),
+        project(WindowAttention(kept->qkv.slice(0, begin * windows, end * windows), bias, nullptr)),
+        layout.order, scales.defined() ? scales.slice(0, begin, end) : scales, part);
+  }
   return sum.view(x.sizes());
 }
 
 // In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), the position bias
 // table, qkv (weight, bias), proj (weight, bias). Kept for the backward pass: x, the norm's
-// statistics, q, k and v, the heads' result, and, where `keep_cheap`, also the norm's output and
-// the attention weights, which else are computed again chunk by chunk.
+// statistics, q, k and v, and, where `keep_cheap`, also the norm's output, the attention weights
+// and the heads' result, which else are computed again chunk by chunk.
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& x,
                           const std::optional<at::Tensor>& scale, const at::Tensor& norm_weight,
                           const at::Tensor& norm_bias, const at::Tensor& table,
                           const at::Tensor& qkv, const at::Tensor& qkv_bias, const at::Tensor& proj,
                           const at::Tensor& proj_bias, const std::shared_ptr<const Layout>& layout,
-                          c10::ScalarType type, bool keep_cheap, Result result) {
+                          c10::ScalarType type, bool keep_cheap, Result result,
+                          const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, table, qkv, qkv_bias, proj, proj_bias},
-                                 *layout, type, result, keep_cheap, &kept);
+                                 *layout, type, result, keep_cheap, all_kept.get(), &kept);
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, kept.normed, kept.qkv,
                             kept.attention, kept.out, norm_weight, norm_bias, table, qkv, proj,
                             scale.value_or(at::Tensor())});
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
     ctx->saved_data["is_sum"] = result == Result::kSum;
+    ctx->saved_data["booked"] =
+        Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out}, {qkv, proj});
     return y;
   }
 
@@ -147,7 +170,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     dy = Maps(dy).to(x.scalar_type());
     at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
     const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
-    const int64_t rows = ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type));
+    const int64_t rows = ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type),
+                                   Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
@@ -158,11 +182,13 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
         return t.defined() ? t.slice(0, begin * windows, end * windows) : t;
       };
       const at::Tensor dbranch = GatherRows(part(dy), layout.order, part(scale), type, dproj_bias);
-      AddWeightGradient(dproj_weight, Rows(dbranch), Rows(part_by_window(out)));
       const at::Tensor dout = InputGradient(Rows(dbranch), w_proj);
-      const at::Tensor dqkv =
-          WindowAttentionBackward(Windows(dout, layout), part_by_window(qkv), bias,
-                                  part_by_window(attention), dqkv_bias, dbias);
+      at::Tensor out_part = part_by_window(out);
+      const at::Tensor dqkv = WindowAttentionBackward(
+          Windows(dout, layout), part_by_window(qkv), bias, part_by_window(attention),
+          out.defined() ? nullptr : &out_part, dqkv_bias, dbias);
+      AddWeightGradient(dproj_weight, Rows(dbranch), Rows(out_part));
+      out_part.reset();
       NormStatistics statistics{part(saved[1]), part(saved[2])}, again;
       const at::Tensor normed_part = normed.defined() ? part(normed)
                                                       : NormRows(part(x), {norm_weight, norm_bias},
@@ -182,6 +208,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
             dqkv_bias,
             dproj_weight,
             dproj_bias,
+            Variable(),
             Variable(),
             Variable(),
             Variable(),
@@ -208,10 +235,10 @@ AttentionBranch::AttentionBranch(const FeatureShape& shape, int64_t heads, int64
 }
 
 at::Tensor AttentionBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  return AttentionFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias,
-                                  relative_position_bias_table_, qkv_.weight, qkv_.bias,
-                                  proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_),
-                                  context.compute_type, KeepsCheap(context), Result::kBranch);
+  return AttentionFunction::apply(
+      x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, relative_position_bias_table_,
+      qkv_.weight, qkv_.bias, proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_),
+      context.compute_type, KeepsCheap(context), Result::kBranch, context.kept);
 }
 
 at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
@@ -219,7 +246,7 @@ at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const std::optional<at::T
   return AttentionFunction::apply(x, scale, norm_.weight, norm_.bias, relative_position_bias_table_,
                                   qkv_.weight, qkv_.bias, proj_.weight, proj_.bias,
                                   std::shared_ptr<const Layout>(layout_), context.compute_type,
-                                  KeepsCheap(context), Result::kSum);
+                                  KeepsCheap(context), Result::kSum, context.kept);
 }
 
 ParameterList AttentionBranch::Parameters() const {

@@ -3,12 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/custom_class.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
-
-#include "memory/room_below_peak.h"
 
 namespace localformer {
 
@@ -16,10 +16,47 @@ bool KeepsCheap(const ForwardContext& context) {
   return context.keep_cheap && at::GradMode::is_enabled();
 }
 
-int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes) {
+int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room) {
   constexpr int64_t kChunks = 16, kMinRows = 512;
   const int64_t share = std::max((rows + kChunks - 1) / kChunks, kMinRows);
-  return std::max(share, RoomBelowPeak(device) / row_bytes);
+  return device.is_cpu() ? share : std::max(share, room / row_bytes);
+}
+
+int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept) {
+  if (device.is_cpu()) return ChunkRows(device, rows, 1, 0);
+  return kept != nullptr && kept->is_chunk() ? rows : (rows + 1) / 2;
+}
+
+int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
+  int64_t bytes = 0;
+  for (const at::Tensor& tensor : tensors) {
+    if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
+  }
+  return bytes;
+}
+
+namespace {
+
+struct Booked : torch::CustomClassHolder {
+  Booked(std::shared_ptr<KeptBytes> its, int64_t up_to) : all(std::move(its)), through(up_to) {}
+  std::shared_ptr<KeptBytes> all;
+  int64_t through;
+};
+
+}  // namespace
+
+c10::IValue Book(const std::shared_ptr<KeptBytes>& all, const std::vector<at::Tensor>& kept,
+                 const std::vector<at::Tensor>& weights) {
+  const int64_t through = all == nullptr ? 0 : all->Add(BytesOf(kept), BytesOf(weights));
+  return c10::IValue::make_capsule(c10::make_intrusive<Booked>(all, through));
+}
+
+int64_t Room(const c10::IValue& booked, const at::Tensor& x) {
+  const auto holder = booked.toCapsule();
+  const auto& own = static_cast<const Booked&>(*holder);
+  if (own.all == nullptr) return 0;
+  if (own.all->is_chunk()) return std::numeric_limits<int64_t>::max();
+  return std::max<int64_t>(own.all->total() - own.through - BytesOf({x}), 0);
 }
 
 bool IsOwn(const at::Tensor& t) {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "swin/unit.h"
@@ -17,8 +19,19 @@ enum class Result { kBranch, kSum };
 // Is what is cheap to compute again kept? Not where there will be no backward pass.
 bool KeepsCheap(const ForwardContext& context);
 
-// Rows that a backward pass takes at a time of so many, where one takes `row_bytes` meanwhile.
-int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes);
+// What is taken at a time of `rows` in a backward pass: a share of them, and on a card, which pays
+// for each chunk in launches, as many as fit into `room` bytes, of which one takes `row_bytes`.
+int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room);
+// The same forward, where nothing but the result is kept of what a chunk computes.
+int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept);
+
+int64_t BytesOf(const std::vector<at::Tensor>& tensors);
+
+// Books what a branch keeps, and its weights, for Room to tell in the backward pass.
+c10::IValue Book(const std::shared_ptr<KeptBytes>& all, const std::vector<at::Tensor>& kept,
+                 const std::vector<at::Tensor>& weights);
+// Bytes that the branches behind it have freed, less the gradient of the map `x` itself.
+int64_t Room(const c10::IValue& booked, const at::Tensor& x);
 
 // May its values be overwritten, because nothing else sees them?
 bool IsOwn(const at::Tensor& t);

@@ -49,19 +49,37 @@ struct Kept {
 };
 
 at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
-                   c10::ScalarType type, Result result, bool keeps_cheap, Kept* kept) {
+                   c10::ScalarType type, Result result, bool keeps_cheap, const KeptBytes* all_kept,
+                   Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, {}, type, &kept->statistics);
   const std::vector<at::Tensor> cast =
       CastAll({weights.fc1, weights.fc1_bias, weights.fc2, weights.fc2_bias}, type);
   kept->fc1_out = LinearProduct(kept->normed, cast[0], cast[1]);
   if (!keeps_cheap) kept->normed.reset();
-  kept->gelu = Gelu(kept->fc1_out);
-  const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
-  if (!keeps_cheap) kept->gelu.reset();
-  if (result == Result::kBranch) return branch.view(x.sizes());
+  if (result == Result::kBranch) {
+    kept->gelu = Gelu(kept->fc1_out);
+    const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
+    if (!keeps_cheap) kept->gelu.reset();
+    return branch.view(x.sizes());
+  }
+  const at::Tensor scales = ScaleBySample(scale, x);
   at::Tensor sum = at::empty_like(maps);
-  AddRows(maps, branch, {}, ScaleBySample(scale, x), sum);
+  if (keeps_cheap) {
+    kept->gelu = Gelu(kept->fc1_out);
+    AddRows(maps, LinearProduct(kept->gelu, cast[2], cast[3]), {}, scales, sum);
+    return sum.view(x.sizes());
+  }
+  const int64_t samples = maps.size(0), tokens = maps.size(1);
+  const int64_t size =
+      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+  for (int64_t begin = 0; begin < samples; begin += size) {
+    const int64_t end = std::min(begin + size, samples);
+    at::Tensor part = sum.slice(0, begin, end);
+    AddRows(maps.slice(0, begin, end),
+            LinearProduct(Gelu(kept->fc1_out.slice(0, begin, end)), cast[2], cast[3]), {},
+            scales.defined() ? scales.slice(0, begin, end) : scales, part);
+  }
   return sum.view(x.sizes());
 }
 
@@ -75,15 +93,17 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
                           const at::Tensor& norm_bias, const at::Tensor& weight1,
                           const at::Tensor& bias1, const at::Tensor& weight2,
                           const at::Tensor& bias2, c10::ScalarType type, bool keep_cheap,
-                          Result result) {
+                          Result result, const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, weight1, bias1, weight2, bias2}, type,
-                                 result, keep_cheap, &kept);
+                                 result, keep_cheap, all_kept.get(), &kept);
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, kept.fc1_out,
                             kept.normed, kept.gelu, norm_weight, norm_bias, weight1, weight2,
                             scale.value_or(at::Tensor())});
     ctx->saved_data["is_sum"] = result == Result::kSum;
+    ctx->saved_data["booked"] =
+        Book(all_kept, {x, kept.fc1_out, kept.normed, kept.gelu}, {weight1, weight2});
     return y;
   }
 
@@ -110,8 +130,11 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     at::Tensor dnorm_weight, dnorm_bias, dw1, db1, dw2, db2;
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
-    const int64_t size =
-        std::max(ChunkRows(x.device(), count, RowBytes(x, fc1_out)) / least, int64_t{1}) * least;
+    const int64_t size = std::max(ChunkRows(x.device(), count, RowBytes(x, fc1_out),
+                                            Room(ctx->saved_data["booked"], x)) /
+                                      least,
+                                  int64_t{1}) *
+                         least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
       const auto part = [&](const at::Tensor& t) { return OneMap(t.slice(0, begin, end)); };
@@ -147,6 +170,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
             db2,
             Variable(),
             Variable(),
+            Variable(),
             Variable()};
   }
 };
@@ -161,13 +185,14 @@ MlpBranch::MlpBranch(int64_t channels, int64_t hidden, at::Generator& generator)
 at::Tensor MlpBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
   return MlpFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, fc1_.weight,
                             fc1_.bias, fc2_.weight, fc2_.bias, context.compute_type,
-                            KeepsCheap(context), Result::kBranch);
+                            KeepsCheap(context), Result::kBranch, context.kept);
 }
 
 at::Tensor MlpBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
                             const ForwardContext& context) const {
   return MlpFunction::apply(x, scale, norm_.weight, norm_.bias, fc1_.weight, fc1_.bias, fc2_.weight,
-                            fc2_.bias, context.compute_type, KeepsCheap(context), Result::kSum);
+                            fc2_.bias, context.compute_type, KeepsCheap(context), Result::kSum,
+                            context.kept);
 }
 
 }  // namespace localformer

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "memory/offloaded_tensors.h"
+#include "swin/kept_bytes.h"
 #include "swin/parameters.h"
 
 namespace localformer {
@@ -40,9 +41,11 @@ struct ForwardContext {
   // What matrix products and convolutions run in: float32, or bfloat16 with float32 weights,
   // residual stream, normalisation and losses (the rules of PyTorch's CUDA autocast).
   c10::ScalarType compute_type = c10::ScalarType::Float;
-  // False: what is cheap to compute again (the outputs of a block's norms and of GELU, the
-  // attention weights) is not kept for the backward pass.
+  // False: what is cheap to compute again (what a block's norms, its GELU and its attention heads
+  // give) is not kept for the backward pass.
   bool keep_cheap = true;
+  // Where the branches book what they keep; null: their backward passes take their chunks by share.
+  std::shared_ptr<KeptBytes> kept;
   // Set from another thread to abandon the work at the next unit; may be null.
   const std::atomic<bool>* cancelled = nullptr;
   // Where the input holds only some samples of a batch: the first one's index, and how many the

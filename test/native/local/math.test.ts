@@ -3,10 +3,10 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LocalTrainer } from '../../../lib/local/local-trainer.js'
-import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
+import { SwinTransformer, type Tensors } from '../../../lib/local/swin-transformer.js'
 import { DTYPES, type Dtype, MATHS, type MathMode } from '../../../lib/local/words.js'
 import { loadTorch } from '../../../lib/native/load.js'
-import { atMost, same } from '../../helpers/expect.js'
+import { atMost, changed, same } from '../../helpers/expect.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 
 const torch = loadTorch()
@@ -61,11 +61,15 @@ for (const dtype of DTYPES) {
   })
 }
 
-test('modes beside each other each keep their own', async () => {
-  const alone = []
+test('modes in turn each keep their own', async () => {
+  const alone: Tensors[] = []
   for (const math of MATHS) alone.push((await trained(math, 'float32')).weights)
   const together = await Promise.all(MATHS.map((math) => trained(math, 'float32')))
   for (const [i, { weights }] of together.entries()) same(weights, alone[i] ?? {}, MATHS[i] ?? '')
+  const [tuned, onednn] = [MATHS.indexOf('tuned'), MATHS.indexOf('onednn')].map(
+    (i) => alone[i] ?? {},
+  )
+  assert.ok(changed(tuned ?? {}, onednn ?? {}).length > 0, 'oneDNN gives other last digits')
 })
 
 test.run()
