@@ -1,0 +1,162 @@
+// Every loop of native/core/kernels/vector_kernels.cc over buffers that are just as long as they
+// have to be, of sizes that fill vectors and that do not; for AddressSanitizer, which sees a step
+// beyond them. Needs no LibTorch. test/process/kernel-stress.test.ts builds and runs it.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/vector_kernels.h"
+
+namespace localformer {
+namespace {
+
+const AllVectorKernels& kAll = LOCALFORMER_VECTOR::kKernels;
+
+float FloatOf(float value) { return value; }
+float FloatOf(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  static_assert(sizeof bits == sizeof value);
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// A block of its own, so that the sanitizer guards both its ends.
+template <typename T>
+std::unique_ptr<T[]> Numbers(int64_t count) {
+  std::unique_ptr<T[]> numbers(new T[static_cast<size_t>(count)]);
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = std::sin(static_cast<float>(i) * 0.7F);
+    if constexpr (std::is_same_v<T, float>) {
+      numbers[static_cast<size_t>(i)] = value;
+    } else {
+      uint32_t bits;
+      __builtin_memcpy(&bits, &value, sizeof bits);
+      numbers[static_cast<size_t>(i)] = static_cast<T>(bits >> 16);
+    }
+  }
+  return numbers;
+}
+
+void Expect(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "%s\n", what);
+  std::exit(1);
+}
+
+template <typename T>
+void ExpectFinite(const T* numbers, int64_t count, const char* what) {
+  for (int64_t i = 0; i < count; ++i) Expect(std::isfinite(FloatOf(numbers[i])), what);
+}
+
+template <typename T>
+void Rows(const VectorKernels<T>& kernels, int64_t tokens, int64_t channels, bool reorders) {
+  constexpr int64_t samples = 2;
+  const int64_t rows = samples * tokens, count = rows * channels;
+  std::unique_ptr<int32_t[]> places(new int32_t[static_cast<size_t>(tokens)]);
+  for (int64_t i = 0; i < tokens; ++i)
+    places[static_cast<size_t>(i)] = static_cast<int32_t>(tokens - 1 - i);
+  const TokenOrder order{reorders ? places.get() : nullptr, tokens};
+  const auto x = Numbers<float>(count), weight = Numbers<float>(channels),
+             bias = Numbers<float>(channels);
+  const auto mean = Numbers<float>(rows), rstd = Numbers<float>(rows),
+             scale = Numbers<float>(samples);
+  const auto out = Numbers<T>(count);
+  kernels.norm_rows(
+      {x.get(), weight.get(), bias.get(), order, out.get(), mean.get(), rstd.get(), channels}, 0,
+      rows);
+  ExpectFinite(out.get(), count, "norm_rows");
+  const auto dx = Numbers<float>(count), dweight = Numbers<float>(channels),
+             dbias = Numbers<float>(channels);
+  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), order,
+                              dx.get(), dweight.get(), dbias.get(), channels},
+                             0, rows);
+  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), order,
+                              nullptr, dweight.get(), dbias.get(), channels},
+                             0, rows);
+  ExpectFinite(dx.get(), count, "norm_rows_backward");
+  kernels.gather_rows({x.get(), order, scale.get(), out.get(), dweight.get(), channels}, 0, rows);
+  kernels.gather_rows({x.get(), order, nullptr, out.get(), dweight.get(), channels}, 0, rows);
+  kernels.add_rows({x.get(), out.get(), order, scale.get(), dx.get(), channels}, 0, rows);
+  kernels.add_rows({x.get(), out.get(), order, nullptr, dx.get(), channels}, 0, rows);
+  ExpectFinite(dx.get(), count, "add_rows");
+  const auto wide = Numbers<T>(count), gradient = Numbers<T>(count);
+  kernels.gelu({wide.get(), out.get(), nullptr, nullptr, channels}, 0, rows);
+  kernels.gelu_backward({wide.get(), out.get(), gradient.get(), dbias.get(), channels}, 0, rows);
+  kernels.gelu_backward({wide.get(), nullptr, gradient.get(), dbias.get(), channels}, 0, rows);
+  ExpectFinite(gradient.get(), count, "gelu_backward");
+}
+
+template <typename T>
+void Attention(const VectorKernels<T>& kernels, int64_t tokens, int64_t heads, int64_t width,
+               int64_t masks) {
+  const int64_t windows = 2 * (masks == 0 ? 1 : masks), channels = heads * width,
+                padded = Padded(tokens);
+  const auto qkv = Numbers<T>(windows * tokens * 3 * channels);
+  const auto bias = Numbers<float>(heads * tokens * padded);
+  for (int64_t i = 0; i < heads * tokens; ++i) {
+    for (int64_t j = tokens; j < padded; ++j) {
+      bias[static_cast<size_t>(i * padded + j)] = -std::numeric_limits<float>::infinity();
+    }
+  }
+  const auto mask = Numbers<float>((masks == 0 ? 1 : masks) * tokens * padded);
+  const auto out = Numbers<T>(windows * tokens * channels),
+             gradient = Numbers<T>(windows * tokens * channels);
+  const auto attention = Numbers<T>(windows * heads * tokens * tokens);
+  const auto dqkv = Numbers<T>(windows * tokens * 3 * channels);
+  const auto sums = Numbers<float>(3 * channels), dbias = Numbers<float>(heads * tokens * padded);
+  const auto scratch = Numbers<float>(AttentionScratch(tokens, width));
+  for (const bool keeps : {true, false}) {
+    AttentionArgs<T> args{};
+    args.qkv = qkv.get();
+    args.bias = bias.get();
+    args.mask = masks == 0 ? nullptr : mask.get();
+    args.masks = masks == 0 ? 1 : masks;
+    args.tokens = tokens;
+    args.padded = padded;
+    args.heads = heads;
+    args.channels = channels;
+    args.scale = 0.3F;
+    args.out = out.get();
+    args.attention = keeps ? attention.get() : nullptr;
+    for (int64_t head = 0; head < heads; ++head)
+      kernels.attention(args, head, 0, windows, scratch.get());
+    ExpectFinite(out.get(), windows * tokens * channels, "attention");
+    args.gradient = gradient.get();
+    args.dqkv = dqkv.get();
+    args.dqkv_sums = sums.get();
+    args.dbias = dbias.get();
+    args.out = keeps ? nullptr : out.get();
+    for (int64_t head = 0; head < heads; ++head) {
+      kernels.attention_backward(args, head, 0, windows, scratch.get());
+    }
+    ExpectFinite(dqkv.get(), windows * tokens * 3 * channels, "attention_backward");
+  }
+}
+
+template <typename T>
+void All(const VectorKernels<T>& kernels) {
+  for (const int64_t channels : {1, 3, 4, 15, 16, 17, 31, 32, 33, 96, 100}) {
+    for (const int64_t tokens : {1, 2, 49}) {
+      for (const bool reorders : {false, true}) Rows(kernels, tokens, channels, reorders);
+    }
+  }
+  for (const int64_t tokens : {1, 4, 9, 16, 25, 49, 144}) {
+    for (const int64_t width : {1, 5, 8, 16, 20, 32}) {
+      for (const int64_t masks : {0, 2}) Attention(kernels, tokens, 3, width, masks);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace localformer
+
+int main() {
+  localformer::All(localformer::kAll.of_float);
+  localformer::All(localformer::kAll.of_bfloat16);
+  std::puts("ok");
+}
