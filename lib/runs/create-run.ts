@@ -150,7 +150,7 @@ async function partsOfScript(subject: RunSubjectParts, options: CreateRunOptions
     ...configOfParts(trainer, data, training ?? {}),
     ...(checkpointEvery === undefined ? {} : { checkpointEvery }),
   } as TrainingConfigInput)
-  const parts: Made = { trainer, data, config, run: trainer.spec, weights: null, training }
+  const parts: Made = { trainer, data, config, run: config.run, weights: null, training }
   return { parts, dispose: () => undefined }
 }
 

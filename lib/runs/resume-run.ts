@@ -114,7 +114,7 @@ async function resumeParts(
     ...configOfParts(trainer, subject.data, loop ?? {}),
     ...definedOf({ checkpointEvery }),
   }
-  const parts = { ...subject, config, run: trainer.spec, weights: null, loop }
+  const parts = { ...subject, config, run: config.run, weights: null, loop }
   return open(directory, parts, options, () => undefined)
 }
 

@@ -13,7 +13,7 @@ import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { OWN_DATASET, sourceOf } from '../datasets/open.js'
 import type { ModuleSettings } from '../local/native-trainer.js'
-import { OPTIMIZER, OPTION_ROWS } from '../local/options.js'
+import { OPTIMIZER, OPTION_ROWS, SHARED } from '../local/options.js'
 import { pinSplit } from '../local/run-spec.js'
 import type { Trainer } from '../local/trainer.js'
 import { resolveTrainOptions, type TrainOptions } from '../train/options.js'
@@ -41,7 +41,7 @@ export function configOfParts(
   const optimizers = trainer.recipe.modules.map(optimizerOf)
   const isOne = optimizers.every((own) => isDeepStrictEqual(own, optimizers[0]))
   return resolveConfig({
-    run: trainer.spec,
+    run: specOf(trainer),
     device: trainer.model.device,
     seed,
     dataset: { ...placeOfData(data), ...definedOf({ trainLimit, testLimit }) },
@@ -50,6 +50,13 @@ export function configOfParts(
     training: definedOf(training),
     ...(isOne ? {} : { modules: optimizers }),
   } as TrainingConfigInput)
+}
+
+/** What a configuration has another default for than a trainer is named. */
+function specOf({ spec, recipe }: Trainer): string {
+  const { recompute } = SHARED
+  const isLeftOut = recipe.modules[0]?.recompute === recompute.default
+  return isLeftOut ? `${spec},${recompute.key}=${recompute.default}` : spec
 }
 
 /** What a configuration says of one module's optimizer. */

@@ -13,13 +13,16 @@ import { batchOf, openDevice } from './subject.js'
 // What a phase takes does not matter here, only that it fails: the small network is as good.
 const SIZE = 64
 const NETWORK = { variant: 'micro', imageSize: SIZE } as const
-const BATCH = 128
 /** More than what a segment that is kept can have room for. */
 const UPLOADED = 1024
 /** Limits between what is resident and the step's peak. */
 const LIMITS = { whole: 16, quick: 6 } as const
-/** The peak of the first is where forward ends, of the second, which computes again, in backward. */
-const RUNS = ['backprop', 'backprop,recompute=block']
+/** Their peaks are where forward ends, inside a chunk, and, of few samples, in backward with its gradients. */
+const RUNS = [
+  { spec: 'backprop', batch: 128 },
+  { spec: 'backprop,recompute=block', batch: 128 },
+  { spec: 'backprop,recompute=selective', batch: 8 },
+]
 const MIB = 2 ** 20
 
 interface Failure {
@@ -35,8 +38,8 @@ export async function outOfMemory(request: ItemRequest): Promise<Finding> {
   const { name } = openDevice(request.device)
   const failures: Failure[] = []
   const complaints: string[] = []
-  for (const spec of RUNS) {
-    const found = await failuresOf(name, spec, LIMITS[request.quick ? 'quick' : 'whole'])
+  for (const run of RUNS) {
+    const found = await failuresOf(name, run, LIMITS[request.quick ? 'quick' : 'whole'])
     failures.push(...found.failures)
     complaints.push(...found.complaints)
   }
@@ -52,13 +55,13 @@ export async function outOfMemory(request: ItemRequest): Promise<Finding> {
 }
 
 /** Steps under ever higher limits; under none a step works before and after. */
-async function failuresOf(name: string, spec: string, limits: number) {
+async function failuresOf(name: string, { spec, batch }: (typeof RUNS)[number], limits: number) {
   const device = limited(name)
   const failures: Failure[] = []
   await using model = await SwinTransformer.create({ ...NETWORK, device: name as 'cpu' })
   await using trainer = await createTrainer(model, parseRunSpec(spec))
-  const [small, large, uploaded] = [2, BATCH, UPLOADED].map((count) => batchOf(count, SIZE))
-  const step = (batch: Batch | undefined) => trainer.step(batch as Batch, { learningRate: 1e-4 })
+  const [small, large, uploaded] = [2, batch, UPLOADED].map((count) => batchOf(count, SIZE))
+  const step = (of: Batch | undefined) => trainer.step(of as Batch, { learningRate: 1e-4 })
   await step(small)
   memory.emptyCache(name)
   const resident = memory.allocated(name)

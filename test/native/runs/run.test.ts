@@ -102,7 +102,7 @@ test('a script with images of its own: every reader takes the run', async () => 
     { directory: at('script') },
   )
   const summary = await run.finish()
-  assert.is(summary.run, 'paper:4,decoder=conv,hidden=16')
+  assert.is(summary.run, 'paper:4,decoder=conv,hidden=16,recompute=none')
   const { dataset, training, optimizer, seed } = JSON.parse(
     readFileSync(at('script', 'config.json'), 'utf8'),
   )
@@ -338,7 +338,7 @@ test('a loop of the script itself is kept, and goes on', async () => {
   assert.ok(existsSync(at('own', 'report.html')))
   await writeReport(at('own'))
   const loaded = await loadRun(at('own'), 'cpu')
-  assert.is(loaded.spec.text, 'paper:4')
+  assert.is(loaded.spec.text, 'paper:4,recompute=none')
   loaded.model.dispose()
   whole.model.dispose()
   trainer.model.dispose()
