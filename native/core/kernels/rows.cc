@@ -14,6 +14,11 @@ TokenOrder OrderOf(const MapOrder& order, const at::Tensor& x) {
   return {order.order.defined() ? order.order.const_data_ptr<int32_t>() : nullptr, x.size(1)};
 }
 
+// Of a float32 stream and products of `type`?
+bool TakesVectors(const at::Tensor& x, c10::ScalarType type) {
+  return HasVectorKernels(x.device(), type) && x.scalar_type() == at::kFloat;
+}
+
 int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(-1); }
 
 // Tokens -> places, and back.
@@ -45,7 +50,7 @@ void AddTo(at::Tensor& sum, const at::Tensor& value) {
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
                     c10::ScalarType type, NormStatistics* statistics) {
   const int64_t channels = x.size(2);
-  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+  if (!TakesVectors(x, type)) {
     const auto [out, mean, rstd] =
         at::native_layer_norm(x, {channels}, norm.weight, norm.bias, kEps);
     *statistics = {mean.squeeze(-1), rstd.squeeze(-1)};
@@ -76,7 +81,7 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
                       at::Tensor& dbias) {
   const int64_t channels = x.size(2);
   const c10::ScalarType type = gradient.scalar_type();
-  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+  if (!TakesVectors(x, type)) {
     const auto [dx_own, dweight_own, dbias_own] = at::native_layer_norm_backward(
         ToTokens(gradient, order).to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
         statistics.rstd.unsqueeze(-1), norm.weight, norm.bias, {dx.defined(), true, true});
@@ -110,7 +115,7 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
 void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
              const at::Tensor& scale, at::Tensor& out) {
   const c10::ScalarType type = branch.scalar_type();
-  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+  if (!TakesVectors(x, type)) {
     const at::Tensor own = ToTokens(branch, order);
     if (scale.defined()) {
       at::addcmul_out(out, x, own.to(x.scalar_type()), BySample(scale));
@@ -130,7 +135,7 @@ void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& orde
 
 at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tensor& scale,
                       c10::ScalarType type, at::Tensor& sums) {
-  if (!HasVectorKernels(x.device(), type) || x.scalar_type() != at::kFloat) {
+  if (!TakesVectors(x, type)) {
     const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
     AddTo(sums, scaled.sum(at::IntArrayRef({0, 1})));
     return ToPlaces(scaled, order).to(type);

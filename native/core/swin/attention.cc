@@ -41,12 +41,9 @@ struct KeptLayout : torch::CustomClassHolder {
   std::shared_ptr<const Layout> layout;
 };
 
-// [B, H, W, C] -> [B, H * W, C]
-at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
 at::Tensor Windows(const at::Tensor& t, const Layout& layout) {
   return t.view({-1, layout.tokens(), t.size(-1)});
 }
-at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
 WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
   return {PositionBias(table, layout.relative_position_index, layout.window), layout.mask,

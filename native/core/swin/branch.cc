@@ -12,6 +12,10 @@
 
 namespace localformer {
 
+at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
+
+at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
+
 bool KeepsCheap(const ForwardContext& context) {
   return context.keep_cheap && at::GradMode::is_enabled();
 }

@@ -16,6 +16,11 @@ namespace localformer {
 // What a branch gives: itself, or the residual sum.
 enum class Result { kBranch, kSum };
 
+// [B, H, W, C] -> [B, H * W, C], contiguous.
+at::Tensor Maps(const at::Tensor& x);
+// [..., C] -> [all rows, C], of a contiguous tensor.
+at::Tensor Rows(const at::Tensor& t);
+
 // Is what is cheap to compute again kept? Not where there will be no backward pass.
 bool KeepsCheap(const ForwardContext& context);
 

@@ -21,8 +21,6 @@ using torch::autograd::variable_list;
 
 // [..., channels] as one map of all rows, which the norm needs no order of.
 at::Tensor OneMap(const at::Tensor& t) { return t.contiguous().view({1, -1, t.size(-1)}); }
-at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
-at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
 // What a backward pass works in, of a row: gradients of the branch, of both layers and of the
 // norm's output, and what is computed again.

@@ -26,11 +26,9 @@ await runOwn(async () => {
     const start = performance.now()
     const step = await trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
     const seconds = (performance.now() - start) / 1000
-    const { peakAllocatedBytes, modules } = step
+    const { peakAllocatedBytes, modules, tuningSeconds } = step
     const loss = modules.at(-1)?.labelLoss ?? Number.NaN
-    const { tuningSeconds } = step as { tuningSeconds?: number }
-    const tuned = tuningSeconds === undefined ? {} : { tuningSeconds }
-    records.push({ seconds, loss, peakAllocatedBytes, ...tuned })
+    records.push({ seconds, loss, peakAllocatedBytes, tuningSeconds })
   }
   writeAnswer(request, records)
 })
