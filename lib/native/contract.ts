@@ -364,6 +364,13 @@ export interface NativeTorch {
   simulatedKernels(): { name: string; launches: number }[]
   /** For tests: the call of this function after `after` others fails with `status`, and that alone. */
   failSimulatedCall(name: string, after: number, status: number): void
+  /**
+   * For processes that only plan: from now on nothing is computed, on the CPU. Every step takes the
+   * memory that it would take, and what it gives means nothing.
+   */
+  setDryRuns(dry: boolean): void
+  /** Operations of all products that were asked for since the process began, by type. */
+  countedWork(): NativeWork
   versions(): { libtorch: string; cpuCapability: string; cuda: boolean }
   arithmetic(): NativeArithmetic
   /** What the process knows, from a file or measured. */
@@ -392,6 +399,13 @@ export interface NativeTorch {
    * is NaN. Products on CUDA then want CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment.
    */
   refuseNondeterminism(refuse: boolean): void
+}
+
+/** A product of [m, k] and [k, n] has 2 m n k operations. */
+export interface NativeWork {
+  /** And whatever else is not bfloat16. */
+  readonly float32: number
+  readonly bfloat16: number
 }
 
 /** What the process computes in: LibTorch's globals, as the work that ran last set them. */
@@ -436,6 +450,8 @@ export const NATIVE_EXPORTS = [
   'simulatedCalls',
   'simulatedKernels',
   'failSimulatedCall',
+  'setDryRuns',
+  'countedWork',
   'versions',
   'arithmetic',
   'useVectorKernels',

@@ -3,6 +3,7 @@
 
 #include "addon_data.h"
 #include "errors.h"
+#include "dry_run_functions.h"
 #include "features_wrap.h"
 #include "file_lock.h"
 #include "memory/caching_cpu_allocator.h"
@@ -42,6 +43,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
   DefineMemoryFunctions(env, exports);
   DefineProductFunctions(env, exports);
+  DefineDryRunFunctions(env, exports);
   DefineFileLock(env, exports);
   DefineSimulatedFunctions(env, exports);
   return exports;

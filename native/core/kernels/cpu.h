@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/vector_kernels.h"
+#include "memory/dry_run.h"
 
 namespace localformer {
 
@@ -51,6 +52,7 @@ constexpr int64_t kRowGroups = 32;
 template <typename Use>
 void OverRows(int64_t count, const Use& use) {
   constexpr int64_t kLeastRows = 64;
+  if (IsDryRun()) return;
   at::parallel_for(0, count, kLeastRows, use);
 }
 
@@ -60,6 +62,7 @@ template <typename Use>
 void SumOverRows(int64_t count, float* totals, int64_t size, const Use& use) {
   const int64_t groups = std::min(kRowGroups, std::max<int64_t>(count / 16, 1));
   const at::Tensor sums = at::zeros({groups, size}, at::kFloat);
+  if (IsDryRun()) return;
   auto* all = sums.mutable_data_ptr<float>();
   at::parallel_for(0, groups, 1, [&](int64_t first, int64_t last) {
     for (int64_t group = first; group < last; ++group) {

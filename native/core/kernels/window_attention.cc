@@ -8,6 +8,7 @@
 
 #include "kernels/cpu.h"
 #include "kernels/rows.h"
+#include "math/work_count.h"
 
 namespace localformer {
 namespace {
@@ -87,6 +88,11 @@ AttentionArgs<T> ArgsOf(const at::Tensor& qkv, const WindowBias& bias,
   return args;
 }
 
+// Of so many products of all windows' rows.
+void CountProducts(const at::Tensor& qkv, int64_t products) {
+  CountWork(qkv.scalar_type(), 2 * products * qkv.numel() / 3 * qkv.size(1));
+}
+
 int64_t ScratchOf(const at::Tensor& qkv, const WindowBias& bias) {
   return AttentionScratch(qkv.size(1), qkv.size(2) / 3 / bias.heads);
 }
@@ -96,6 +102,7 @@ int64_t ScratchOf(const at::Tensor& qkv, const WindowBias& bias) {
 at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Tensor* attention) {
   const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
   const int64_t heads = bias.heads;
+  CountProducts(qkv, 2);
   if (!TakesVectors(qkv, bias)) {
     const std::vector<at::Tensor> parts = ByHead(qkv, heads);
     const at::Tensor weights = WeightsOf(parts[0], parts[1], bias, ScaleOf(qkv, heads));
@@ -115,6 +122,7 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Te
     AttentionArgs<T> args = ArgsOf<T>(qkv, bias, padded_bias, padded_mask);
     args.out = NumbersOf<T>(out);
     args.attention = attention == nullptr ? nullptr : NumbersOf<T>(*attention);
+    if (IsDryRun()) return;
     at::parallel_for(0, windows, 1, [&](int64_t begin, int64_t end) {
       float* own = NumbersOf<float>(floats) + at::get_thread_num() * scratch;
       // All heads of a window while its rows are in the cache.
@@ -133,6 +141,8 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
                                    at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias) {
   const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
   const int64_t heads = bias.heads;
+  // Four gradients; the attention itself again, and what it gives, where they were not kept.
+  CountProducts(qkv, 4 + (attention.defined() ? 0 : 1) + (out == nullptr ? 0 : 1));
   if (!TakesVectors(qkv, bias)) {
     const double scale = ScaleOf(qkv, heads);
     const std::vector<at::Tensor> parts = ByHead(qkv, heads);
@@ -172,6 +182,7 @@ at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor&
   const at::Tensor sums = at::zeros({groups, size}, at::kFloat);
   WithNumbers(qkv.scalar_type(), [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
+    if (IsDryRun()) return;
     at::parallel_for(0, groups * heads, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t group = task / heads, head = task % heads;

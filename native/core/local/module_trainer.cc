@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "local/select_tokens.h"
+#include "memory/dry_run.h"
 #include "memory/memory_timeline.h"
 #include "memory/upload.h"
 #include "swin/embedding.h"
@@ -214,6 +215,7 @@ void ModuleTrainer::LookAtGradients(const UpdateOptions& update, StepReadings* r
   LargestGradients largest;
   if (!on_host) largest = FindLargestGradients(named);
   if (update.clip_norm) step->gradient_norm.Add(1.0, ClipGradients(named, *update.clip_norm));
+  if (on_host && IsDryRun()) return;
   if (on_host) {
     // A norm that is finite is so of every gradient.
     const bool is_known = update.clip_norm && IsFinite(step->gradient_norm);
@@ -457,6 +459,7 @@ ParameterList ModuleTrainer::NamedParameters() const {
 }
 
 void ModuleTrainer::CheckLosses(const UnsettledStep& step) const {
+  if (IsDryRun()) return;
   const char* which = !IsFinite(step.label_loss)            ? "label"
                       : !IsFinite(step.reconstruction_loss) ? "reconstruction"
                       : !IsFinite(step.penalty)             ? "penalty"

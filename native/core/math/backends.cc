@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "memory/dry_run.h"
 #include "memory/uncounted_allocations.h"
 
 namespace localformer {
@@ -48,6 +49,9 @@ at::Tensor ByConvolution(const at::Tensor& dy, const at::Tensor& x, at::Tensor p
                                {1, 1}, /*transposed=*/false, {0, 0}, 1, {false, true, false});
   return std::get<1>(gradients).reshape({out, in}).contiguous();
 }
+
+// What allocates as the product does, and computes nothing.
+bool IsDry(const at::Tensor& operand) { return operand.is_cpu() && IsDryRun(); }
 
 // Does oneDNN's product know the type here? In bfloat16 that takes a processor with AVX-512.
 bool HasOneDnn(c10::ScalarType type) {
@@ -89,17 +93,28 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
 
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
                            const at::Tensor& bias) {
+  if (IsDry(x)) {
+    std::vector<int64_t> sizes = x.contiguous().sizes().vec();
+    sizes.back() = weight.size(0);
+    return at::empty(sizes, x.options());
+  }
   if (backend == Backend::kMkl) return at::linear(x, weight, bias);
   return OneDnnLinear(x, weight, bias);
 }
 
 at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& weight) {
+  if (IsDry(dy)) {
+    at::Tensor turned;
+    if (backend == Backend::kOneDnnCopied) turned = at::empty_like(weight);
+    return at::empty({dy.size(0), weight.size(1)}, dy.options());
+  }
   if (backend == Backend::kMkl) return at::mm(dy, weight);
   const at::Tensor turned = weight.t();
   return OneDnnLinear(dy, backend == Backend::kOneDnnCopied ? turned.contiguous() : turned, {});
 }
 
 at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& x) {
+  if (IsDry(x)) return at::empty({dy.size(1), x.size(1)}, x.options());
   if (backend == Backend::kMkl) return at::mm(dy.t(), x);
   if (backend == Backend::kConvolution) return ByConvolution(dy, x, {});
   return OneDnnLinear(dy.t(), x.t(), {});
@@ -107,7 +122,9 @@ at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Ten
 
 void AddWeightGradientBy(Backend backend, at::Tensor& sum, const at::Tensor& dy,
                          const at::Tensor& x) {
-  if (backend == Backend::kMkl) {
+  if (IsDry(x)) {
+    if (backend != Backend::kMkl) WeightGradientBy(backend, dy, x);
+  } else if (backend == Backend::kMkl) {
     sum.addmm_(dy.t(), x);
   } else if (backend == Backend::kConvolution) {
     sum.add_(ByConvolution(dy, x, sum));

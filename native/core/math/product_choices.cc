@@ -14,6 +14,7 @@
 
 #include "math/tuning_clock.h"
 #include "memory/caching_cpu_allocator.h"
+#include "memory/dry_run.h"
 #include "memory/uncounted_allocations.h"
 
 namespace localformer {
@@ -105,6 +106,7 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
 // By the process's choice, measured if there is none.
 Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   if (const auto known = Known(choice.Key())) return *known;
+  if (IsDryRun()) return Backend::kMkl;
   const TuningTime time;
   const std::lock_guard<std::mutex> lock(TheProcess().tuning);
   // Another thread may have measured it meanwhile.

@@ -9,6 +9,7 @@
 
 #include "math/backends.h"
 #include "math/product_choices.h"
+#include "math/work_count.h"
 
 namespace localformer {
 namespace {
@@ -18,11 +19,13 @@ using torch::autograd::variable_list;
 
 at::Tensor Rows(const at::Tensor& t) { return t.reshape({-1, t.size(-1)}); }
 
-// `a` has the rows; `b` is the weight, or x beside dy.
+// Of a product that is about to be computed. `a` has the rows; `b` is the weight, or x beside dy.
 ProductShape ShapeOf(ProductKind kind, const at::Tensor& a, const at::Tensor& b) {
   const int64_t rows = a.numel() / std::max<int64_t>(a.size(-1), 1);
   const bool is_weight = kind == ProductKind::kForward || kind == ProductKind::kInputGradient;
-  return {kind, a.scalar_type(), a.device(), rows, b.size(1), is_weight ? b.size(0) : a.size(1)};
+  const int64_t out = is_weight ? b.size(0) : a.size(1);
+  CountWork(a.scalar_type(), 2 * rows * b.size(1) * out);
+  return {kind, a.scalar_type(), a.device(), rows, b.size(1), out};
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "dry_run.h"
 #include "uncounted_allocations.h"
 
 namespace localformer {
@@ -225,7 +226,8 @@ bool CachingCpuAllocator::FitsGroup(size_t blockBytes, size_t commitBytes) {
 // Some reading of files, well below a millisecond, for page faults of a hundred times that.
 void CachingCpuAllocator::LookAtGroup() {
   const int64_t available = group_.AvailableBytes();
-  if (available == ControlGroup::kNone) {
+  // What a dry run takes it hardly touches.
+  if (available == ControlGroup::kNone || IsDryRun()) {
     groupCeiling_ = INT64_MAX;
     untilNextLook_ = kMostBetweenLooks;
     return;

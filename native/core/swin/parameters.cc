@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "math/products.h"
+#include "memory/dry_run.h"
 
 namespace localformer {
 
@@ -38,12 +39,15 @@ at::Tensor TruncatedNormalParameter(at::IntArrayRef shape, double std, at::Gener
   // back by the normal distribution's inverse.
   const double edge = std::erf(2.0 / std / std::sqrt(2.0));
   at::Tensor t = at::empty(shape);
+  if (IsDryRun()) return t.requires_grad_(true);
   t.uniform_(-edge, edge, generator).erfinv_().mul_(std * std::sqrt(2.0)).clamp_(-2.0, 2.0);
   return t.requires_grad_(true);
 }
 
 at::Tensor UniformParameter(at::IntArrayRef shape, double bound, at::Generator& generator) {
-  return at::empty(shape).uniform_(-bound, bound, generator).requires_grad_(true);
+  at::Tensor t = at::empty(shape);
+  if (!IsDryRun()) t.uniform_(-bound, bound, generator);
+  return t.requires_grad_(true);
 }
 
 Linear Linear::Create(int64_t in, int64_t out, bool with_bias, at::Generator& generator) {
