@@ -1,22 +1,8 @@
 // What the commands that measure run specs in fresh processes share.
-import type { Options } from 'yargs'
 import { resolveDevice } from '../device/device.js'
 import type { CompareOptions, CompareResult } from '../measure/compare.js'
 import { type GlobalOptions, note } from './command.js'
 import type { Progress } from './progress.js'
-
-export const memoryLimitOption = {
-  'memory-limit': {
-    type: 'number',
-    requiresArg: true,
-    describe: 'GiB that tensors may take; a run that needs more is marked out of memory',
-  },
-} as const satisfies Readonly<Record<string, Options>>
-
-/** The limit, where one was given, as the library takes it. */
-export function memoryLimitOf(gibibytes: number | undefined) {
-  return gibibytes === undefined ? {} : { memoryLimitBytes: Math.round(gibibytes * 2 ** 30) }
-}
 
 /**
  * Shows how far a comparison is. Which device `auto` took is told with the first progress: by then

@@ -1,8 +1,8 @@
 // Memory statistics of a device, as torch.cuda.memory_stats gives them, on the CPU too.
 
-import { expected, LocalformerError } from '../base/errors.js'
+import { bytesOf } from '../base/bytes.js'
 import type { NativeSegment } from '../native/contract.js'
-import { callNative, loadTorch } from '../native/load.js'
+import { callNative, loadCuda, loadTorch } from '../native/load.js'
 import { checkDeviceName, resolveDevice } from './device.js'
 
 /** One counter: its value now, its highest since the last reset, and what was added and taken. */
@@ -109,17 +109,23 @@ export function info(device = 'cpu'): { freeBytes: number; totalBytes: number } 
 }
 
 /**
- * Upper bound of the bytes that tensors on the CPU may take; an allocation above it fails with
- * `ERR_OUT_OF_MEMORY`. `undefined` or 0: no bound. For CUDA see `cuda.setPerProcessMemoryFraction`.
+ * Upper bound of the memory that tensors on a device may take, in bytes or as text (`4GiB`, `512 MB`); an
+ * allocation beyond it fails with `ERR_OUT_OF_MEMORY`. `undefined` or 0: no bound.
+ *
+ * On the CPU allocated bytes and, once the cache is given back, reserved bytes stay within it. On CUDA, a
+ * simulated card too, it is LibTorch's own bound of {@link reserved} bytes, which the device gives in steps
+ * of 2 MiB at least: the cache is given back before an allocation fails. What the context takes is in
+ * neither. A bound above what the device has is none.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DEVICE_UNAVAILABLE`; `ERR_ADDON_LOAD` where the addon's
+ *   CUDA part is missing.
  */
-export function setLimit(bytes: number | undefined): void {
-  if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 0)) {
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      expected('a whole number of bytes of at least 0', 'bytes', bytes),
-    )
-  }
-  callNative(() => loadTorch().setCpuMemoryLimit(bytes ?? 0))
+export function setLimit(bytes: number | string | undefined, device = 'cpu'): void {
+  const limit = bytes === undefined ? 0 : bytesOf(bytes, 'bytes')
+  onDevice(device, (name) => {
+    if (name === 'cpu') loadTorch().setCpuMemoryLimit(limit)
+    else loadCuda().setMemoryLimit(limit, Number(name.slice('cuda:'.length)))
+  })
 }
 
 /** What the CPU's allocator holds, segment by segment. */

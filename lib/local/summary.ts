@@ -61,9 +61,14 @@ const FLOAT_BYTES = 4
  * @throws {LocalformerError} `ERR_CONFIG` before LibTorch is opened, where the sizes or a split are
  *   impossible; what `SwinTransformer.create` throws.
  */
-export async function summarize(options: SwinOptions, specs: readonly RunSpec[]): Promise<Summary> {
-  const { depths, seed } = resolveSwinConfig(options)
+export async function summarize(
+  options: SwinOptions,
+  specs: readonly RunSpec[],
+  { memoryLimitBytes }: { readonly memoryLimitBytes?: number } = {},
+): Promise<Summary> {
+  const { depths, seed, device: wanted } = resolveSwinConfig(options)
   for (const spec of specs) resolveSplit(spec.split, modulesOfSpec(spec, depths), depths)
+  if (memoryLimitBytes !== undefined) memory.setLimit(memoryLimitBytes, wanted)
   await using model = await SwinTransformer.create(options)
   const runs: RunSummary[] = []
   for (const spec of specs) runs.push(await summarizeRun(model, spec, seed))

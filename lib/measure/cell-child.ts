@@ -2,6 +2,7 @@
 // in: a CellRequest over IPC, and 'stop' -> out: events as they happen, then a result or an error.
 import { LocalformerError } from '../base/errors.js'
 import { openDataset } from '../datasets/open.js'
+import * as memory from '../device/memory.js'
 import { loadRun } from '../run-folder/load-run.js'
 import { createRun } from '../runs/create-run.js'
 import { evaluateRun, type RunEvaluation } from '../runs/evaluate-run.js'
@@ -11,6 +12,8 @@ import type { CellMessage, CellRequest } from './cell-request.js'
 const controller = new AbortController()
 
 async function work(request: CellRequest): Promise<RunEvaluation> {
+  const { memoryLimitBytes, config } = request
+  if (memoryLimitBytes !== undefined) memory.setLimit(memoryLimitBytes, config.device ?? 'auto')
   if (request.work !== 'evaluate') await train(request)
   return evaluateCell(request)
 }

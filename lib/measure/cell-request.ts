@@ -10,6 +10,8 @@ export interface CellRequest {
   readonly config: TrainingConfigInput
   /** Only the first so many test images; null: all. */
   readonly testLimit: number | null
+  /** Upper bound of the bytes that tensors may take; undefined: none. */
+  readonly memoryLimitBytes?: number | undefined
 }
 
 /** How a cell's process ended. */

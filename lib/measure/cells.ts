@@ -20,6 +20,8 @@ export interface CellsOptions {
   readonly directory: string
   readonly device: string
   readonly dataDir?: string | undefined
+  /** Upper bound of the bytes that tensors of a cell may take; default: none. */
+  readonly memoryLimitBytes?: number | undefined
   readonly signal?: AbortSignal
   /** A cell begins; `done` of them are finished. */
   readonly onCell?: (cell: Cell, state: CellState, done: number, total: number) => void
@@ -99,11 +101,11 @@ async function runCell(
   })
   if (state !== 'finished') {
     await keepSettings(plan, cell, directory)
-    const { signal, onEvent, runner = runInChild } = options
+    const { signal, onEvent, runner = runInChild, memoryLimitBytes } = options
     const work = ({ new: 'train', begun: 'resume', trained: 'evaluate' } as const)[state]
     const request = { directory, work, config: configOfCell(plan, cell, options) }
     const { testLimit } = plan.settings
-    const result = await runner({ ...request, testLimit }, { signal, onEvent })
+    const result = await runner({ ...request, testLimit, memoryLimitBytes }, { signal, onEvent })
     // Its own reason, not what the process made of it.
     signal?.throwIfAborted()
     if (result.status === 'failed') return fail(result.code, result.message)

@@ -2,6 +2,7 @@
 // in: specs and a data set -> out: one row a spec, savings and time against the first row.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { bytesOf } from '../base/bytes.js'
 import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
 import type { Dataset } from '../datasets/dataset.js'
@@ -33,7 +34,7 @@ export interface CompareOptions {
   readonly rounds?: number
   /** Of weights and batches; default 0. */
   readonly seed?: number
-  /** Upper bound of the bytes that tensors on the CPU may take; default: none. */
+  /** Upper bound of the bytes that tensors may take, as of `memory.setLimit`; default: none. */
   readonly memoryLimitBytes?: number
   /** Record what memory looks like over the last step; default false. */
   readonly timeline?: boolean
@@ -138,6 +139,7 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   checkCount('steps', steps, 1)
   checkCount('warmup', warmup, 0)
   checkCount('rounds', rounds, 1)
+  const memoryLimitBytes = bytesOf(options.memoryLimitBytes ?? 0, 'memoryLimit')
   const config = resolveSwinConfig({ ...model, classes: data.classes.length, seed })
   for (const spec of specs) {
     resolveSplit(spec.split, modulesOfSpec(spec, config.depths), config.depths)
@@ -145,12 +147,11 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   const card = simulatedOn(config.device)
   if (card !== undefined) checkSimulation()
   const device = card === undefined ? resolveDevice(config.device).name : `sim:${card.key}`
-  checkLimit(options.memoryLimitBytes, device)
   const request = {
     model: { ...config, device } as SwinOptions,
     batches: drawBatches(data, batchSize, warmup + steps, seed),
     warmup,
-    memoryLimitBytes: options.memoryLimitBytes ?? 0,
+    memoryLimitBytes,
     timeline: options.timeline ?? false,
     calls: (options.calls ?? false) && card !== undefined,
     training: { ...options.training, seed },
@@ -332,22 +333,6 @@ function paperSaving(spec: RunSpec): number | null {
     spec.offload === 'none' &&
     spec.split === 'stages'
   return spec.method === 'paper' && isPlain ? (PAPER_SAVINGS[spec.modules] ?? null) : null
-}
-
-function checkLimit(bytes: number | undefined, device: string): void {
-  if (bytes === undefined) return
-  if (!Number.isSafeInteger(bytes) || bytes < 1) {
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      expected('a positive number of bytes', 'memoryLimit', bytes),
-    )
-  }
-  if (device !== 'cpu') {
-    throw new LocalformerError(
-      'ERR_CONFIG',
-      `\`memoryLimit\` works on the cpu only, not on ${device}`,
-    )
-  }
 }
 
 function ratio(one: Measurement | undefined, other: Measurement | undefined): number | null {

@@ -18,6 +18,9 @@ import type { MeasureMessage, Measurement, MeasureRequest } from './measurement.
 const LEARNING_RATE = 1e-4
 
 async function measure(request: MeasureRequest): Promise<Measurement> {
+  if (request.memoryLimitBytes > 0) {
+    memory.setLimit(request.memoryLimitBytes, request.model.device)
+  }
   await using model = await SwinTransformer.create(request.model)
   await using trainer = await createTrainer(
     model,
@@ -25,7 +28,6 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
     request.training,
     request.batches[0]?.labels?.length,
   )
-  if (request.memoryLimitBytes > 0) memory.setLimit(request.memoryLimitBytes)
   const residentBytes = memory.allocated(model.device)
   const isSimulated = simulation.card() !== undefined
   const steps: TrainStep[] = []

@@ -486,5 +486,7 @@ export interface NativeCuda {
   /** Of CUDA 1000 * major + 10 * minor; cuDNN's as it says itself, null where there is none. */
   versions(): { driver: number; runtime: number; cudnn: number | null }
   setMemoryFraction(fraction: number, device: number): void
+  /** 0: no limit. */
+  setMemoryLimit(bytes: number, device: number): void
   memorySnapshot(device: number): NativeSegment[]
 }

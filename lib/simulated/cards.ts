@@ -1,5 +1,6 @@
 // The CUDA cards that can be simulated, and what a card is by size and architecture alone.
 // in: `rtx3060`, `12GiB,sm_86` -> out: Card
+import { sizeOf } from '../base/bytes.js'
 import { describe, expected, LocalformerError } from '../base/errors.js'
 import { nearestOf } from '../base/nearest.js'
 
@@ -125,24 +126,16 @@ function plainly(text: string): string {
   return text.toLowerCase().replace(/[\s_-]/g, '')
 }
 
-const UNITS: Readonly<Record<string, readonly [string, number]>> = {
-  gib: ['GiB', GIB],
-  gb: ['GB', 1e9],
-  mib: ['MiB', MIB],
-  mb: ['MB', 1e6],
-}
-
 function described(text: string): Card {
-  const pattern = /^ *(\d{1,9}(?:\.\d{1,9})?) *(gib|gb|mib|mb) *, *sm_?(\d{2,3}) *$/i
-  const [, amount, letters = '', capability] = pattern.exec(text) ?? []
-  if (amount === undefined || capability === undefined) {
+  const [, amount = '', capability] = /^([^,]*), *sm_?(\d{2,3}) *$/i.exec(text) ?? []
+  const size = sizeOf(amount)
+  if (size === undefined || capability === undefined) {
     throw new LocalformerError(
       'ERR_CONFIG',
       expected(`a size and an architecture, such as ${EXAMPLE},`, 'simulate', text),
     )
   }
-  const [unit, factor] = UNITS[letters.toLowerCase()] as readonly [string, number]
-  const bytes = Math.round(Number(amount) * factor)
+  const { bytes } = size
   const [least, most] = [GIB, 1024 * GIB]
   if (bytes < least || bytes > most) {
     throw new LocalformerError('ERR_CONFIG', expected('a card of 1 GiB to 1 TiB', 'simulate', text))
@@ -154,9 +147,10 @@ function described(text: string): Card {
     const what = `an architecture that LibTorch's build has kernels for, ${all.join(', ')},`
     throw new LocalformerError('ERR_CONFIG', expected(what, 'simulate', text))
   }
-  // The same for every way of writing it.
-  const size = `${Number(amount)}${unit}`
-  const [key, name] = [`${size},sm_${capability}`, `CUDA card of ${size} and sm_${capability}`]
+  const [key, name] = [
+    `${size.text},sm_${capability}`,
+    `CUDA card of ${size.text} and sm_${capability}`,
+  ]
   return cardOf(key, name, version, bytes, common.multiprocessors, common.l2Mib)
 }
 

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 #include <napi.h>
 
+#include <cmath>
 #include <mutex>
 #include <string>
 
@@ -93,6 +94,29 @@ Napi::Value SetMemoryFraction(const Napi::CallbackInfo& info) {
   });
 }
 
+// LibTorch makes whole bytes of a fraction by leaving off what is behind the point.
+double FractionOf(int64_t bytes, size_t total) {
+  const auto wanted = static_cast<size_t>(bytes);
+  // From 1 on it knows no limit.
+  if (wanted == 0 || wanted >= total) return 1.0;
+  const auto all = static_cast<double>(total);
+  double fraction = static_cast<double>(wanted) / all;
+  while (static_cast<size_t>(fraction * all) < wanted) fraction = std::nextafter(fraction, 1.0);
+  return fraction;
+}
+
+// setMemoryLimit(bytes, device)
+Napi::Value SetMemoryLimit(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const c10::DeviceIndex device = ReadIndex(info[1]);
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+    const size_t total = at::cuda::getDeviceProperties(device)->totalGlobalMem;
+    allocator::setMemoryFraction(FractionOf(info[0].As<Napi::Number>().Int64Value(), total),
+                                 device);
+    return info.Env().Undefined();
+  });
+}
+
 // Empty before the first allocation.
 Napi::Value MemorySnapshot(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
@@ -122,6 +146,7 @@ void ObserveOutOfMemory() {
       info.allocatedBytes = stats.allocated_bytes[0].current;
       info.reservedBytes = stats.reserved_bytes[0].current;
       info.limitBytes = static_cast<int64_t>(limit);
+      info.limitIsSet = allocator::getMemoryFraction(device.index()) < 1.0;
       NoteOutOfMemory(device, info);
     });
   });
@@ -136,6 +161,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   define("synchronize", Synchronize);
   define("versions", Versions);
   define("setMemoryFraction", SetMemoryFraction);
+  define("setMemoryLimit", SetMemoryLimit);
   define("memorySnapshot", MemorySnapshot);
   return exports;
 }

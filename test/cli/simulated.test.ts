@@ -224,4 +224,20 @@ test('commands that compute refuse a simulated device', () => {
   }
 })
 
+test('--memory-limit bounds what is reserved of the card', () => {
+  const free = compare('--device', 'sim:rtx3060', '--run', 'backprop')
+  const [{ peakReservedBytes } = { peakReservedBytes: 0 }] = free.rows
+  const limits: [number, string][] = [
+    [peakReservedBytes ?? 0, 'ok'],
+    [(peakReservedBytes ?? 0) / 2, 'out_of_memory'],
+  ]
+  for (const [limit, status] of limits) {
+    const { rows } = compare(
+      ...['--device', 'sim:rtx3060', '--run', 'backprop'],
+      ...['--memory-limit', `${Math.floor(limit)}`],
+    )
+    assert.is(rows[0]?.status, status)
+  }
+})
+
 test.run()

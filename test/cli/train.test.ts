@@ -161,11 +161,25 @@ test('a run that does not fit is a row, not a failure', () => {
     '64',
   ]
   const free = json(...args, '--steps', '1')
-  const between = (free.rows[0].peakAllocatedBytes + free.rows[1].peakAllocatedBytes) / 2 / 2 ** 30
-  const tight = json(...args, '--steps', '1', '--memory-limit', String(between))
+  const between = (free.rows[0].peakAllocatedBytes + free.rows[1].peakAllocatedBytes) / 2
+  const limit = `${Math.round(between / 2 ** 10)} KiB`
+  const tight = json(...args, '--steps', '1', '--memory-limit', limit)
   assert.is(tight.rows[0].status, 'ok')
   assert.is(tight.rows[1].status, 'out_of_memory')
   assert.is(tight.rows[1].peakAllocatedBytes, null)
+})
+
+test('a limit that training does not fit is told with the way to change it', () => {
+  const directory = path.join(folder, 'limited')
+  const tight = run(...TRAIN, '--run-dir', directory, '--memory-limit', '2MiB')
+  assert.is(tight.status, 1, tight.stderr)
+  assert.match(tight.stderr, 'limit 2.0 MiB as it was set')
+  assert.match(tight.stderr, '--memory-limit SIZE')
+  assert.match(tight.stderr, 'ERR_OUT_OF_MEMORY')
+  json(...TRAIN, '--run-dir', directory, '--overwrite', '--memory-limit', '8 GB')
+  const summary = run('summary', '--run', 'paper:2', '--memory-limit', '50MB', '--device', 'cpu')
+  assert.is(summary.status, 1)
+  assert.match(summary.stderr, 'limit 47.7 MiB as it was set')
 })
 
 test('a second run in a folder leaves nothing of the first', async () => {
@@ -226,7 +240,18 @@ test('bad input is told before anything runs, with exit code 2', () => {
       ['9 modules', 'at most 4 modules'],
     ],
     [['compare', ...NETWORK], ['run']],
-    [['compare', '--run', 'backprop', ...NETWORK, '--memory-limit', '-1'], ['memoryLimit']],
+    ...[
+      ['compare', '--run', 'backprop'],
+      ['train'],
+      ['summary'],
+      ['reproduce', 'memory'],
+      ['reproduce', 'accuracy'],
+    ].flatMap((command): [readonly string[], readonly string[]][] =>
+      ['-1', '4', '4 apples'].map((limit) => [
+        [...command, '--memory-limit', limit],
+        ['a size such as 4GiB', 'for `memoryLimit`', limit],
+      ]),
+    ),
   ]
   for (const [args, parts] of wrong) {
     const { status, stderr, stdout } = run(...args)

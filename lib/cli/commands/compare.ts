@@ -6,14 +6,10 @@ import { type CompareResult, type CompareRow, compare } from '../../measure/comp
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { checkCalls, formatCalls } from '../calls-text.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
-import {
-  arithmeticText,
-  comparisonProgress,
-  memoryLimitOf,
-  memoryLimitOption,
-} from '../comparison.js'
+import { arithmeticText, comparisonProgress } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
+import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
 import { LOSSES, lossText } from '../metric-text.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
@@ -21,13 +17,12 @@ import { commandProgress } from '../progress.js'
 import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
 import { formatTable } from '../table.js'
 
-interface CompareArguments extends ModelArguments, DataArguments {
+interface CompareArguments extends ModelArguments, DataArguments, MemoryLimitArguments {
   run: string[]
   batchSize: number
   steps: number
   warmup: number
   rounds: number
-  memoryLimit: number | undefined
   calls: boolean
   output: string | undefined
 }
@@ -91,6 +86,7 @@ export const compareCommand: Command<CompareArguments> = {
     const runs = options.run
     for (const run of runs) parseRunSpec(run)
     checkCalls(options)
+    const limit = memoryLimitOf(options)
     if (options.output !== undefined) await checkOutputFile(options.output)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
@@ -104,7 +100,7 @@ export const compareCommand: Command<CompareArguments> = {
         warmup: options.warmup,
         rounds: options.rounds,
         seed: options.seed,
-        ...memoryLimitOf(options.memoryLimit),
+        ...limit,
         calls: options.calls,
         signal,
         onProgress: comparisonProgress(options, progress),

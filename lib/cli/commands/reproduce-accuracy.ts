@@ -30,6 +30,7 @@ import {
 import { type Command, type GlobalOptions, note, printJson, printText } from '../command.js'
 import { dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
+import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
 import { commandProgress } from '../progress.js'
 import {
   checkTableOptions,
@@ -40,7 +41,7 @@ import {
 import { createTrainingProgress } from '../training-progress.js'
 import { tellEvent } from '../training-text.js'
 
-interface AccuracyArguments extends TableArguments {
+interface AccuracyArguments extends TableArguments, MemoryLimitArguments {
   budget: BudgetName
   datasets: string | undefined
   methods: string | undefined
@@ -106,6 +107,7 @@ export const reproduceAccuracyCommand: Command<AccuracyArguments> = {
       .option('batch-size', count('Images in a batch', "the budget's"))
       .option('train-limit', count('Only so many training images', "the budget's"))
       .option('test-limit', count('Only so many test images', 'all'))
+      .options(memoryLimitOption)
       .options(tableOptions)
       .example('$0 reproduce accuracy --dry-run', 'what it would take on this machine')
       .example(
@@ -115,6 +117,7 @@ export const reproduceAccuracyCommand: Command<AccuracyArguments> = {
   handler: async (options) => {
     await checkTableOptions(options)
     checkComputes(options.device, 'train')
+    const limit = memoryLimitOf(options)
     const plan = planAccuracy({
       budget: options.budget,
       seeds: options.seeds,
@@ -131,7 +134,7 @@ export const reproduceAccuracyCommand: Command<AccuracyArguments> = {
       const planned = await planCells(plan, directory, options, signal)
       if (options.dryRun) return printPlan(options, plan, directory, planned)
       note(options, expectedSentence(planned))
-      const result = await runPlan(plan, directory, device.name, options, signal)
+      const result = await runPlan(plan, directory, device.name, { ...options, ...limit }, signal)
       await printTable(options, result, formatAccuracy, markdownOfAccuracy)
       const failed = result.rows.some((row) => row.seeds < row.outcomes.length)
       if (failed) process.exitCode = 1
@@ -203,12 +206,13 @@ async function runPlan(
   plan: AccuracyPlan,
   directory: string,
   device: string,
-  options: GlobalOptions & AccuracyArguments,
+  options: GlobalOptions & AccuracyArguments & { readonly memoryLimitBytes?: number },
   signal: AbortSignal,
 ): Promise<AccuracyResult> {
   const progress = createTrainingProgress({ quiet: options.quiet })
   const outcomes = await runCells(plan, {
     ...{ directory, device, dataDir: options.dataDir, signal },
+    memoryLimitBytes: options.memoryLimitBytes,
     // Beside the result, which is the table.
     onEvent: (event) => tellEvent({ ...options, json: true }, event, progress),
     onCell: ({ dataset, run, seed }, state, done, total) => {

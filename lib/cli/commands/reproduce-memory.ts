@@ -10,15 +10,11 @@ import {
   reproduceMemory,
 } from '../../measure/reproduce.js'
 import type { Command, GlobalOptions } from '../command.js'
-import {
-  arithmeticText,
-  comparisonProgress,
-  memoryLimitOf,
-  memoryLimitOption,
-} from '../comparison.js'
+import { arithmeticText, comparisonProgress } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { codeSpan, escapeMarkdown, markdownTable } from '../markdown.js'
+import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { commandProgress } from '../progress.js'
 import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
@@ -30,13 +26,16 @@ import {
   tableOptions,
 } from '../table-output.js'
 
-interface ReproduceArguments extends ModelArguments, DataArguments, TableArguments {
+interface ReproduceArguments
+  extends ModelArguments,
+    DataArguments,
+    TableArguments,
+    MemoryLimitArguments {
   quick: boolean
   batchSize: number | undefined
   steps: number | undefined
   warmup: number | undefined
   rounds: number | undefined
-  memoryLimit: number | undefined
 }
 
 export const reproduceMemoryCommand: Command<ReproduceArguments> = {
@@ -84,6 +83,7 @@ export const reproduceMemoryCommand: Command<ReproduceArguments> = {
       ) as unknown as Argv<GlobalOptions & ReproduceArguments>,
   handler: async (options) => {
     await checkTableOptions(options)
+    const limit = memoryLimitOf(options)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
     await untilInterrupted(async (signal) => {
@@ -93,6 +93,7 @@ export const reproduceMemoryCommand: Command<ReproduceArguments> = {
         quick: options.quick,
         seed: options.seed,
         ...countsOf(options),
+        ...limit,
         signal,
         onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
@@ -102,13 +103,12 @@ export const reproduceMemoryCommand: Command<ReproduceArguments> = {
 }
 
 /** Those that were given; the others are the library's to choose. */
-function countsOf({ batchSize, steps, warmup, rounds, memoryLimit }: ReproduceArguments) {
+function countsOf({ batchSize, steps, warmup, rounds }: ReproduceArguments) {
   return {
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(steps === undefined ? {} : { steps }),
     ...(warmup === undefined ? {} : { warmup }),
     ...(rounds === undefined ? {} : { rounds }),
-    ...memoryLimitOf(memoryLimit),
   }
 }
 

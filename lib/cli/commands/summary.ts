@@ -9,6 +9,7 @@ import {
   summarize,
 } from '../../local/summary.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
+import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
 import {
   classesOption,
   type ModelArguments,
@@ -16,7 +17,7 @@ import {
   swinOptionsOf,
 } from '../model-options.js'
 
-interface SummaryArguments extends ModelArguments {
+interface SummaryArguments extends ModelArguments, MemoryLimitArguments {
   classes: number
   run: readonly string[] | undefined
 }
@@ -26,7 +27,7 @@ export const summaryCommand: Command<SummaryArguments> = {
   describe: "Show a network's units and how it is cut into modules",
   builder: (yargs) =>
     yargs
-      .options({ ...modelOptions, ...classesOption })
+      .options({ ...modelOptions, ...classesOption, ...memoryLimitOption })
       .option('run', {
         type: 'string',
         array: true,
@@ -41,7 +42,7 @@ export const summaryCommand: Command<SummaryArguments> = {
       ) as unknown as Argv<GlobalOptions & SummaryArguments>,
   handler: async (options) => {
     const specs = (options.run ?? []).map(parseRunSpec)
-    const summary = await summarize(swinOptionsOf(options), specs)
+    const summary = await summarize(swinOptionsOf(options), specs, memoryLimitOf(options))
     if (options.json) printJson({ schema: 1, variant: options.variant, ...summary })
     else printSummary(options.variant, summary)
   },

@@ -5,6 +5,7 @@ import type { Argv } from 'yargs'
 import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
 import { checkComputes } from '../../device/device.js'
+import * as memory from '../../device/memory.js'
 import { checkFree } from '../../run-folder/run-folder.js'
 import { createRun } from '../../runs/create-run.js'
 import { resumeRun } from '../../runs/resume-run.js'
@@ -15,11 +16,12 @@ import { type Command, type GlobalOptions, note, printJson, printLine } from '..
 import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
 import { dataModuleOption, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
+import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
 import { resumed } from '../resume.js'
 import { createTrainingProgress } from '../training-progress.js'
 import { tellEvent } from '../training-text.js'
 
-interface TrainArguments extends ConfigArguments {
+interface TrainArguments extends ConfigArguments, MemoryLimitArguments {
   runDir: string | undefined
   resume: string | undefined
   overwrite: boolean | undefined
@@ -33,6 +35,7 @@ export const trainCommand: Command<TrainArguments> = {
     yargs
       .options(configOptions())
       .options(dataModuleOption)
+      .options(memoryLimitOption)
       .options({
         'run-dir': {
           type: 'string',
@@ -65,13 +68,14 @@ export const trainCommand: Command<TrainArguments> = {
       ) as unknown as Argv<GlobalOptions & TrainArguments>,
   handler: async (options) => {
     checkComputes(options.device, 'train')
+    memoryLimitOf(options)
     if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
     const resolved = await configOf(options)
     const { runDir, overwrite = false } = options
     // Before images are read, which may take long.
     if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
     const data = await openImages(options, resolved.config)
-    await follow(options, (signal) =>
+    await follow(options, resolved.config, (signal) =>
       createRun(resolved, {
         ...{ data, overwrite, signal },
         ...(runDir === undefined ? {} : { directory: runDir }),
@@ -85,7 +89,7 @@ async function resumeTraining(options: GlobalOptions & TrainArguments, directory
   const summary = await readRunSummary(directory)
   if (summary !== null && !isLonger) return tellOver(options, directory, summary)
   const data = await openImages(options, config)
-  await follow(options, (signal) => resumeRun(directory, { ...changes, data, signal }))
+  await follow(options, config, (signal) => resumeRun(directory, { ...changes, data, signal }))
 }
 
 function openImages(
@@ -99,8 +103,11 @@ function openImages(
 /** Prints the events of a run and what it came to. */
 async function follow(
   options: GlobalOptions & TrainArguments,
+  { device }: TrainingConfig,
   make: (signal: AbortSignal) => Promise<Run>,
 ): Promise<void> {
+  const { memoryLimitBytes } = memoryLimitOf(options)
+  if (memoryLimitBytes !== undefined) memory.setLimit(memoryLimitBytes, device)
   let directory = ''
   await untilInterrupted(
     async (signal) => {

@@ -318,8 +318,8 @@ int64_t CachingCpuAllocator::EffectiveLimit() const {
 OutOfMemoryInfo CachingCpuAllocator::DescribeFailure(size_t requestedBytes, bool byGroup) const {
   const size_t requested = std::min(requestedBytes, static_cast<size_t>(INT64_MAX));
   const int64_t limit = limit_ > 0 ? limit_ : systemBytes_;
-  return {static_cast<int64_t>(requested), Allocated(), Reserved(),
-          byGroup ? group_.LimitBytes() : limit, byGroup};
+  return {static_cast<int64_t>(requested),       Allocated(), Reserved(),
+          byGroup ? group_.LimitBytes() : limit, byGroup,     !byGroup && limit_ > 0};
 }
 
 c10::CachingDeviceAllocator::DeviceStats CachingCpuAllocator::getDeviceStats(c10::DeviceIndex) {

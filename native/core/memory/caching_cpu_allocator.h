@@ -26,6 +26,7 @@ struct OutOfMemoryInfo {
   int64_t reservedBytes = 0;
   int64_t limitBytes = 0;       // the limit set, else the machine's memory; 0 if that is not known
   bool byControlGroup = false;  // whether limitBytes is the control group's
+  bool limitIsSet = false;      // or one that a user has set
 };
 
 // The calling thread's last failed allocation in this allocator, if it had one.

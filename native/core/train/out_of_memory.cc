@@ -14,8 +14,11 @@
 namespace localformer {
 namespace {
 
-constexpr const char* kHint =
-    "Use more modules, a smaller batch or a smaller image size; `memory.setLimit` moves a limit.";
+constexpr const char* kHint = "Use more modules, a smaller batch or a smaller image size.";
+constexpr const char* kLimitHint =
+    "Raise the limit (`--memory-limit SIZE`, in a script `memory.setLimit`), or use more modules, "
+    "a "
+    "smaller batch or a smaller image size.";
 
 // cudaErrorMemoryAllocation.
 constexpr int32_t kRuntimeOutOfMemory = 2;
@@ -66,9 +69,11 @@ CodedError Describe(c10::Device device, const OutOfMemoryInfo& info, const std::
   if (info.requestedBytes > 0) message += ": tried to allocate " + MiB(info.requestedBytes);
   message += " (" + MiB(info.allocatedBytes) + " allocated, " + MiB(info.reservedBytes) +
              " reserved, limit " + MiB(info.limitBytes) +
-             (info.byControlGroup ? " of the control group)" : ")");
+             (info.byControlGroup ? " of the control group)"
+              : info.limitIsSet   ? " as it was set)"
+                                  : ")");
   if (!module.empty()) message += " in the " + phase + " phase of " + module;
-  CodedError error("ERR_OUT_OF_MEMORY", message, kHint);
+  CodedError error("ERR_OUT_OF_MEMORY", message, info.limitIsSet ? kLimitHint : kHint);
   error.numbers = {{"allocatedBytes", info.allocatedBytes},
                    {"reservedBytes", info.reservedBytes},
                    {"limitBytes", info.limitBytes}};

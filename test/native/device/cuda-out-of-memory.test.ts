@@ -98,6 +98,28 @@ check('the upload of a batch, an evaluation, a network that does not fit', async
   }
 })
 
+check('a limit in bytes holds to the byte, and reserved memory stays within it', async () => {
+  await using model = await SwinTransformer.create(NETWORK)
+  cuda.emptyCache()
+  for (const above of [2 * MIB + 1, 33 * MIB - 1]) {
+    const limit = memory.reserved('cuda') + above
+    memory.setLimit(limit, 'cuda')
+    const error = await failure(() => model.evaluate(batchOf(2048)))
+    assert.is(error.code, 'ERR_OUT_OF_MEMORY', error.message)
+    assert.is(facts(error).limitBytes, limit)
+    assert.match(error.message, 'as it was set')
+    assert.match(error.hint ?? '', '--memory-limit SIZE')
+    assert.ok(memory.reserved('cuda') <= limit)
+    cuda.emptyCache()
+  }
+  memory.setLimit('999GiB', 'cuda')
+  await model.evaluate(batchOf(2048))
+  memory.setLimit('1MiB', 'cuda:0')
+  memory.setLimit(undefined, 'cuda')
+  cuda.emptyCache()
+  await model.evaluate(batchOf(2048))
+})
+
 check('a handle that cuBLAS cannot make, and what the runtime itself says', async () => {
   const torch = loadTorch()
   await using model = await SwinTransformer.create(NETWORK)

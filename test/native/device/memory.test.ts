@@ -312,9 +312,13 @@ test('the limit bounds what info() tells, and is checked', async () => {
   assert.ok(memory.info().freeBytes <= 2 ** 30)
   memory.setLimit(0)
   assert.is(memory.info().totalBytes, free.totalBytes, '0 removes it')
-  for (const bytes of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1' as unknown as number]) {
-    await rejects(() => memory.setLimit(bytes), 'ERR_CONFIG', '`bytes`')
+  memory.setLimit('64 GiB')
+  assert.is(memory.info().totalBytes, 64 * 2 ** 30, 'as text')
+  memory.setLimit(undefined)
+  for (const bytes of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1 GiBi', {} as string]) {
+    await rejects(() => memory.setLimit(bytes), 'ERR_CONFIG', 'a size such as 4GiB for `bytes`')
   }
+  await rejects(() => memory.setLimit(1, 'cuda:999'), 'ERR_DEVICE_UNAVAILABLE')
 })
 
 test('the summary is a table of what matters', async () => {
