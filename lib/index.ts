@@ -103,6 +103,14 @@ export { MODULE_METRICS, type ModuleMeans } from './metrics/module-metrics.js'
 export { STEP_METRICS } from './metrics/step-metrics.js'
 export type { Features } from './native/features.js'
 export { type LoadOptions, load } from './native/load.js'
+export type { PlannedModule } from './plan/dry-run.js'
+export {
+  type PlanOptions,
+  type PlanProgress,
+  type PlanResult,
+  plan,
+} from './plan/plan.js'
+export type { PlanRow, ResidentBytes, Verdict } from './plan/plan-row.js'
 export { type WriteReportOptions, writeReport } from './report/write-report.js'
 export {
   CheckpointStore,

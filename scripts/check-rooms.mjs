@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 /** From the lowest; docs/architecture.md says what each is for. */
 const ROOMS = [
   ...['base', 'metrics', 'libtorch', 'simulated', 'native', 'device', 'datasets', 'batch', 'local'],
-  ...['weights', 'evaluate', 'train', 'config', 'loggers', 'run-folder', 'report', 'runs'],
+  ...['weights', 'evaluate', 'train', 'config', 'loggers', 'run-folder', 'plan', 'report', 'runs'],
   ...['measure', 'doctor', 'cli'],
 ]
 

@@ -54,6 +54,9 @@ export function printHint(text: string): void {
   process.stderr.write(`${safeText(text)}\n`)
 }
 
+/** Exit code of `plan` where it does not fit. */
+export const DOES_NOT_FIT = 3
+
 /** Exit code of an error: 2 for bad usage or configuration, 1 for everything else. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof LocalformerError &&

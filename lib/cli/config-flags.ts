@@ -31,6 +31,10 @@ export interface ConfigArguments {
   readonly preset: PresetName | undefined
 }
 
+interface FlagValues {
+  readonly [flag: string]: unknown
+}
+
 /** A value of the configuration that a flag sets. */
 interface Flag {
   readonly path: readonly string[]
@@ -141,7 +145,7 @@ export async function configOf(argv: ConfigArguments): Promise<ResolvedConfig> {
 /** The same over a file that is read already. */
 export function configOver(file: ConfigFile | undefined, argv: ConfigArguments): ResolvedConfig {
   const given = new Map([...configFlags()].filter(([name]) => argv[camelCase(name)] !== undefined))
-  const parts = runParts(argv)
+  const parts = runPartsOfFlags(argv)
   checkRun(argv.run as string | undefined, parts)
   const preset = argv.preset === undefined ? {} : { preset: argv.preset }
   const layers = [file?.config ?? {}, { ...preset, ...flagValues(argv, given) }]
@@ -171,7 +175,8 @@ function read(value: unknown, kind: string): unknown {
 
 const isNumber = (text: string) => text.trim() !== '' && !Number.isNaN(Number(text))
 
-function runParts(argv: ConfigArguments): RunParts {
+/** Parts of a run spec that flags set. */
+export function runPartsOfFlags(argv: FlagValues): RunParts {
   return Object.fromEntries(
     ['method', 'modules', ...Object.keys(SPEC_KEYS)].flatMap((key) => {
       const value = argv[camelCase(flagOfPart(key))]
@@ -211,6 +216,18 @@ function flagAt(
     if (at === own || at.startsWith(`${own}.`)) return place(name)
   }
   return undefined
+}
+
+/** The flags of the configuration that were given, but for parts of the run spec, as they are written. */
+export function commandLineOf(argv: FlagValues): string[] {
+  const names = ['config', 'preset', ...configFlags().keys()]
+  return names.flatMap((name) => {
+    const value = argv[camelCase(name)]
+    if (value === undefined || name === 'run') return []
+    if (typeof value === 'boolean') return [value ? `--${name}` : `--no-${name}`]
+    const text = `${value}`
+    return [`--${name} ${/^[\w.,:/+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`}`]
+  })
 }
 
 /** What stands at a path. */

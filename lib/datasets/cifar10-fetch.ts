@@ -114,6 +114,7 @@ export const cifar10 = filesEntry({
   name: 'cifar10',
   description: 'CIFAR-10: 50,000 + 10,000 photos of 32 x 32 pixels in 10 classes',
   imageSize: CIFAR_SIZE,
+  classes: 10,
   recipe: cifar10Recipe(),
   read: readCifar10,
 })

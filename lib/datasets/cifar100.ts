@@ -110,6 +110,7 @@ export const cifar100 = filesEntry({
   name: 'cifar100',
   description: 'CIFAR-100: 50,000 + 10,000 photos of 32 x 32 pixels in 100 classes',
   imageSize: CIFAR_SIZE,
+  classes: 100,
   recipe: cifar100Recipe(),
   read: readCifar100,
 })

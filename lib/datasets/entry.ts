@@ -68,6 +68,8 @@ export interface DatasetEntry {
   readonly description: string
   /** Side in pixels of its images, or that to which they are brought. */
   readonly imageSize: number
+  /** Number of classes; null where the folder, or a script, has them. */
+  readonly classes: number | null
   /** How its files are fetched; null where there are none to fetch. */
   readonly recipe: DatasetRecipe | null
   /** Read from a folder of the user's own, without which it cannot be opened. */
@@ -86,6 +88,7 @@ export interface FilesEntry {
   readonly description: string
   /** Side of its images in pixels. */
   readonly imageSize: number
+  readonly classes: number
   readonly recipe: DatasetRecipe
   /** The folder that is looked for in `dataDir`, where its name is not the recipe's. */
   readonly folder?: string
@@ -94,12 +97,13 @@ export interface FilesEntry {
 
 /** An entry whose files are read where `dataDir` says, or in the cache, fetched first if asked for. */
 export function filesEntry(entry: FilesEntry): DatasetEntry {
-  const { name, description, imageSize, recipe, folder, read } = entry
+  const { name, description, imageSize, classes, recipe, folder, read } = entry
   const files = recipe.files.map((file) => file.name)
   return {
     name,
     description,
     imageSize,
+    classes,
     recipe,
     needsDataDir: false,
     async open({ dataDir, download = false, signal, onProgress }) {

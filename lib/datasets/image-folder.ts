@@ -247,6 +247,7 @@ export const imageFolder: DatasetEntry = {
   name: 'image-folder',
   description: 'Photos of your own in folders named after their class (--data-dir); needs sharp',
   imageSize: DEFAULT_SIZE,
+  classes: null,
   recipe: null,
   needsDataDir: true,
   async open({ dataDir, signal, onProgress, imageFolder: options }) {

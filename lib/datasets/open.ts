@@ -19,6 +19,7 @@ const own: DatasetEntry = {
   name: OWN_DATASET,
   description: 'images of a script or of --data-module; cannot be opened by its name',
   imageSize: 32,
+  classes: null,
   recipe: null,
   needsDataDir: false,
   open() {

@@ -135,6 +135,7 @@ export const stl10 = filesEntry({
   name: 'stl10',
   description: 'STL-10: 5,000 + 8,000 photos of 96 x 96 pixels in 10 classes (a 2.6 GB download)',
   imageSize: STL10_SIZE,
+  classes: 10,
   recipe: stl10Recipe(),
   read: readStl10,
 })

@@ -192,6 +192,7 @@ export const svhn = filesEntry({
   name: 'svhn',
   description: 'SVHN: 73,257 + 26,032 house numbers of 32 x 32 pixels in 10 classes',
   imageSize: SVHN_SIZE,
+  classes: 10,
   recipe: svhnRecipe(false),
   read: readSvhn,
 })
@@ -200,6 +201,7 @@ export const svhnExtra = filesEntry({
   name: 'svhn-extra',
   description: 'SVHN with its 531,131 extra images behind those of train (1.3 GB more)',
   imageSize: SVHN_SIZE,
+  classes: 10,
   recipe: svhnRecipe(true),
   folder: SVHN_FOLDER,
   read: (directory, options) => readSvhn(directory, { ...options, extra: true }),

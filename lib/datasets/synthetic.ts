@@ -96,6 +96,7 @@ export const synthetic: DatasetEntry = {
   name: 'synthetic',
   description: 'Coloured waves under noise, made from a seed; for trying out without a download',
   imageSize: DEFAULT_SIZE,
+  classes: 10,
   recipe: null,
   needsDataDir: false,
   open: async (options) => syntheticDataset(options.synthetic),

@@ -21,7 +21,9 @@ export async function balancedEnds(
   const { depths } = model.config
   const { recompute, dtype, balanceFor, modules } = o
   const batchSize = measuredBatch(model, balanceFor)
-  const costs = await model.measureUnits(batchSize, { recompute, dtype })
+  const costs = await remembered(model, { batchSize, recompute, dtype }, () =>
+    model.measureUnits(batchSize, { recompute, dtype }),
+  )
   const reconstructs = o.target === 'features'
   const estimate = (scale: number) => (begin: number, end: number) =>
     modulePeak(costs, begin, end, { scale: scale / o.accumulate, reconstructs })
@@ -32,9 +34,10 @@ export async function balancedEnds(
     const recipe = recipeOf(o, [end, costs.length])
     const module = nested(recipe.modules[0] ?? {})
     try {
-      const { residentBytes, peakBytes } = await model.measureModule({
-        ...{ begin, end, batchSize, module },
-      })
+      const measured = { begin, end, batchSize, module }
+      const { residentBytes, peakBytes } = await remembered(model, measured, () =>
+        model.measureModule(measured),
+      )
       const peak = (peakBytes * whole(begin, end)) / small(begin, end)
       if (o.offload !== 'modules') return { residentBytes, peakBytes: peak }
       // Nothing of it is there while others are at work.
@@ -54,4 +57,22 @@ export async function balancedEnds(
 function measuredBatch({ config }: SwinTransformer, balanceFor: number): number {
   const tokens = (config.imageSize / config.patchSize) ** 2
   return Math.max(1, Math.min(balanceFor, Math.max(8, Math.floor(MEASURED_TOKENS / tokens))))
+}
+
+// What a network's parts take is the same whenever they are asked, and cuts for several batches ask
+// for many of them again.
+const measurements = new Map<string, unknown>()
+const MOST_MEASUREMENTS = 20_000
+
+async function remembered<T>(
+  { config: { seed: _, ...network }, device }: SwinTransformer,
+  what: object,
+  measure: () => Promise<T>,
+): Promise<T> {
+  const key = JSON.stringify([device, network, what])
+  if (measurements.has(key)) return measurements.get(key) as T
+  const value = await measure()
+  if (measurements.size >= MOST_MEASUREMENTS) measurements.clear()
+  measurements.set(key, value)
+  return value
 }

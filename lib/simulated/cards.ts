@@ -19,7 +19,7 @@ export interface Card {
   readonly threadsPerMultiprocessor: number
   /** As the driver reports it: less than what is printed on the box. */
   readonly totalBytes: number
-  /** What a context takes before the first tensor; an estimate, 450 MiB everywhere. */
+  /** What a context takes before the first tensor; an estimate by the number of multiprocessors. */
   readonly contextBytes: number
   readonly sharedBytesPerBlockOptin: number
   readonly sharedBytesPerMultiprocessor: number
@@ -31,7 +31,12 @@ export interface Card {
 const KIB = 2 ** 10
 const MIB = 2 ** 20
 const GIB = 2 ** 30
-const CONTEXT_BYTES = 450 * MIB
+
+// A line through what out-of-memory messages of eight cards tell of their contexts, with what CUDA 13
+// adds (docs/fidelity.md, "The context").
+function contextOf(multiprocessors: number): number {
+  return Math.round(100 + 3.6 * multiprocessors) * MIB
+}
 
 /** What cards of an architecture have in common: CUDA C++ Programming Guide, "Compute Capabilities". */
 interface Architecture {
@@ -109,49 +114,50 @@ const EXAMPLE = 'sim:12GiB,sm_86'
  * The card of a key (`rtx3060`), or of its size and architecture (`12GiB,sm_86`). Case, spaces, `-`
  * and `_` within a key do not matter, nor does the vendor's name before it (`NVIDIA RTX 3060`).
  *
+ * @param name Of the option that it stands for.
  * @throws {LocalformerError} `ERR_CONFIG` for another word, with the nearest name.
  */
-export function cardNamed(text: unknown): Card {
+export function cardNamed(text: unknown, name = 'simulate'): Card {
   if (typeof text !== 'string') {
-    throw new LocalformerError('ERR_CONFIG', expected('the name of a card', 'simulate', text))
+    throw new LocalformerError('ERR_CONFIG', expected('the name of a card', name, text))
   }
   const plain = plainly(text)
   const short = plain.replace(/^(nvidia)?(geforce|tesla)?/, '')
   const known = CARDS.find(({ key, name }) => short === plainly(key) || plain === plainly(name))
   if (known !== undefined) return known
-  return /^\s*[\d.]/.test(text) || text.includes(',') ? described(text) : unknown(text)
+  return /^\s*[\d.]/.test(text) || text.includes(',') ? described(text, name) : unknown(text)
 }
 
 function plainly(text: string): string {
   return text.toLowerCase().replace(/[\s_-]/g, '')
 }
 
-function described(text: string): Card {
+function described(text: string, name: string): Card {
   const [, amount = '', capability] = /^([^,]*), *sm_?(\d{2,3}) *$/i.exec(text) ?? []
   const size = sizeOf(amount)
   if (size === undefined || capability === undefined) {
     throw new LocalformerError(
       'ERR_CONFIG',
-      expected(`a size and an architecture, such as ${EXAMPLE},`, 'simulate', text),
+      expected(`a size and an architecture, such as ${EXAMPLE},`, name, text),
     )
   }
   const { bytes } = size
   const [least, most] = [GIB, 1024 * GIB]
   if (bytes < least || bytes > most) {
-    throw new LocalformerError('ERR_CONFIG', expected('a card of 1 GiB to 1 TiB', 'simulate', text))
+    throw new LocalformerError('ERR_CONFIG', expected('a card of 1 GiB to 1 TiB', name, text))
   }
   const version = `${capability.slice(0, -1)}.${capability.slice(-1)}`
   const common = ARCHITECTURES[version]
   if (common === undefined) {
     const all = Object.keys(ARCHITECTURES).map((one) => `sm_${one.replace('.', '')}`)
     const what = `an architecture that LibTorch's build has kernels for, ${all.join(', ')},`
-    throw new LocalformerError('ERR_CONFIG', expected(what, 'simulate', text))
+    throw new LocalformerError('ERR_CONFIG', expected(what, name, text))
   }
-  const [key, name] = [
+  const [key, title] = [
     `${size.text},sm_${capability}`,
     `CUDA card of ${size.text} and sm_${capability}`,
   ]
-  return cardOf(key, name, version, bytes, common.multiprocessors, common.l2Mib)
+  return cardOf(key, title, version, bytes, common.multiprocessors, common.l2Mib)
 }
 
 function unknown(text: string): never {
@@ -180,7 +186,7 @@ function cardOf(
     ...{ key, name, major, minor, multiprocessors, totalBytes },
     kernels: common.kernels,
     threadsPerMultiprocessor: common.threadsPerMultiprocessor,
-    contextBytes: CONTEXT_BYTES,
+    contextBytes: contextOf(multiprocessors),
     sharedBytesPerBlockOptin: common.sharedKibPerBlock * KIB,
     sharedBytesPerMultiprocessor: common.sharedKibPerMultiprocessor * KIB,
     l2Bytes: l2Mib * MIB,

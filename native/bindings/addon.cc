@@ -2,8 +2,8 @@
 #include <napi.h>
 
 #include "addon_data.h"
-#include "errors.h"
 #include "dry_run_functions.h"
+#include "errors.h"
 #include "features_wrap.h"
 #include "file_lock.h"
 #include "memory/caching_cpu_allocator.h"

@@ -7,6 +7,7 @@ import { datasetCommand } from './dataset.js'
 import { doctorCommand } from './doctor.js'
 import { evaluateCommand } from './evaluate.js'
 import { libtorchCommand } from './libtorch.js'
+import { planCommand } from './plan.js'
 import { predictCommand } from './predict.js'
 import { reportCommand } from './report.js'
 import { reproduceCommand } from './reproduce.js'
@@ -21,6 +22,7 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   reportCommand as never,
   compareCommand as never,
   reproduceCommand,
+  planCommand as never,
   summaryCommand as never,
   configCommand,
   weightsCommand,

@@ -1,0 +1,158 @@
+// `localformer plan`: will it fit, on which card, with which batch?
+import type { Argv } from 'yargs'
+import type { PresetName } from '../../config/preset-names.js'
+import { changeRun } from '../../config/run-parts.js'
+import { getDeviceProperties, isAvailable } from '../../device/cuda.js'
+import { cardOfDevice } from '../../device/device.js'
+import { type PlanResult, plan } from '../../plan/plan.js'
+import type { PlanRow } from '../../plan/plan-row.js'
+import { planReport } from '../../report/plan-report.js'
+import {
+  type Command,
+  DOES_NOT_FIT,
+  type GlobalOptions,
+  note,
+  printJson,
+  printText,
+} from '../command.js'
+import { commandLineOf, configOf, configOptions, runPartsOfFlags } from '../config-flags.js'
+import { untilInterrupted } from '../interrupt.js'
+import { type MemoryLimitArguments, memoryLimitOption } from '../memory-limit.js'
+import { checkOutputFile, writeOutputFile } from '../output-file.js'
+import { formatPlan } from '../plan-text.js'
+import { commandProgress } from '../progress.js'
+
+interface PlanArguments extends MemoryLimitArguments {
+  config: string | undefined
+  preset: PresetName | undefined
+  run: string[] | undefined
+  gpu: string[] | undefined
+  classes: number | undefined
+  acceptTight: boolean
+  output: string | undefined
+  html: string | undefined
+}
+
+export const planCommand: Command<PlanArguments> = {
+  command: 'plan',
+  describe: 'Tell whether training fits a card, which batch does, and what to choose',
+  builder: (yargs) => {
+    const { run, ...others } = configOptions()
+    return yargs
+      .options(others)
+      .option('run', {
+        ...run,
+        array: true,
+        describe:
+          'What is planned, a run spec; may be given several times. Without one, and without --config and --preset, every sensible configuration is tried and ranked',
+      })
+      .options(memoryLimitOption)
+      .options({
+        gpu: {
+          type: 'string',
+          array: true,
+          requiresArg: true,
+          describe:
+            'Card: rtx3060, h100, or by size and architecture, 24GiB or 12GiB,sm_86; may be given several times',
+        },
+        classes: {
+          type: 'number',
+          requiresArg: true,
+          describe: "Number of classes; default: the data set's",
+        },
+        'accept-tight': {
+          type: 'boolean',
+          default: false,
+          describe: 'Exit with 0 for what is tight, too',
+        },
+        output: {
+          type: 'string',
+          requiresArg: true,
+          describe: 'File that receives the JSON document too',
+        },
+        html: { type: 'string', requiresArg: true, describe: 'File that receives a page' },
+      })
+      .example(
+        '$0 plan --gpu rtx3060 --run paper:4 --image-size 224',
+        'one configuration, one card',
+      )
+      .example(
+        '$0 plan --gpu rtx3060 --variant base --image-size 224 --batch-size 64',
+        'what fits, the fastest first',
+      )
+      .example(
+        '$0 plan --device cpu --memory-limit 8GiB --run backprop',
+        'on the processor',
+      ) as unknown as Argv<GlobalOptions & PlanArguments>
+  },
+  handler: async (options) => {
+    const { output, html } = options
+    if (output !== undefined) await checkOutputFile(output)
+    if (html !== undefined) await checkOutputFile(html, '--html', '.html')
+    const gpus = gpusOf(options)
+    const isSearch = [options.run, options.config, options.preset].every((one) => one === undefined)
+    // The device is what is planned for, not what the configuration says.
+    const { config, preset } = options
+    const without = { ...options, config, preset, run: undefined, givenDevice: undefined }
+    const resolved = await configOf(without)
+    const parts = runPartsOfFlags(options)
+    const progress = commandProgress(options)
+    if (gpus === undefined) note(options, 'Planning for the CPU; a card is named with --gpu')
+    await untilInterrupted(async (signal) => {
+      const result = await plan(
+        { ...resolved.config, run: isSearch ? changeRun('paper', parts) : resolved.spec.text },
+        {
+          ...(gpus === undefined ? {} : { gpus }),
+          ...(options.run === undefined
+            ? {}
+            : { runs: options.run.map((run) => changeRun(run, parts)) }),
+          ...(options.classes === undefined ? {} : { classes: options.classes }),
+          ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
+          ...(isSearch ? { search: parts } : {}),
+          signal,
+          onProgress: ({ spec, target, tried, done, total }) =>
+            progress.update({
+              ...{ label: `Planning for ${target}`, done, total, unit: 'configurations' },
+              detail: isSearch ? spec : `${spec}, ${tried} tried`,
+            }),
+        },
+      ).finally(() => progress.finish())
+      if (options.json) printJson(result)
+      else printText(formatPlan(result, (row) => commandOf(options, row)))
+      if (output !== undefined) {
+        await writeOutputFile(output, `${JSON.stringify(result, null, 2)}\n`)
+      }
+      if (html !== undefined) await writeOutputFile(html, planReport(result), '--html')
+      if (!isEnough(result, options.acceptTight)) process.exitCode = DOES_NOT_FIT
+    })
+  },
+}
+
+/** Cards to plan for; undefined: the CPU. */
+function gpusOf({ gpu, device }: GlobalOptions & PlanArguments): string[] | undefined {
+  if (gpu !== undefined) return gpu
+  const card = cardOfDevice(device)
+  if (card !== undefined) return [card.key]
+  if (device === 'cpu' || !isAvailable()) return undefined
+  const { name, totalMemoryBytes, major, minor } = getDeviceProperties()
+  return [isCard(name) ? name : `${totalMemoryBytes}B,sm_${major}${minor}`]
+}
+
+function isCard(name: string): boolean {
+  try {
+    return cardOfDevice(`sim:${name}`) !== undefined
+  } catch {
+    return false
+  }
+}
+
+/** Of a search one that fits is enough; else every row has to. */
+function isEnough({ rows, isSearch }: PlanResult, acceptsTight: boolean): boolean {
+  const fits = ({ verdict }: PlanRow) => verdict === 'fits' || (acceptsTight && verdict === 'tight')
+  return isSearch ? rows.some(fits) : rows.every(fits)
+}
+
+/** What trains a row: the flags that were given, and its run spec. */
+function commandOf(options: GlobalOptions & PlanArguments, { spec }: PlanRow): string {
+  return `npx localformer train ${[...commandLineOf({ ...options, run: undefined }), `--run ${spec}`].join(' ')}`
+}

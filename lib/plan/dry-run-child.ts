@@ -1,0 +1,147 @@
+// The process in which steps are tried, one configuration after the other.
+// in: calls over IPC -> out: an answer to each, in order.
+import { type ErrorCode, LocalformerError } from '../base/errors.js'
+import { type DeviceName, resolveDevice } from '../device/device.js'
+import * as memory from '../device/memory.js'
+import * as simulation from '../device/simulation.js'
+import { parseRunSpec } from '../local/run-spec.js'
+import { SwinTransformer } from '../local/swin-transformer.js'
+import type { Trainer, TrainStep } from '../local/trainer.js'
+import { createTrainer } from '../local/trainer-of-spec.js'
+import { loadTorch } from '../native/load.js'
+import {
+  type DryRunCall,
+  type DryRunFailure,
+  type DryRunMeasurement,
+  type DryRunMessage,
+  type DryRunRequest,
+  type DryRunResult,
+  type DryRunTarget,
+  PHASES,
+} from './dry-run.js'
+
+// Nothing is learned; small, so that steps that are computed cannot diverge.
+const LEARNING_RATE = 1e-4
+
+let device = 'cpu'
+
+function start({ device: wanted, computes }: DryRunTarget): DryRunMessage {
+  device = resolveDevice(wanted).name
+  const torch = loadTorch()
+  if (!computes) torch.setDryRuns(true)
+  const { totalBytes, freeBytes } = memory.info(device)
+  const processBytes = process.memoryUsage.rss()
+  return { type: 'ready', libtorch: torch.versions().libtorch, processBytes, totalBytes, freeBytes }
+}
+
+async function run(request: DryRunRequest): Promise<DryRunResult> {
+  try {
+    memory.setLimit(request.limitBytes, device)
+    return await tried(request)
+  } catch (error) {
+    if (!(error instanceof LocalformerError) || error.code !== 'ERR_OUT_OF_MEMORY') throw error
+    const { module, phase } = error as { module?: string; phase?: string }
+    const failure: DryRunFailure = {
+      ...{ status: 'out_of_memory', message: error.message },
+      ...{ module: module || null, phase: phase || null },
+    }
+    return failure
+  } finally {
+    // The next one begins as a fresh process does.
+    memory.emptyCache(device)
+    memory.setLimit(0, device)
+  }
+}
+
+async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
+  const allocated = () => memory.allocated(device)
+  const before = allocated()
+  const network = { ...request.network, device: device as DeviceName }
+  await using model = await SwinTransformer.of(network)
+  const workspaceBytes = memory.workspaces(device)
+  const weightBytes = allocated() - (device === 'cpu' ? before : workspaceBytes)
+  const { batchSize, training } = request
+  await using trainer = await createTrainer(model, parseRunSpec(request.run), training, batchSize)
+  const optimizerBytes = allocated() - weightBytes - (device === 'cpu' ? before : workspaceBytes)
+  const beforeAverage = allocated()
+  if (request.ema !== null) await trainer.keepAverage(request.ema)
+  const averageBytes = allocated() - beforeAverage
+  const residentBytes = allocated()
+  const batch = imagesOf(request)
+  await step(trainer, batch, false)
+  memory.resetPeakStats(device)
+  memory.resetAccumulatedStats(device)
+  const work = loadTorch().countedWork()
+  const calls = simulation.calls()
+  const last = await step(trainer, batch, true)
+  const workNow = loadTorch().countedWork()
+  const callsNow = simulation.calls()
+  const isCounted = calls !== undefined && callsNow !== undefined
+  return {
+    ...{ status: 'ok', residentBytes, weightBytes, optimizerBytes, averageBytes, workspaceBytes },
+    peakAllocatedBytes: last.peakAllocatedBytes,
+    peakReservedBytes: memory.maxReserved(device),
+    cuts: trainer.cuts,
+    modules: trainer.modules.map((module, k) => ({
+      ...{ name: module.name, units: module.units },
+      parameters: module.parameterCount + module.auxiliaryParameterCount,
+      peakAllocatedBytes: last.modules[k]?.peakAllocatedBytes ?? 0,
+      phasePeakBytes: phasePeaks(last, k),
+    })),
+    work: {
+      operations: {
+        float32: workNow.float32 - work.float32,
+        bfloat16: workNow.bfloat16 - work.bfloat16,
+      },
+      allocatedBytes: memory.stats(device).allocatedBytes.all.allocated,
+      launches: isCounted
+        ? callsNow.launches + callsNow.products - calls.launches - calls.products
+        : null,
+      transferBytes: (last.transfers?.toDeviceBytes ?? 0) + (last.transfers?.toHostBytes ?? 0),
+    },
+    isLowerBound: isCounted && callsNow.cudnnCalls > calls.cudnnCalls,
+    stepSeconds: last.seconds,
+  }
+}
+
+function imagesOf({ network, batchSize }: DryRunRequest) {
+  const { imageSize } = network
+  return {
+    images: new Uint8Array(batchSize * 3 * imageSize ** 2),
+    labels: new Int32Array(batchSize),
+    ...{ mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
+  }
+}
+
+function step(trainer: Trainer, batch: ReturnType<typeof imagesOf>, timeline: boolean) {
+  return trainer.step(batch, { learningRate: LEARNING_RATE, timeline })
+}
+
+function phasePeaks({ timeline = [] }: TrainStep, module: number) {
+  const peaks = PHASES.map((phase) => {
+    const own = timeline.filter((point) => point.module === module && point.phase === phase)
+    return [phase, own.reduce((most, { allocatedBytes }) => Math.max(most, allocatedBytes), 0)]
+  })
+  return Object.fromEntries(peaks) as Record<(typeof PHASES)[number], number>
+}
+
+function send(message: DryRunMessage): void {
+  process.send?.(message)
+}
+
+async function answer(call: DryRunCall): Promise<void> {
+  try {
+    if (call.type === 'start') send(start(call.target))
+    else send({ type: 'result', result: await run(call.request) })
+  } catch (error) {
+    const known = error instanceof LocalformerError
+    const code: ErrorCode = known ? error.code : 'ERR_TORCH'
+    const message = error instanceof Error ? error.message : String(error)
+    const hint = known ? error.hint : undefined
+    send({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }) })
+  }
+}
+
+process.on('message', (call: DryRunCall) => void answer(call))
+// Whoever asked is gone, however it ended.
+process.on('disconnect', () => process.exit())

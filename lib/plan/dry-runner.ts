@@ -1,0 +1,116 @@
+// The other process: started, asked one thing at a time, ended with this one.
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { type ErrorCode, LocalformerError } from '../base/errors.js'
+import type {
+  DryRunCall,
+  DryRunMessage,
+  DryRunRequest,
+  DryRunResult,
+  DryRunTarget,
+} from './dry-run.js'
+
+type Ready = Extract<DryRunMessage, { type: 'ready' }>
+
+export class DryRunner implements AsyncDisposable {
+  readonly target: DryRunTarget
+  readonly facts: Ready
+  readonly #child: ChildProcess
+  /** Settles when what was asked before is answered. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(target: DryRunTarget, child: ChildProcess, facts: Ready) {
+    this.target = target
+    this.#child = child
+    this.facts = facts
+  }
+
+  /**
+   * @throws {LocalformerError} what loading LibTorch throws: `ERR_LIBTORCH_NOT_FOUND` where what
+   *   simulates a card is not installed.
+   */
+  static async start(target: DryRunTarget, signal?: AbortSignal): Promise<DryRunner> {
+    signal?.throwIfAborted()
+    const child = fork(fileURLToPath(new URL('./dry-run-child.js', import.meta.url)), {
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    try {
+      const facts = (await ask(child, { type: 'start', target }, signal)) as Ready
+      return new DryRunner(target, child, facts)
+    } catch (error) {
+      child.kill('SIGKILL')
+      throw error
+    }
+  }
+
+  /**
+   * Tries a configuration for two steps. Calls wait for each other.
+   *
+   * @throws {LocalformerError} what making network and trainer throws, but for `ERR_OUT_OF_MEMORY`.
+   */
+  run(request: DryRunRequest, signal?: AbortSignal): Promise<DryRunResult> {
+    const own = this.#last.then(async () => {
+      signal?.throwIfAborted()
+      const answer = await ask(this.#child, { type: 'run', request }, signal)
+      return (answer as Extract<DryRunMessage, { type: 'result' }>).result
+    })
+    this.#last = own.catch(() => undefined)
+    return own
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+function ask(
+  child: ChildProcess,
+  call: DryRunCall,
+  signal: AbortSignal | undefined,
+): Promise<DryRunMessage> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void) => {
+      child.off('message', onMessage)
+      child.off('exit', onExit)
+      child.off('error', onError)
+      signal?.removeEventListener('abort', onAbort)
+      act()
+    }
+    const onMessage = (message: DryRunMessage) => {
+      settle(() => {
+        if (message.type !== 'error') return resolve(message)
+        const { code, hint } = message
+        const options = hint === undefined ? {} : { hint }
+        reject(new LocalformerError(code as ErrorCode, message.message, options))
+      })
+    }
+    const onExit = (code: number | null, killedBy: string | null) => {
+      settle(() => reject(ended(code, killedBy)))
+    }
+    const onError = (error: Error) => settle(() => reject(error))
+    const onAbort = () => {
+      child.kill('SIGKILL')
+      settle(() => reject(signal?.reason))
+    }
+    child.on('message', onMessage)
+    child.on('exit', onExit)
+    child.on('error', onError)
+    signal?.addEventListener('abort', onAbort)
+    if (child.exitCode !== null || child.signalCode !== null) {
+      onExit(child.exitCode, child.signalCode)
+      return
+    }
+    child.send(call)
+  })
+}
+
+function ended(code: number | null, killedBy: string | null): LocalformerError {
+  const how = killedBy === null ? `exit code ${code}` : `signal ${killedBy}`
+  return new LocalformerError('ERR_TORCH', `The process that tried a step ended with ${how}`, {
+    hint:
+      killedBy === 'SIGKILL'
+        ? 'The machine may have too little memory to try a step of that size: try a smaller batch.'
+        : 'Run `npx localformer doctor`.',
+  })
+}

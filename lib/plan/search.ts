@@ -1,0 +1,133 @@
+// Every sensible configuration that fits a card or this machine, the fastest by estimate first.
+
+import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
+import { type RunParts, runPartsOf } from '../config/run-parts.js'
+import type { Dtype } from '../local/words.js'
+import { type Candidate, candidatesFor } from './candidates.js'
+import { DryRunner } from './dry-runner.js'
+import { type PlanRow, planRow } from './plan-row.js'
+import { requestOf } from './request.js'
+import { costsFromStep, measureCopies, type UnitCosts } from './step-time.js'
+import type { PlanTarget } from './target.js'
+
+export interface SearchSubject {
+  /** Of which all but the run spec is taken. */
+  readonly config: ResolvedConfig
+  readonly classes: number
+  readonly target: PlanTarget
+  /** Parts of a run spec that stay: `{ method: 'paper' }`. */
+  readonly fixed: RunParts
+}
+
+export interface SearchOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Processes that try side by side; default 2. */
+  readonly processes?: number
+  readonly onTried?: (progress: { spec: string; done: number; total: number }) => void
+  /** Run specs to try instead of all. */
+  readonly candidates?: readonly Candidate[]
+}
+
+/**
+ * Rows that fit or are tight, sorted by estimated time. Of a kind that does not fit, micro-batches and
+ * offload are tried until one does.
+ */
+export async function search(
+  subject: SearchSubject,
+  { signal, processes = 2, onTried, candidates = candidatesOf(subject) }: SearchOptions = {},
+): Promise<PlanRow[]> {
+  const runners = await Promise.all(
+    Array.from({ length: Math.min(processes, candidates.length) }, () =>
+      DryRunner.start(subject.target, signal),
+    ),
+  )
+  try {
+    const [first] = runners
+    if (first === undefined) return []
+    const costs =
+      subject.target.card === undefined ? await measureCosts(subject, signal) : undefined
+    const waiting = [...candidates]
+    const rows: PlanRow[] = []
+    let done = 0
+    const work = async (runner: DryRunner) => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const row = await firstThatFits(runner, subject, next, { signal, costs })
+        if (row !== undefined) rows.push(row)
+        onTried?.({ spec: next.run, done: ++done, total: candidates.length })
+      }
+    }
+    await Promise.all(runners.map(work))
+    return rows.sort(bySeconds)
+  } finally {
+    await Promise.all(runners.map((runner) => runner[Symbol.asyncDispose]()))
+  }
+}
+
+function candidatesOf({ config, target, fixed }: SearchSubject): readonly Candidate[] {
+  return candidatesFor({
+    fixed,
+    batchSize: config.config.training.batchSize,
+    units: config.network.depths.reduce((sum, depth) => sum + depth, 0),
+    hasBfloat16: target.card?.hasBfloat16 ?? true,
+    canOffload: target.device !== 'cpu',
+  })
+}
+
+async function firstThatFits(
+  runner: DryRunner,
+  { config, classes, target }: SearchSubject,
+  { run, else: others }: Candidate,
+  { signal, costs }: { signal: AbortSignal | undefined; costs: UnitCosts | undefined },
+): Promise<PlanRow | undefined> {
+  for (const text of [run, ...others]) {
+    const own = withRun(config, text)
+    const row = await planRow(
+      runner,
+      { config: own, classes, target },
+      { largestBatch: false, ...(signal && { signal }), ...(costs && { costs }) },
+    )
+    if (row.verdict !== 'does not fit') return row
+  }
+  return undefined
+}
+
+/** The same configuration with another run spec. */
+export function withRun({ config }: ResolvedConfig, run: string): ResolvedConfig {
+  return resolveInput({ ...config, run })
+}
+
+/** What fits before what is tight, then the faster, then the smaller. */
+function bySeconds(a: PlanRow, b: PlanRow): number {
+  const tight = Number(a.verdict === 'tight') - Number(b.verdict === 'tight')
+  const seconds =
+    (a.stepSeconds ?? Number.POSITIVE_INFINITY) - (b.stepSeconds ?? Number.POSITIVE_INFINITY)
+  return tight || seconds || (a.peakAllocatedBytes ?? 0) - (b.peakAllocatedBytes ?? 0)
+}
+
+/** Images of the step that is computed to learn what this processor makes of products. */
+const MEASURED_IMAGES = 2
+
+/**
+ * What products and bytes cost on this processor: a step of few images of the network, computed once for
+ * each type, and copies of memory.
+ */
+export async function measureCosts(
+  { config, classes, target }: SearchSubject,
+  signal?: AbortSignal,
+): Promise<UnitCosts> {
+  await using runner = await DryRunner.start({ ...target, computes: true }, signal)
+  const bytes = measureCopies()
+  const costs = { launchSeconds: 0, transferBytes: bytes, bytes, float32: 1e11, bfloat16: 1e11 }
+  const dtypes: readonly Dtype[] =
+    runPartsOf(config.spec.text).dtype === 'float32' ? ['float32'] : ['float32', 'bfloat16']
+  for (const dtype of dtypes) {
+    const one = withRun(config, `backprop,dtype=${dtype}`)
+    const result = await runner.run(
+      { ...requestOf(one, classes), batchSize: MEASURED_IMAGES, limitBytes: 0 },
+      signal,
+    )
+    if (result.status !== 'ok') continue
+    Object.assign(costs, costsFromStep(result.work, result.stepSeconds, dtype, bytes))
+  }
+  return costs
+}

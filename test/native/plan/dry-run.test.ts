@@ -1,0 +1,101 @@
+// Steps in which nothing is computed take what steps take: predicted and measured, in processes of their own.
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { resolveInput } from '../../../lib/config/resolve.js'
+import type { DryRunMeasurement } from '../../../lib/plan/dry-run.js'
+import { DryRunner } from '../../../lib/plan/dry-runner.js'
+import { requestOf } from '../../../lib/plan/request.js'
+
+const NETWORK = { variant: 'micro', imageSize: 32 } as const
+
+const RUNS: [run: string, batchSize: number][] = [
+  ['backprop,recompute=none', 16],
+  ['backprop', 24],
+  ['backprop,recompute=block', 64],
+  ['backprop,accumulate=4', 32],
+  ['paper:4', 16],
+  ['paper:4,recompute=none', 48],
+  ['paper:2,recompute=block,accumulate=2', 32],
+  ['paper:2,decoder=conv', 16],
+  ['paper:4,decoder=transformer', 16],
+  ['paper:2,head=later-stages', 16],
+  ['paper:4,sample=0.5', 16],
+  ['paper:3,split=balanced', 16],
+  ['infopro:2', 8],
+  ['trgl:4', 16],
+  ['paper:4,offload=modules', 16],
+]
+
+let dry: DryRunner
+let real: DryRunner
+
+test.before(async () => {
+  const target = { device: 'cpu', computes: false }
+  dry = await DryRunner.start(target)
+  real = await DryRunner.start({ ...target, computes: true })
+})
+
+test.after(async () => {
+  await dry[Symbol.asyncDispose]()
+  await real[Symbol.asyncDispose]()
+})
+
+function measured(runner: DryRunner, run: string, batchSize: number, limitBytes = 0) {
+  const config = resolveInput({ run, model: NETWORK, training: { batchSize } })
+  return runner.run({ ...requestOf(config, 10), limitBytes })
+}
+
+for (const [run, batchSize] of RUNS) {
+  test(`${run}, batch ${batchSize}: the peaks are those of a step that computes`, async () => {
+    const [planned, taken] = (await Promise.all([
+      measured(dry, run, batchSize),
+      measured(real, run, batchSize),
+    ])) as [DryRunMeasurement, DryRunMeasurement]
+    assert.is(planned.residentBytes, taken.residentBytes)
+    assert.equal(planned.cuts, taken.cuts)
+    assert.equal(planned.work.operations, taken.work.operations)
+    near(planned.peakAllocatedBytes, taken.peakAllocatedBytes, run)
+    for (const [k, module] of planned.modules.entries()) {
+      near(module.peakAllocatedBytes, taken.modules[k]?.peakAllocatedBytes ?? 0, module.name)
+    }
+  })
+}
+
+/** Which backend computes a product decides a copy: to half a per cent. */
+function near(planned: number, taken: number, what: string): void {
+  const error = Math.abs(planned - taken) / taken
+  assert.ok(error < 0.005, `${what}: planned ${planned}, took ${taken}`)
+}
+
+test('a limit stops both in the same module and phase', async () => {
+  const whole = (await measured(dry, 'paper:4', 64)) as DryRunMeasurement
+  const limit = Math.floor(whole.peakAllocatedBytes * 0.9)
+  const [planned, taken] = await Promise.all([
+    measured(dry, 'paper:4', 64, limit),
+    measured(real, 'paper:4', 64, limit),
+  ])
+  if (planned.status === 'ok' || taken.status === 'ok') throw new Error('It fits')
+  assert.is(planned.module, taken.module)
+  assert.is(planned.phase, taken.phase)
+  assert.match(planned.module ?? '', /^module \d$/)
+  // With three per cent more than the peak it fits.
+  const enough = await measured(real, 'paper:4', 64, Math.ceil(whole.peakAllocatedBytes * 1.03))
+  assert.is(enough.status, 'ok')
+})
+
+test('a batch of gigabytes is planned', async () => {
+  const large = (await measured(dry, 'backprop,recompute=none', 4096)) as DryRunMeasurement
+  assert.ok(large.peakAllocatedBytes > 2 ** 30, `${large.peakAllocatedBytes}`)
+})
+
+test('what cannot be made is told by its code, and the next question is answered', async () => {
+  try {
+    await measured(dry, 'paper:99', 8)
+    assert.unreachable()
+  } catch (error) {
+    assert.is((error as { code?: string }).code, 'ERR_CONFIG')
+  }
+  assert.is((await measured(dry, 'backprop', 8)).status, 'ok')
+})
+
+test.run()
