@@ -31,7 +31,8 @@ function start({ device: wanted, computes }: DryRunTarget): DryRunMessage {
   if (!computes) torch.setDryRuns(true)
   const { totalBytes, freeBytes } = memory.info(device)
   const processBytes = process.memoryUsage.rss()
-  return { type: 'ready', libtorch: torch.versions().libtorch, processBytes, totalBytes, freeBytes }
+  const { libtorch, cpuCapability } = torch.versions()
+  return { type: 'ready', libtorch, cpuCapability, processBytes, totalBytes, freeBytes }
 }
 
 async function run(request: DryRunRequest): Promise<DryRunResult> {

@@ -96,6 +96,8 @@ export type DryRunMessage =
   | {
       readonly type: 'ready'
       readonly libtorch: string
+      /** LibTorch's name for the processor's instructions: `AVX512`. */
+      readonly cpuCapability: string
       /** Of the process, before any tensor. */
       readonly processBytes: number
       /** What the device has in all, or the system. */

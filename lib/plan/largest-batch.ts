@@ -48,6 +48,8 @@ export async function largestBatch(
     if (guess <= fits) {
       batchSize = Math.min(fits + up, middle)
       up *= 2
+    } else if (guess >= fails && fails === most + 1) {
+      batchSize = most
     } else if (guess >= fails) {
       batchSize = Math.max(fails - down, middle)
       down *= 2

@@ -77,6 +77,8 @@ export async function planRow(
   { config, classes, target }: PlanSubject,
   options: {
     readonly largestBatch?: boolean
+    /** No larger batch is tried. */
+    readonly mostImages?: number
     readonly signal?: AbortSignal
     readonly costs?: UnitCosts
     readonly tell?: (tried: number) => void
@@ -108,7 +110,7 @@ export async function planRow(
   const largest =
     options.largestBatch === false
       ? null
-      : await largestOf({ config, target, attempt }, limits, known)
+      : await largestOf({ config, target, attempt, mostImages: options.mostImages }, limits, known)
   return rowOf({ config, target, room, verdict, result, largest }, options.costs)
 }
 
@@ -120,9 +122,9 @@ function takenBy({ device }: PlanTarget, result: DryRunMeasurement): number {
 /** Images whose pixels are 2 GiB: more are not tried at once. */
 const MOST_PIXEL_BYTES = 2 ** 31
 const MOST_IMAGES = 65_536
-// A try on the CPU touches a part of its memory, and takes seconds for large batches.
+// A try on the CPU touches a part of its memory, on a real card it trains: both take seconds.
 const MOST_IMAGES_ON_CPU = 8192
-const TOLERANCE_ON_CPU = 0.01
+const COARSE = 0.01
 // Allocated bytes over reserved ones, where a card is nearly full.
 const OF_RESERVED = 0.95
 
@@ -131,9 +133,11 @@ async function largestOf(
     config,
     target,
     attempt,
+    mostImages = MOST_IMAGES,
   }: {
     config: ResolvedConfig
     target: PlanTarget
+    mostImages: number | undefined
     attempt: (changes: Partial<DryRunRequest>) => Promise<DryRunResult>
   },
   limits: { possible: number; safe: number },
@@ -141,8 +145,8 @@ async function largestOf(
 ): Promise<{ safe: number; possible: number }> {
   const { imageSize } = config.network
   const isCpu = target.device === 'cpu'
-  const images = isCpu ? MOST_IMAGES_ON_CPU : MOST_IMAGES
-  const tolerance = isCpu ? TOLERANCE_ON_CPU : 0
+  const images = Math.min(mostImages, isCpu ? MOST_IMAGES_ON_CPU : MOST_IMAGES)
+  const tolerance = target.card === undefined ? COARSE : 0
   const most = Math.min(images, Math.floor(MOST_PIXEL_BYTES / (3 * imageSize ** 2)))
   const tried = [known]
   const bytesWithin = async (limitBytes: number, changes: Partial<DryRunRequest>) => {

@@ -8,7 +8,7 @@ import { DryRunner } from './dry-runner.js'
 import { type PlanRow, planRow } from './plan-row.js'
 import { requestOf } from './request.js'
 import { costsFromStep, measureCopies, type UnitCosts } from './step-time.js'
-import type { PlanTarget } from './target.js'
+import { hasBfloat16, type PlanTarget } from './target.js'
 
 export interface SearchSubject {
   /** Of which all but the run spec is taken. */
@@ -34,16 +34,15 @@ export interface SearchOptions {
  */
 export async function search(
   subject: SearchSubject,
-  { signal, processes = 2, onTried, candidates = candidatesOf(subject) }: SearchOptions = {},
+  { signal, processes = 2, onTried, candidates: given }: SearchOptions = {},
 ): Promise<PlanRow[]> {
   const runners = await Promise.all(
-    Array.from({ length: Math.min(processes, candidates.length) }, () =>
-      DryRunner.start(subject.target, signal),
-    ),
+    Array.from({ length: processes }, () => DryRunner.start(subject.target, signal)),
   )
   try {
     const [first] = runners
     if (first === undefined) return []
+    const candidates = given ?? candidatesOf(subject, hasBfloat16(subject.target, first))
     const costs =
       subject.target.card === undefined ? await measureCosts(subject, signal) : undefined
     const waiting = [...candidates]
@@ -63,12 +62,15 @@ export async function search(
   }
 }
 
-function candidatesOf({ config, target, fixed }: SearchSubject): readonly Candidate[] {
+function candidatesOf(
+  { config, target, fixed }: SearchSubject,
+  takesBfloat16: boolean,
+): readonly Candidate[] {
   return candidatesFor({
     fixed,
     batchSize: config.config.training.batchSize,
     units: config.network.depths.reduce((sum, depth) => sum + depth, 0),
-    hasBfloat16: target.card?.hasBfloat16 ?? true,
+    hasBfloat16: takesBfloat16,
     canOffload: target.device !== 'cpu',
   })
 }

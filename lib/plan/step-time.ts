@@ -35,6 +35,11 @@ export function costsOfCard(card: Card, precision: Precision): UnitCosts {
   }
 }
 
+/** Of a processor that nothing is known of: for the order of rows alone. */
+export const NOMINAL_CPU: UnitCosts = {
+  ...{ float32: 2e11, bfloat16: 2e11, bytes: 2e10, transferBytes: 2e10, launchSeconds: 0 },
+}
+
 /** Seconds of a step of this work. */
 export function stepSecondsOf(work: StepWork, costs: UnitCosts): number {
   const { operations, allocatedBytes, launches, transferBytes } = work

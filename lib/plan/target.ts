@@ -89,6 +89,11 @@ export function deviceTarget(device: string, limitBytes?: number): PlanTarget {
   return { name, card: undefined, device: name, computes: true, limitBytes }
 }
 
+/** Are products in bfloat16 worth asking for there? */
+export function hasBfloat16({ card }: PlanTarget, { facts }: DryRunner): boolean {
+  return card === undefined ? facts.cpuCapability.startsWith('AVX512') : card.hasBfloat16
+}
+
 export function roomOf(target: PlanTarget, { facts }: DryRunner): Room {
   const { card, limitBytes } = target
   const isCpu = target.device === 'cpu'

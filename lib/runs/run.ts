@@ -11,6 +11,7 @@ import type { RunFolder } from '../run-folder/run-folder.js'
 import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.js'
 import type { TrainingProgress } from '../train/training-state.js'
 import type { WeightsReport } from '../weights/plan.js'
+import { withAdvice } from './advise.js'
 import type { OwnLoop, Recorded, SaveRunOptions } from './own-loop.js'
 import { type RunSummary, summaryOf } from './run-summary.js'
 
@@ -136,7 +137,8 @@ export class Run implements AsyncDisposable {
       if (next.done) return undefined
       await this.#keep(next.value)
       return next.value
-    } catch (error) {
+    } catch (cause) {
+      const error = await withAdvice(cause, this)
       this.#failure = { error }
       throw error
     } finally {

@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import type { Argv } from 'yargs'
+import { LocalformerError } from '../../base/errors.js'
 import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
 import { checkComputes } from '../../device/device.js'
@@ -12,8 +13,9 @@ import { resumeRun } from '../../runs/resume-run.js'
 import type { Run } from '../../runs/run.js'
 import { type RunSummary, readRunSummary } from '../../runs/run-summary.js'
 import type { WeightsReport } from '../../weights/plan.js'
+import { AUTO, sized, trainingOptions, withoutAuto } from '../auto-batch.js'
 import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
-import { type ConfigArguments, configOf, configOptions } from '../config-flags.js'
+import { type ConfigArguments, configOf } from '../config-flags.js'
 import { dataModuleOption, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
@@ -26,6 +28,7 @@ interface TrainArguments extends ConfigArguments, MemoryLimitArguments {
   resume: string | undefined
   overwrite: boolean | undefined
   dataModule: string | undefined
+  effectiveBatch: number | undefined
 }
 
 export const trainCommand: Command<TrainArguments> = {
@@ -33,7 +36,7 @@ export const trainCommand: Command<TrainArguments> = {
   describe: 'Train a network by local learning or end to end',
   builder: (yargs) =>
     yargs
-      .options(configOptions())
+      .options(trainingOptions())
       .options(dataModuleOption)
       .options(memoryLimitOption)
       .options({
@@ -57,6 +60,12 @@ export const trainCommand: Command<TrainArguments> = {
           describe: 'Remove the run that is in the folder',
           group: 'Run:',
         },
+        'effective-batch': {
+          type: 'number',
+          requiresArg: true,
+          describe: 'Images of an update, with --batch-size auto: in as few micro-batches as fit',
+          group: 'Training:',
+        },
       })
       .example('$0 train --method paper --modules 4 --epochs 10', 'ten epochs of CIFAR-10 at 32 px')
       .example('$0 train --preset trial --run greedy:4', 'a recipe, and another run spec')
@@ -69,14 +78,19 @@ export const trainCommand: Command<TrainArguments> = {
   handler: async (options) => {
     checkComputes(options.device, 'train')
     memoryLimitOf(options)
+    if (options.effectiveBatch !== undefined && options.batchSize !== AUTO) {
+      throw new LocalformerError('ERR_USAGE', '`--effective-batch` goes with `--batch-size auto`', {
+        hint: 'Without it --batch-size is the effective batch, and --accumulate cuts it into micro-batches.',
+      })
+    }
     if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
-    const resolved = await configOf(options)
+    const written = await configOf(withoutAuto(options))
     const { runDir, overwrite = false } = options
     // Before images are read, which may take long.
     if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
-    const data = await openImages(options, resolved.config)
-    await follow(options, resolved.config, (signal) =>
-      createRun(resolved, {
+    const data = await openImages(options, written.config)
+    await follow(options, written.config, async (signal) =>
+      createRun(await sized(options, written, data, signal), {
         ...{ data, overwrite, signal },
         ...(runDir === undefined ? {} : { directory: runDir }),
       }),
@@ -85,7 +99,12 @@ export const trainCommand: Command<TrainArguments> = {
 }
 
 async function resumeTraining(options: GlobalOptions & TrainArguments, directory: string) {
-  const { config, changes, isLonger } = await resumed(options, directory)
+  if (options.batchSize === AUTO) {
+    throw new LocalformerError('ERR_USAGE', '`--batch-size auto` is for a run that begins', {
+      hint: 'A run goes on with the batch size that it has.',
+    })
+  }
+  const { config, changes, isLonger } = await resumed(withoutAuto(options), directory)
   const summary = await readRunSummary(directory)
   if (summary !== null && !isLonger) return tellOver(options, directory, summary)
   const data = await openImages(options, config)

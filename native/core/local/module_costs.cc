@@ -9,6 +9,7 @@
 
 #include "coded_error.h"
 #include "local/module_trainer.h"
+#include "memory/dry_run.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 
@@ -42,6 +43,8 @@ int64_t OptimizerBytes(const Segment& segment, const OptimizerOptions& options,
 ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
                          const MeasureModuleOptions& options, const std::atomic<bool>* cancelled) {
   Check(options, model.units().size());
+  // On the CPU what it takes is known without computing it.
+  const DryRunScope dry(device);
   const auto begin = static_cast<size_t>(options.begin), end = static_cast<size_t>(options.end);
   at::Generator generator = at::detail::createCPUGenerator(0);
   const Segment segment = model.Slice(begin, end);

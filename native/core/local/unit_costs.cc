@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fields.h"
+#include "memory/dry_run.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -47,6 +48,7 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
                                    const MeasureOptions& measure,
                                    const std::atomic<bool>* cancelled) {
   const int64_t batch = AtLeast(1, measure.batch_size, "batchSize");
+  const DryRunScope dry(device);
   at::Generator generator = at::detail::createCPUGenerator(0);
   ForwardContext context;
   context.training = true;

@@ -6,6 +6,8 @@
 // computes nothing anyway; there only first weights are left out.
 #pragma once
 
+#include <c10/core/Device.h>
+
 namespace localformer {
 
 // Is it on for the calling thread, or for the process?
@@ -14,13 +16,17 @@ bool IsDryRun();
 // For processes that only plan: from now on, on all threads.
 void SetDryRuns(bool dry);
 
-// On the calling thread while it lives; scopes nest.
+// On the calling thread while it lives, where the device is the CPU: elsewhere only work that is
+// done takes its memory. Scopes nest.
 class DryRunScope {
  public:
-  DryRunScope();
+  explicit DryRunScope(c10::Device device);
   ~DryRunScope();
   DryRunScope(const DryRunScope&) = delete;
   DryRunScope& operator=(const DryRunScope&) = delete;
+
+ private:
+  const bool is_on_;
 };
 
 }  // namespace localformer
