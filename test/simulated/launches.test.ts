@@ -96,8 +96,9 @@ test('bytes are normalised and resized on the card', async () => {
 })
 
 for (const [spec, most] of Object.entries({
-  backprop: 1_150,
-  'paper:4': 2_700,
+  backprop: 800,
+  'backprop,dtype=bfloat16': 1_075,
+  'paper:4': 1_500,
   'paper:4,split=balanced,recompute=block': 12_500,
 })) {
   test(`launches and products of a step at 224 px, batch 128: ${spec}`, async () => {

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "kernels/cpu.h"
 
 namespace localformer {
@@ -45,6 +47,12 @@ void AddTo(at::Tensor& sum, const at::Tensor& value) {
   } else {
     sum = value;
   }
+}
+
+at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type) {
+  int64_t together = std::clamp<int64_t>(x.size(0), 1, 256);
+  while (x.size(0) % together != 0) --together;
+  return x.view({-1, together, x.size(1)}).sum(1, /*keepdim=*/false, type).sum(0);
 }
 
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
@@ -137,7 +145,7 @@ at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tens
                       c10::ScalarType type, at::Tensor& sums) {
   if (!TakesVectors(x, type)) {
     const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
-    AddTo(sums, scaled.sum(at::IntArrayRef({0, 1})));
+    AddTo(sums, SumOfRows(scaled.view({-1, scaled.size(2)}), scaled.scalar_type()));
     return ToPlaces(scaled, order).to(type);
   }
   const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
@@ -174,7 +182,7 @@ void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at
     if (out.defined()) at::gelu_out(out, x);
     at::gelu_backward_out(gradient, gradient, x);
     const c10::ScalarType type = at::promote_types(gradient.scalar_type(), at::kFloat);
-    AddTo(sums, gradient.reshape({-1, gradient.size(-1)}).sum(0, /*keepdim=*/false, type));
+    AddTo(sums, SumOfRows(gradient.reshape({-1, gradient.size(-1)}), type));
     return;
   }
   WithNumbers(x.scalar_type(), [&](auto* numbers) {

@@ -31,6 +31,11 @@ struct NormStatistics {
 // stream: each may be undefined at first.
 void AddTo(at::Tensor& sum, const at::Tensor& value);
 
+// The sum of the rows [rows, channels] in `type`, by LibTorch's operations. A card that reduces
+// many rows to few numbers at once works in a buffer nearly as large as what it sums; it needs none
+// where it first adds some hundred each.
+at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type);
+
 // Layer normalisation over the channels (eps 1e-5), by place, in `type`.
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
                     c10::ScalarType type, NormStatistics* statistics);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/cpu.h"
 #include "kernels/rows.h"
@@ -21,20 +22,20 @@ bool TakesVectors(const at::Tensor& qkv, const WindowBias& bias) {
          bias.bias.scalar_type() == at::kFloat;
 }
 
-double ScaleOf(const at::Tensor& qkv, int64_t heads) {
-  return 1.0 / std::sqrt(static_cast<double>(qkv.size(2) / 3 / heads));
-}
+double ScaleOf(int64_t width) { return 1.0 / std::sqrt(static_cast<double>(width)); }
+
+// Has ForAttention laid it out by head?
+bool IsByHead(const at::Tensor& qkv) { return qkv.dim() == 4; }
 
 // --- by batched products ---
 
 // [3, windows * heads, tokens, width]: one copy that lays q, k and v out as batched products want
 // them.
-std::vector<at::Tensor> ByHead(const at::Tensor& qkv, int64_t heads) {
+at::Tensor ByHead(const at::Tensor& qkv, int64_t heads) {
   const int64_t windows = qkv.size(0), tokens = qkv.size(1), width = qkv.size(2) / 3 / heads;
   return qkv.view({windows, tokens, 3, heads, width})
       .permute({2, 0, 3, 1, 4})
-      .reshape({3, windows * heads, tokens, width})
-      .unbind(0);
+      .reshape({3, windows * heads, tokens, width});
 }
 
 // [windows, tokens, channels] -> [windows * heads, tokens, width]
@@ -84,13 +85,13 @@ AttentionArgs<T> ArgsOf(const at::Tensor& qkv, const WindowBias& bias,
   args.padded = Padded(qkv.size(1));
   args.heads = bias.heads;
   args.channels = qkv.size(2) / 3;
-  args.scale = static_cast<float>(ScaleOf(qkv, bias.heads));
+  args.scale = static_cast<float>(ScaleOf(qkv.size(2) / 3 / bias.heads));
   return args;
 }
 
 // Of so many products of all windows' rows.
 void CountProducts(const at::Tensor& qkv, int64_t products) {
-  CountWork(qkv.scalar_type(), 2 * products * qkv.numel() / 3 * qkv.size(1));
+  CountWork(qkv.scalar_type(), 2 * products * qkv.numel() / 3 * qkv.size(-2));
 }
 
 int64_t ScratchOf(const at::Tensor& qkv, const WindowBias& bias) {
@@ -99,16 +100,26 @@ int64_t ScratchOf(const at::Tensor& qkv, const WindowBias& bias) {
 
 }  // namespace
 
+at::Tensor ForAttention(at::Tensor qkv, const WindowBias& bias) {
+  return TakesVectors(qkv, bias) ? qkv : ByHead(qkv, bias.heads);
+}
+
+at::Tensor WindowsOf(const at::Tensor& qkv, int64_t begin, int64_t end, const WindowBias& bias) {
+  return IsByHead(qkv) ? qkv.slice(1, begin * bias.heads, end * bias.heads)
+                       : qkv.slice(0, begin, end);
+}
+
 at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Tensor* attention) {
-  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
   const int64_t heads = bias.heads;
   CountProducts(qkv, 2);
-  if (!TakesVectors(qkv, bias)) {
-    const std::vector<at::Tensor> parts = ByHead(qkv, heads);
-    const at::Tensor weights = WeightsOf(parts[0], parts[1], bias, ScaleOf(qkv, heads));
+  if (IsByHead(qkv)) {
+    const at::Tensor q = qkv[0], k = qkv[1], v = qkv[2];
+    const int64_t windows = q.size(0) / heads, tokens = q.size(1);
+    const at::Tensor weights = WeightsOf(q, k, bias, ScaleOf(q.size(2)));
     if (attention != nullptr) *attention = weights.view({windows, heads, tokens, tokens});
-    return ByToken(at::bmm(weights, parts[2]), windows);
+    return ByToken(at::bmm(weights, v), windows);
   }
+  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
   const at::Tensor out = at::empty({windows, tokens, channels}, qkv.options());
   if (attention != nullptr) {
     *attention = at::empty({windows, heads, tokens, tokens}, qkv.options());
@@ -136,39 +147,58 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const WindowBias& bias, at::Te
   return out;
 }
 
-at::Tensor WindowAttentionBackward(const at::Tensor& gradient, const at::Tensor& qkv,
-                                   const WindowBias& bias, const at::Tensor& attention,
-                                   at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias) {
-  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
-  const int64_t heads = bias.heads;
+bool BackwardTakesBias(const at::Tensor& qkv, const at::Tensor& attention) {
+  return !IsByHead(qkv) || !attention.defined();
+}
+
+namespace {
+
+// What follows, by batched products.
+at::Tensor BackwardByHead(at::Tensor gradient, at::Tensor qkv, const WindowBias& bias,
+                          at::Tensor weights, at::Tensor* out, at::Tensor& dqkv_sums,
+                          at::Tensor& dbias) {
+  const int64_t heads = bias.heads, tokens = qkv.size(2), width = qkv.size(3);
+  const int64_t windows = qkv.size(1) / heads;
+  const double scale = ScaleOf(width);
+  const c10::ScalarType type = at::promote_types(qkv.scalar_type(), at::kFloat);
+  at::Tensor q = qkv[0], k = qkv[1], v = qkv[2];
+  weights = weights.defined() ? weights.view({windows * heads, tokens, tokens})
+                              : WeightsOf(q, k, bias, scale);
+  if (out != nullptr) *out = ByToken(at::bmm(weights, v), windows);
+  at::Tensor dout = ByHeadOnce(gradient, heads);
+  gradient.reset();
+  at::Tensor dqkv = at::empty({3, windows * heads, tokens, width}, qkv.options());
+  at::Tensor dq = dqkv[0], dk = dqkv[1], dv = dqkv[2];
+  at::bmm_out(dv, weights.transpose(1, 2), dout);
+  at::Tensor dlogits = at::bmm(dout, v.transpose(1, 2));
+  dout.reset();
+  dlogits = at::_softmax_backward_data(dlogits, weights, -1, weights.scalar_type());
+  weights.reset();
+  AddTo(dbias, dlogits.view({windows, heads, tokens, tokens}).sum(0, /*keepdim=*/false, type));
+  // With a beta of 0 what they hold is not read.
+  at::baddbmm_out(dq, dq, dlogits, k, /*beta=*/0, scale);
+  at::baddbmm_out(dk, dk, dlogits.transpose(1, 2), q, /*beta=*/0, scale);
+  for (at::Tensor* used : {&dlogits, &q, &k, &v, &qkv}) used->reset();
+  const at::Tensor by_token = dqkv.view({3, windows, heads, tokens, width})
+                                  .permute({1, 3, 0, 2, 4})
+                                  .reshape({windows, tokens, 3 * heads * width});
+  AddTo(dqkv_sums, SumOfRows(by_token.view({-1, 3 * heads * width}), type));
+  return by_token;
+}
+
+}  // namespace
+
+at::Tensor WindowAttentionBackward(at::Tensor gradient, at::Tensor qkv, const WindowBias& bias,
+                                   at::Tensor attention, at::Tensor* out, at::Tensor& dqkv_sums,
+                                   at::Tensor& dbias) {
   // Four gradients; the attention itself again, and what it gives, where they were not kept.
   CountProducts(qkv, 4 + (attention.defined() ? 0 : 1) + (out == nullptr ? 0 : 1));
-  if (!TakesVectors(qkv, bias)) {
-    const double scale = ScaleOf(qkv, heads);
-    const std::vector<at::Tensor> parts = ByHead(qkv, heads);
-    const at::Tensor &q = parts[0], &k = parts[1], &v = parts[2];
-    const at::Tensor weights = attention.defined()
-                                   ? attention.view({windows * heads, tokens, tokens})
-                                   : WeightsOf(q, k, bias, scale);
-    if (out != nullptr) *out = ByToken(at::bmm(weights, v), windows);
-    const at::Tensor dout = ByHeadOnce(gradient, heads);
-    const at::Tensor dqkv =
-        at::empty({3, windows * heads, tokens, channels / heads}, qkv.options());
-    at::Tensor dq = dqkv.select(0, 0), dk = dqkv.select(0, 1), dv = dqkv.select(0, 2);
-    at::bmm_out(dv, weights.transpose(1, 2), dout);
-    at::Tensor dlogits = at::bmm(dout, v.transpose(1, 2));
-    dlogits = at::_softmax_backward_data(dlogits, weights, -1, weights.scalar_type());
-    const c10::ScalarType type = bias.bias.scalar_type();
-    AddTo(dbias, dlogits.view({windows, heads, tokens, tokens}).sum(0, /*keepdim=*/false, type));
-    // With a beta of 0 what they hold is not read.
-    at::baddbmm_out(dq, dq, dlogits, k, /*beta=*/0, scale);
-    at::baddbmm_out(dk, dk, dlogits.transpose(1, 2), q, /*beta=*/0, scale);
-    const at::Tensor by_token = dqkv.view({3, windows, heads, tokens, channels / heads})
-                                    .permute({1, 3, 0, 2, 4})
-                                    .reshape({windows, tokens, 3 * channels});
-    AddTo(dqkv_sums, by_token.sum(at::IntArrayRef({0, 1}), /*keepdim=*/false, type));
-    return by_token;
+  if (IsByHead(qkv)) {
+    return BackwardByHead(std::move(gradient), std::move(qkv), bias, std::move(attention), out,
+                          dqkv_sums, dbias);
   }
+  const int64_t windows = qkv.size(0), tokens = qkv.size(1), channels = qkv.size(2) / 3;
+  const int64_t heads = bias.heads;
   const at::Tensor dqkv = at::empty_like(qkv);
   if (out != nullptr) *out = at::empty({windows, tokens, channels}, qkv.options());
   const at::Tensor padded_bias = PadRows(bias.bias, -std::numeric_limits<double>::infinity());

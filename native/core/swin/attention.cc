@@ -50,13 +50,13 @@ WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
           layout.heads};
 }
 
-// What a backward pass works in, of a token: gradients of the branch, the heads' result, q, k, v
-// and the norm's output, with copies of some in another order; attention weights and their
-// gradients.
+// What a backward pass works in, of a token, where it computes again what is cheap: gradients of
+// the branch and of q, k and v, the heads' result and its gradient; attention weights and their
+// gradients, or the gradient of q, k and v in another order.
 int64_t RowBytes(const at::Tensor& x, const Layout& layout, c10::ScalarType type) {
-  return (16 * x.size(2) + 3 * layout.heads * layout.tokens()) *
+  return (6 * x.size(2) + 3 * layout.heads * layout.tokens()) *
              static_cast<int64_t>(c10::elementSize(type)) +
-         2 * x.size(2) * x.element_size();
+         x.size(2) * x.element_size();
 }
 
 struct Weights {
@@ -72,7 +72,7 @@ struct Weights {
 struct Kept {
   NormStatistics statistics;
   at::Tensor normed;     // [B, H * W, C], by place; only where it was asked for
-  at::Tensor qkv;        // [B * nW, tokens, 3 C]
+  at::Tensor qkv;        // [B * nW, tokens, 3 C], as ForAttention gives it
   at::Tensor attention;  // [B * nW, heads, tokens, tokens]; only where it was asked for
   at::Tensor out;        // Of the heads, [B * nW, tokens, C]; only where it was asked for
 };
@@ -84,9 +84,10 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
   kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
   const std::vector<at::Tensor> cast =
       CastAll({weights.qkv, weights.qkv_bias, weights.proj, weights.proj_bias}, type);
-  kept->qkv = LinearProduct(Windows(kept->normed, layout), cast[0], cast[1]);
-  if (!keeps_cheap) kept->normed.reset();
   const WindowBias bias = BiasOf(weights.table, layout);
+  at::Tensor qkv = LinearProduct(Windows(kept->normed, layout), cast[0], cast[1]);
+  if (!keeps_cheap) kept->normed.reset();
+  kept->qkv = ForAttention(std::move(qkv), bias);
   const auto project = [&](const at::Tensor& out) {
     return Maps(LinearProduct(out, cast[2], cast[3]).view({-1, x.size(1), x.size(2), x.size(3)}));
   };
@@ -111,10 +112,10 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
-    AddRows(
-        maps.slice(0, begin, end),
-        project(WindowAttention(kept->qkv.slice(0, begin * windows, end * windows), bias, nullptr)),
-        layout.order, scales.defined() ? scales.slice(0, begin, end) : scales, part);
+    AddRows(maps.slice(0, begin, end),
+            project(WindowAttention(WindowsOf(kept->qkv, begin * windows, end * windows, bias),
+                                    bias, nullptr)),
+            layout.order, scales.defined() ? scales.slice(0, begin, end) : scales, part);
   }
   return sum.view(x.sizes());
 }
@@ -135,28 +136,32 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, table, qkv, qkv_bias, proj, proj_bias},
                                  *layout, type, result, keep_cheap, all_kept.get(), &kept);
-    ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, kept.normed, kept.qkv,
-                            kept.attention, kept.out, norm_weight, norm_bias, table, qkv, proj,
-                            scale.value_or(at::Tensor())});
+    ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
+                            table, qkv, proj, scale.value_or(at::Tensor())});
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
     ctx->saved_data["is_sum"] = result == Result::kSum;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out}, {qkv, proj});
+    KeepInside(ctx, {std::move(kept.normed), std::move(kept.qkv), std::move(kept.attention),
+                     std::move(kept.out)});
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &normed = saved[3], &attention = saved[5], &norm_weight = saved[7],
-                     &norm_bias = saved[8], &table = saved[9], &qkv_weight = saved[10],
-                     &proj_weight = saved[11];
+    const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &table = saved[5],
+                     &qkv_weight = saved[6], &proj_weight = saved[7];
+    std::vector<at::Tensor> inside = TakeInside(ctx);
+    at::Tensor &normed = inside[0], &qkv = inside[1], &attention = inside[2], &out = inside[3];
+    const bool kept = out.defined();
     const auto holder = ctx->saved_data["layout"].toCapsule();
     const Layout& layout = *static_cast<const KeptLayout&>(*holder).layout;
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
-    const c10::ScalarType type = saved[4].scalar_type();
-    const at::Tensor x = Maps(saved[0]), qkv = saved[4], out = saved[6];
-    const at::Tensor scale = ScaleBySample(saved[12], x);
-    const WindowBias bias = BiasOf(table, layout);
+    const c10::ScalarType type = qkv.scalar_type();
+    const at::Tensor x = Maps(saved[0]);
+    const at::Tensor scale = ScaleBySample(saved[8], x);
+    WindowBias bias{{}, layout.mask, layout.heads};
+    if (BackwardTakesBias(qkv, attention)) bias = BiasOf(table, layout);
     const std::vector<at::Tensor> cast = CastAll({qkv_weight, proj_weight}, type);
     const at::Tensor &w_qkv = cast[0], &w_proj = cast[1];
 
@@ -167,8 +172,9 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     dy = Maps(dy).to(x.scalar_type());
     at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
     const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
-    const int64_t rows = ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type),
-                                   Room(ctx->saved_data["booked"], x));
+    const int64_t rows = kept ? KeptChunkRows(x.device(), samples * tokens)
+                              : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type),
+                                          Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
@@ -178,20 +184,36 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       const auto part_by_window = [&](const at::Tensor& t) {
         return t.defined() ? t.slice(0, begin * windows, end * windows) : t;
       };
-      const at::Tensor dbranch = GatherRows(part(dy), layout.order, part(scale), type, dproj_bias);
-      const at::Tensor dout = InputGradient(Rows(dbranch), w_proj);
-      at::Tensor out_part = part_by_window(out);
-      const at::Tensor dqkv = WindowAttentionBackward(
-          Windows(dout, layout), part_by_window(qkv), bias, part_by_window(attention),
-          out.defined() ? nullptr : &out_part, dqkv_bias, dbias);
-      AddWeightGradient(dproj_weight, Rows(dbranch), Rows(out_part));
+      // What the last samples use makes room for what comes next.
+      const auto let_go = [&](at::Tensor& t) {
+        if (end == samples) t.reset();
+      };
+      at::Tensor dbranch = Rows(GatherRows(part(dy), layout.order, part(scale), type, dproj_bias));
+      if (kept) AddWeightGradient(dproj_weight, dbranch, Rows(part_by_window(out)));
+      let_go(out);
+      at::Tensor dout = InputGradient(dbranch, w_proj), out_part;
+      if (kept) dbranch.reset();
+      at::Tensor qkv_part = WindowsOf(qkv, begin * windows, end * windows, bias);
+      at::Tensor attention_part = part_by_window(attention);
+      let_go(qkv);
+      let_go(attention);
+      at::Tensor dqkv = Rows(WindowAttentionBackward(
+          Windows(std::exchange(dout, {}), layout), std::move(qkv_part), bias,
+          std::move(attention_part), kept ? nullptr : &out_part, dqkv_bias, dbias));
+      if (!kept) AddWeightGradient(dproj_weight, dbranch, Rows(out_part));
+      dbranch.reset();
       out_part.reset();
-      NormStatistics statistics{part(saved[1]), part(saved[2])}, again;
-      const at::Tensor normed_part = normed.defined() ? part(normed)
-                                                      : NormRows(part(x), {norm_weight, norm_bias},
-                                                                 layout.order, type, &again);
-      AddWeightGradient(dqkv_weight, Rows(dqkv), Rows(normed_part));
-      const at::Tensor dnormed = Maps(InputGradient(Rows(dqkv), w_qkv).view(part(x).sizes()));
+      NormStatistics statistics{part(saved[1]), part(saved[2])};
+      {
+        NormStatistics again;
+        AddWeightGradient(
+            dqkv_weight, dqkv,
+            Rows(kept ? part(normed)
+                      : NormRows(part(x), {norm_weight, norm_bias}, layout.order, type, &again)));
+      }
+      let_go(normed);
+      const at::Tensor dnormed = Maps(InputGradient(dqkv, w_qkv).view(part(x).sizes()));
+      dqkv.reset();
       at::Tensor dx_part = part(dx);
       NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, layout.order,
                        dx_part, dnorm_weight, dnorm_bias);

@@ -3,10 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,6 +28,10 @@ int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t r
   return device.is_cpu() ? share : std::max(share, room / row_bytes);
 }
 
+int64_t KeptChunkRows(c10::Device device, int64_t rows) {
+  return device.is_cpu() ? ChunkRows(device, rows, 1, 0) : rows;
+}
+
 int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept) {
   if (device.is_cpu()) return ChunkRows(device, rows, 1, 0);
   return kept != nullptr && kept->is_chunk() ? rows : (rows + 1) / 2;
@@ -37,6 +43,24 @@ int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
     if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
   }
   return bytes;
+}
+
+void KeepInside(torch::autograd::AutogradContext* ctx, std::vector<at::Tensor> tensors) {
+  c10::List<std::optional<at::Tensor>> kept;
+  for (at::Tensor& tensor : tensors) {
+    kept.push_back(tensor.defined() ? std::make_optional(std::move(tensor)) : std::nullopt);
+  }
+  ctx->saved_data["inside"] = std::move(kept);
+}
+
+std::vector<at::Tensor> TakeInside(torch::autograd::AutogradContext* ctx) {
+  const c10::IValue kept = std::move(ctx->saved_data["inside"]);
+  ctx->saved_data.erase("inside");
+  std::vector<at::Tensor> tensors;
+  for (const c10::IValue& tensor : kept.toListRef()) {
+    tensors.push_back(tensor.isNone() ? at::Tensor() : tensor.toTensor());
+  }
+  return tensors;
 }
 
 namespace {

@@ -11,6 +11,10 @@
 
 #include "swin/unit.h"
 
+namespace torch::autograd {
+struct AutogradContext;
+}
+
 namespace localformer {
 
 // What a branch gives: itself, or the residual sum.
@@ -27,10 +31,19 @@ bool KeepsCheap(const ForwardContext& context);
 // What is taken at a time of `rows` in a backward pass: a share of them, and on a card, which pays
 // for each chunk in launches, as many as fit into `room` bytes, of which one takes `row_bytes`.
 int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room);
+// The same where all that is needed was kept: on a card, where each of it makes room for what comes
+// next, all rows.
+int64_t KeptChunkRows(c10::Device device, int64_t rows);
 // The same forward, where nothing but the result is kept of what a chunk computes.
 int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept);
 
 int64_t BytesOf(const std::vector<at::Tensor>& tensors);
+
+// Tensors inside a branch that its backward pass can let go of one by one, which it cannot with
+// what save_for_backward keeps until the pass is over. Neither inputs nor results.
+void KeepInside(torch::autograd::AutogradContext* ctx, std::vector<at::Tensor> tensors);
+// What was kept, for the one backward pass; nobody else holds it then.
+std::vector<at::Tensor> TakeInside(torch::autograd::AutogradContext* ctx);
 
 // Books what a branch keeps, and its weights, for Room to tell in the backward pass.
 c10::IValue Book(const std::shared_ptr<KeptBytes>& all, const std::vector<at::Tensor>& kept,

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "kernels/cpu.h"
 #include "kernels/rows.h"
 #include "math/products.h"
 #include "swin/branch.h"
@@ -22,11 +23,10 @@ using torch::autograd::variable_list;
 // [..., channels] as one map of all rows, which the norm needs no order of.
 at::Tensor OneMap(const at::Tensor& t) { return t.contiguous().view({1, -1, t.size(-1)}); }
 
-// What a backward pass works in, of a row: gradients of the branch, of both layers and of the
-// norm's output, and what is computed again.
+// What a backward pass works in, of a row, where it computes again what is cheap: GELU's output and
+// then its gradient in the same place, with the branch's gradient or the norm's output beside it.
 int64_t RowBytes(const at::Tensor& x, const at::Tensor& fc1_out) {
-  return (2 * fc1_out.size(1) + 3 * x.size(1)) * fc1_out.element_size() +
-         2 * x.size(1) * x.element_size();
+  return (fc1_out.size(1) + x.size(1)) * fc1_out.element_size() + x.size(1) * x.element_size();
 }
 
 struct Weights {
@@ -96,26 +96,29 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, weight1, bias1, weight2, bias2}, type,
                                  result, keep_cheap, all_kept.get(), &kept);
-    ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, kept.fc1_out,
-                            kept.normed, kept.gelu, norm_weight, norm_bias, weight1, weight2,
-                            scale.value_or(at::Tensor())});
+    ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
+                            weight1, weight2, scale.value_or(at::Tensor())});
     ctx->saved_data["is_sum"] = result == Result::kSum;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.fc1_out, kept.normed, kept.gelu}, {weight1, weight2});
+    KeepInside(ctx, {std::move(kept.fc1_out), std::move(kept.normed), std::move(kept.gelu)});
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &norm_weight = saved[6], &norm_bias = saved[7], &weight1 = saved[8],
-                     &weight2 = saved[9];
+    const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &weight1 = saved[5],
+                     &weight2 = saved[6];
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
-    const c10::ScalarType type = saved[3].scalar_type();
-    const bool kept = saved[4].defined();
+    std::vector<at::Tensor> inside = TakeInside(ctx);
+    const c10::ScalarType type = inside[0].scalar_type();
+    const bool kept = inside[1].defined();
     const at::Tensor x = Rows(Maps(saved[0])), mean = saved[1].view({-1}),
                      rstd = saved[2].view({-1});
-    const at::Tensor fc1_out = Rows(saved[3]), normed = kept ? Rows(saved[4]) : at::Tensor(),
-                     gelu = kept ? Rows(saved[5]) : at::Tensor();
+    for (at::Tensor& tensor : inside) {
+      if (tensor.defined()) tensor = Rows(tensor);
+    }
+    at::Tensor &fc1_out = inside[0], &normed = inside[1], &gelu = inside[2];
     const std::vector<at::Tensor> cast = CastAll({weight1, weight2}, type);
     const at::Tensor &w1 = cast[0], &w2 = cast[1];
     at::Tensor dy = std::move(gradients[0]);
@@ -123,38 +126,59 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) dx = Rows(Maps(InputGradientFrom(dy, saved[0], result)));
     dy = Rows(Maps(dy)).to(x.scalar_type());
-    at::Tensor scale = ScaleBySample(saved[10], x);
+    at::Tensor scale = ScaleBySample(saved[7], x);
     const int64_t count = x.size(0), tokens = scale.defined() ? count / scale.numel() : count;
     at::Tensor dnorm_weight, dnorm_bias, dw1, db1, dw2, db2;
+    // Where one pass gives GELU's output and its gradient, that is faster; else the one comes
+    // first, so that they need not be there at once.
+    const bool computes_first = !HasVectorKernels(x.device(), type);
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
-    const int64_t size = std::max(ChunkRows(x.device(), count, RowBytes(x, fc1_out),
-                                            Room(ctx->saved_data["booked"], x)) /
-                                      least,
-                                  int64_t{1}) *
-                         least;
+    const int64_t rows = kept ? KeptChunkRows(x.device(), count)
+                              : ChunkRows(x.device(), count, RowBytes(x, fc1_out),
+                                          Room(ctx->saved_data["booked"], x));
+    const int64_t size = std::max(rows / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
       const auto part = [&](const at::Tensor& t) { return OneMap(t.slice(0, begin, end)); };
       const at::Tensor scales =
           scale.defined() ? scale.slice(0, begin / tokens, end / tokens) : scale;
-      const at::Tensor dbranch = GatherRows(
+      // What the last rows have used makes room for what comes next.
+      const auto let_go = [&](at::Tensor& t) {
+        if (end == count) t.reset();
+      };
+      at::Tensor dbranch = Rows(GatherRows(
           dy.slice(0, begin, end).view({scales.defined() ? scales.numel() : 1, -1, dy.size(1)}), {},
-          scales, type, db2);
-      at::Tensor da = InputGradient(Rows(dbranch), w2);
-      at::Tensor again;
-      if (!kept) again = at::empty_like(da);
-      GeluBackward(da, fc1_out.slice(0, begin, end), again, db1);
-      AddWeightGradient(dw2, Rows(dbranch), kept ? gelu.slice(0, begin, end) : again);
-      again.reset();
-      NormStatistics unused;
-      const at::Tensor h =
-          kept ? normed.slice(0, begin, end)
-               : Rows(NormRows(part(x), {norm_weight, norm_bias}, {}, type, &unused));
-      AddWeightGradient(dw1, da, h);
+          scales, type, db2));
+      at::Tensor da, again;
+      if (computes_first) {
+        AddWeightGradient(dw2, dbranch,
+                          kept ? gelu.slice(0, begin, end) : Gelu(fc1_out.slice(0, begin, end)));
+        let_go(gelu);
+        da = InputGradient(dbranch, w2);
+        dbranch.reset();
+        GeluBackward(da, fc1_out.slice(0, begin, end), again, db1);
+      } else {
+        da = InputGradient(dbranch, w2);
+        if (!kept) again = at::empty_like(da);
+        GeluBackward(da, fc1_out.slice(0, begin, end), again, db1);
+        AddWeightGradient(dw2, dbranch, kept ? gelu.slice(0, begin, end) : again);
+        again.reset();
+      }
+      let_go(fc1_out);
+      {
+        NormStatistics unused;
+        AddWeightGradient(
+            dw1, da,
+            kept ? normed.slice(0, begin, end)
+                 : Rows(NormRows(part(x), {norm_weight, norm_bias}, {}, type, &unused)));
+      }
+      let_go(normed);
+      const at::Tensor dnormed = OneMap(InputGradient(da, w1));
+      da.reset();
       at::Tensor dx_part = dx.defined() ? part(dx) : dx;
       NormRowsBackward(
-          OneMap(InputGradient(da, w1)), part(x),
+          dnormed, part(x),
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
           {norm_weight, norm_bias}, {}, dx_part, dnorm_weight, dnorm_bias);
     }
