@@ -98,7 +98,7 @@ test('bytes are normalised and resized on the card', async () => {
 for (const [spec, most] of Object.entries({
   backprop: 800,
   'backprop,dtype=bfloat16': 1_075,
-  'paper:4': 1_500,
+  'paper:4': 1_100,
   'paper:4,split=balanced,recompute=block': 12_500,
 })) {
   test(`launches and products of a step at 224 px, batch 128: ${spec}`, async () => {

@@ -18,6 +18,16 @@ class Decoder {
   virtual ParameterList Parameters() const = 0;
   // Moves what is no parameter (indices, masks) to a device.
   virtual void MoveBuffers(c10::Device) {}
+  // Can it say what Forward, a mean squared error and its gradients come to without autograd, in
+  // less memory?
+  virtual bool learns_squares() const { return false; }
+  // Then: the mean squared error of what it gives for these samples; `weight` times its gradient is
+  // added to the parameters' and to that of the features.
+  virtual at::Tensor LearnSquares(const at::Tensor&, const at::Tensor& /*target*/,
+                                  double /*weight*/, at::Tensor& /*gradient*/,
+                                  const ForwardContext&) const {
+    return {};
+  }
   // Does it keep about as much for its backward pass as a Swin block? Finer chunks are then worth
   // their time.
   virtual bool is_heavy() const { return false; }

@@ -17,6 +17,9 @@ class Head {
   virtual ParameterList Parameters() const = 0;
   // Moves what is no parameter (indices, masks) to a device.
   virtual void MoveBuffers(c10::Device) {}
+  // Does it hold nothing as large as the features beside their gradient, where that is worth its
+  // calls?
+  virtual bool pools_in_parts() const { return false; }
   // Does it keep about as much for its backward pass as a Swin block? Finer chunks are then worth
   // their time.
   virtual bool is_heavy() const { return false; }

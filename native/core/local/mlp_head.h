@@ -12,6 +12,7 @@ class MlpHead : public Head {
   MlpHead(const HeadOptions& options, const AuxiliarySite& site, at::Generator& generator);
   at::Tensor Forward(const at::Tensor& features, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
+  bool pools_in_parts() const override { return true; }
 
  private:
   MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generator& generator);

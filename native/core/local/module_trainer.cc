@@ -9,6 +9,7 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/cpu.h"
 #include "local/select_tokens.h"
 #include "memory/dry_run.h"
 #include "memory/memory_timeline.h"
@@ -356,6 +357,13 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
                                             const ForwardContext& context,
                                             UnsettledStep* step) const {
   const bool is_heavy = head_->is_heavy() || (decoder_ != nullptr && decoder_->is_heavy());
+  const bool has_own =
+      decoder_ == nullptr || (decoder_->learns_squares() && options_.target == Target::kFeatures &&
+                              options_.distance == Distance::kMse && options_.sample >= 1.0);
+  if (!HasVectorKernels(output.device(), at::kFloat) && head_->pools_in_parts() && has_own &&
+      !options_.chunk_size) {
+    return GradientInParts(output, features, supervision, batch_share, context, step);
+  }
   const int64_t batch = output.size(0);
   const int64_t size = ChunkSize(batch, is_heavy, output.device());
   const at::Tensor tokens = DrawSample(output, context);
@@ -391,6 +399,36 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     }
   }
   step->correct.Add(1.0, CountCorrect(at::cat(answers), supervision.labels));
+  return gradient;
+}
+
+at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Tensor& features,
+                                          const Supervision& supervision, double share,
+                                          const ForwardContext& context,
+                                          UnsettledStep* step) const {
+  const at::Tensor x = output.detach().requires_grad_(true);
+  {
+    const at::Tensor logits = head_->Forward(x, context);
+    const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
+    step->label_loss.Add(share, loss);
+    step->correct.Add(1.0, CountCorrect(logits, supervision.labels));
+    BackwardOf(loss, share * options_.label_weight);
+  }
+  at::Tensor gradient = x.grad();
+  if (decoder_ == nullptr) return gradient;
+  const int64_t batch = output.size(0), parts = AuxiliaryParts(options_.compute_type);
+  const int64_t size = (batch + parts - 1) / parts;
+  for (int64_t begin = 0; begin < batch; begin += size) {
+    context.ThrowIfCancelled();
+    const int64_t end = std::min(begin + size, batch);
+    const double own = share * static_cast<double>(end - begin) / static_cast<double>(batch);
+    at::Tensor part = gradient.slice(0, begin, end);
+    step->reconstruction_loss.Add(
+        own, decoder_->LearnSquares(
+                 output.slice(0, begin, end),
+                 TargetOf(features.slice(0, begin, end), supervision.Slice(begin, end)),
+                 own * options_.reconstruction_weight, part, context));
+  }
   return gradient;
 }
 

@@ -226,6 +226,11 @@ class ModuleTrainer {
   at::Tensor AuxiliaryGradient(const at::Tensor& output, const at::Tensor& features,
                                const Supervision& supervision, double batch_share,
                                const ForwardContext& context, UnsettledStep* step) const;
+  // The same where head and decoder have gradients of their own, or take little beside the map: the
+  // head takes all samples at once, and the decoder few parts.
+  at::Tensor GradientInParts(const at::Tensor& output, const at::Tensor& features,
+                             const Supervision& supervision, double share,
+                             const ForwardContext& context, UnsettledStep* step) const;
   // R of some samples; `rows`: of the tokens drawn, or undefined.
   at::Tensor LossOfReconstruction(const at::Tensor& output, const at::Tensor& features,
                                   const Supervision& supervision, const at::Tensor& rows,

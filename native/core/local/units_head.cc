@@ -9,7 +9,7 @@ UnitsHead::UnitsHead(AuxiliaryUnits units, int64_t classes, at::Generator& gener
     : units_(std::move(units)), linear_(units_.output().channels, classes, generator) {}
 
 at::Tensor UnitsHead::Forward(const at::Tensor& features, const ForwardContext& context) const {
-  return linear_.Forward(units_.Forward(features, context), context);
+  return linear_.ForwardWhole(units_.Forward(features, context), context);
 }
 
 ParameterList UnitsHead::Parameters() const {

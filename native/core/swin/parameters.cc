@@ -75,7 +75,7 @@ LayerNorm LayerNorm::Create(int64_t channels) {
 }
 
 at::Tensor LayerNorm::Forward(const at::Tensor& x) const {
-  return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight, bias, 1e-5);
+  return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight, bias, kEps);
 }
 
 void LayerNorm::Collect(const std::string& name, ParameterList* out) const {

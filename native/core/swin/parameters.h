@@ -57,6 +57,8 @@ struct Linear {
 
 // Layer normalisation over the last dimension, eps 1e-5, always in float32.
 struct LayerNorm {
+  static constexpr double kEps = 1e-5;
+
   at::Tensor weight;
   at::Tensor bias;
 

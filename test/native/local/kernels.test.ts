@@ -88,6 +88,19 @@ for (const [name, network] of Object.entries(NETWORKS)) {
   })
 }
 
+// What a card learns from its auxiliary losses has gradients of its own.
+for (const options of [{}, { head: 'mlp' }, { target: 'none' }] satisfies LocalOptions[]) {
+  test(`auxiliary losses ${JSON.stringify(options)}: as by autograd`, async () => {
+    const network = { ...TINY, depths: [2, 2, 1, 1] }
+    const own: LocalOptions = { ...options, modules: 3 }
+    const loops = await steppedByKernels(own, network)
+    const plain = await plainly(() => steppedByKernels(own, network))
+    atMost(farthest(values(plain), values(loops)), 2e-5, 'weights')
+    const chunked = await plainly(() => steppedByKernels({ ...own, chunkSize: 2 }, network))
+    atMost(farthest(values(plain), values(chunked)), 2e-5, 'weights')
+  })
+}
+
 test('what is kept and what is computed again is the same', async () => {
   same(await steppedByKernels({}), await steppedByKernels({ recompute: 'selective' }), 'weights')
 })
