@@ -20,7 +20,9 @@ export async function balancedEnds(
 ): Promise<readonly number[]> {
   const { depths } = model.config
   const { recompute, dtype, balanceFor, modules } = o
-  const batchSize = measuredBatch(model, balanceFor)
+  // On a card units that are computed again take as much of the batch at a time as its size tells.
+  const isWhole = recompute === 'block' && model.device !== 'cpu'
+  const batchSize = isWhole ? balanceFor : measuredBatch(model, balanceFor)
   const costs = await remembered(model, { batchSize, recompute, dtype }, () =>
     model.measureUnits(batchSize, { recompute, dtype }),
   )

@@ -5,7 +5,6 @@
 
 #include "kernels/cpu.h"
 #include "local/pooled_norm.h"
-#include "train/chunk_budget.h"
 
 namespace localformer {
 
@@ -17,8 +16,7 @@ LinearHead::LinearHead(int64_t channels, int64_t classes, at::Generator& generat
 
 at::Tensor LinearHead::Forward(const at::Tensor& features, const ForwardContext& context) const {
   if (HasVectorKernels(features.device(), at::kFloat)) return ForwardWhole(features, context);
-  const int64_t parts = AuxiliaryParts(context.compute_type);
-  const at::Tensor pooled = PooledNorm(features, norm_, (features.size(0) + parts - 1) / parts);
+  const at::Tensor pooled = PooledNorm(features, norm_, context);
   return fc_.Forward(pooled, context.compute_type).to(at::kFloat);
 }
 

@@ -6,7 +6,6 @@
 #include "fields.h"
 #include "kernels/cpu.h"
 #include "local/pooled_norm.h"
-#include "train/chunk_budget.h"
 
 namespace localformer {
 
@@ -21,11 +20,9 @@ MlpHead::MlpHead(int64_t channels, int64_t hidden, int64_t classes, at::Generato
       fc_(Linear::Create(hidden, classes, true, generator)) {}
 
 at::Tensor MlpHead::Forward(const at::Tensor& features, const ForwardContext& context) const {
-  const int64_t parts = AuxiliaryParts(context.compute_type);
-  const at::Tensor pooled =
-      HasVectorKernels(features.device(), at::kFloat)
-          ? norm_.Forward(features).mean({1, 2})
-          : PooledNorm(features, norm_, (features.size(0) + parts - 1) / parts);
+  const at::Tensor pooled = HasVectorKernels(features.device(), at::kFloat)
+                                ? norm_.Forward(features).mean({1, 2})
+                                : PooledNorm(features, norm_, context);
   const at::Tensor hidden = at::gelu(hidden_.Forward(pooled, context.compute_type));
   return fc_.Forward(hidden, context.compute_type).to(at::kFloat);
 }

@@ -290,8 +290,10 @@ UnsettledStep ModuleTrainer::Pass(at::Tensor features, const ForwardContext& con
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
                                            const ForwardContext& context, UnsettledStep* step) {
   const int64_t batch = supervision.labels.size(0);
-  const int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
-  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, step);
+  int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
+  const std::optional<RecomputePlan> plan = PlanOf(size, features.device());
+  if (plan) size = plan->micro_batch;
+  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, plan, step);
   at::Tensor output;
   const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -304,8 +306,8 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
     own.generator = &generator;
     own.first_sample = begin;
     own.batch_size = batch;
-    const at::Tensor part =
-        LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), share, own, step);
+    const at::Tensor part = LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end),
+                                      share, own, plan, step);
     if (!output.defined()) {
       context.generator->set_state(generator.get_state());
       output = EmptyBatch(part, batch);
@@ -315,14 +317,23 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
   return output;
 }
 
+std::optional<RecomputePlan> ModuleTrainer::PlanOf(int64_t batch, c10::Device device) const {
+  if (options_.recompute != Recompute::kBlock || HasVectorKernels(device, at::kFloat)) return {};
+  RecomputeCase of;
+  of.in_parts = decoder_ == nullptr || !decoder_->needs_whole_batch();
+  of.has_losses = !last();
+  of.is_network = first_ && last();
+  return PlanRecompute(segment_, batch, largest_map_, options_.compute_type, of);
+}
+
 at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supervision,
                                     double share, const ForwardContext& context,
-                                    UnsettledStep* step) {
+                                    const std::optional<RecomputePlan>& plan, UnsettledStep* step) {
   Enter(Phase::kForward);
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
-  pass_options.chunk_values =
-      RecomputedValues(supervision.labels.size(0), largest_map_, features.device());
+  pass_options.chunk_values = RecomputedValues(supervision.labels.size(0), largest_map_);
+  pass_options.plan = plan;
   pass_options.measure_energy = options_.penalty_weight != 0.0;
   at::Tensor input = features.detach();
   // Only a reconstruction needs the input again; otherwise it is free once the first unit has run.
@@ -417,7 +428,8 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
   at::Tensor gradient = x.grad();
   if (decoder_ == nullptr) return gradient;
   const int64_t batch = output.size(0), parts = AuxiliaryParts(options_.compute_type);
-  const int64_t size = (batch + parts - 1) / parts;
+  const int64_t whole = context.batch_size > 0 ? context.batch_size : batch;
+  const int64_t size = (whole + parts - 1) / parts;
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);

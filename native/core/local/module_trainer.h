@@ -215,7 +215,10 @@ class ModuleTrainer {
   // Forward, losses and backward of some samples, `share` of the batch; the segment's graph is gone
   // when it returns the detached output.
   at::Tensor LearnFrom(at::Tensor features, const Supervision& supervision, double share,
-                       const ForwardContext& context, UnsettledStep* step);
+                       const ForwardContext& context, const std::optional<RecomputePlan>& plan,
+                       UnsettledStep* step);
+  // How a card takes so many samples where units are computed again; none elsewhere.
+  std::optional<RecomputePlan> PlanOf(int64_t batch, c10::Device device) const;
   // Cross-entropy of the classifier, the last module's loss; returns its gradient with respect to
   // the logits.
   at::Tensor ClassifierGradient(const at::Tensor& output, const Supervision& supervision,

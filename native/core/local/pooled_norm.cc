@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "train/chunk_budget.h"
+
 namespace localformer {
 namespace {
 
@@ -55,7 +57,11 @@ struct SummedNorm : torch::autograd::Function<SummedNorm> {
 
 }  // namespace
 
-at::Tensor PooledNorm(const at::Tensor& features, const LayerNorm& norm, int64_t size) {
+at::Tensor PooledNorm(const at::Tensor& features, const LayerNorm& norm,
+                      const ForwardContext& context) {
+  // A part of the batch: of a micro-batch it may be all.
+  const int64_t batch = context.batch_size > 0 ? context.batch_size : features.size(0);
+  const int64_t parts = AuxiliaryParts(context.compute_type), size = (batch + parts - 1) / parts;
   const at::Tensor maps =
       features.to(at::kFloat).contiguous().view({features.size(0), -1, features.size(3)});
   const at::Tensor mean = SummedNorm::apply(maps, size).div(static_cast<double>(maps.size(1)));

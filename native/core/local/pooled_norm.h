@@ -6,10 +6,11 @@
 #include <ATen/core/Tensor.h>
 
 #include "swin/parameters.h"
+#include "swin/unit.h"
 
 namespace localformer {
 
-// Takes `size` samples at a time, both ways.
-at::Tensor PooledNorm(const at::Tensor& features, const LayerNorm& norm, int64_t size);
+at::Tensor PooledNorm(const at::Tensor& features, const LayerNorm& norm,
+                      const ForwardContext& context);
 
 }  // namespace localformer

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "train/backward.h"
-#include "train/chunk_budget.h"
 
 namespace localformer {
 namespace {
@@ -44,6 +43,37 @@ void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
   Backward({source, energy}, {at::ones_like(source), at::full_like(energy, weight)});
 }
 
+// While it lives, a unit's gradients begin anew; in the end all are added to those that there were
+// in one launch, where autograd takes one for each.
+class AddedTogether {
+ public:
+  explicit AddedTogether(const Unit& unit) {
+    for (const auto& [name, parameter] : unit.Parameters()) {
+      if (!parameter.grad().defined()) continue;
+      parameters_.push_back(parameter);
+      before_.push_back(std::exchange(parameter.mutable_grad(), {}));
+    }
+  }
+  AddedTogether(const AddedTogether&) = delete;
+  AddedTogether& operator=(const AddedTogether&) = delete;
+
+  void Add() {
+    std::vector<at::Tensor> sums, added;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      at::Tensor& gradient = parameters_[i].mutable_grad();
+      if (gradient.defined()) {
+        sums.push_back(before_[i]);
+        added.push_back(gradient);
+      }
+      gradient = before_[i];
+    }
+    if (!sums.empty()) at::_foreach_add_(sums, added);
+  }
+
+ private:
+  std::vector<at::Tensor> parameters_, before_;
+};
+
 // Autograd keeps what every operation needs.
 class WholePass final : public SegmentPass {
  public:
@@ -70,7 +100,8 @@ class WholePass final : public SegmentPass {
 };
 
 // Keeps the input of each unit. Both ways a unit takes some samples at a time, so that what it
-// holds inside is small beside the inputs.
+// holds inside is small beside the inputs. The last one, whose backward pass comes at once, is
+// computed once where it takes all samples.
 class RecomputedPass final : public SegmentPass {
  public:
   RecomputedPass(const Segment& segment, at::Tensor input, const ForwardContext& context,
@@ -78,8 +109,11 @@ class RecomputedPass final : public SegmentPass {
       : SegmentPass(segment, input, context), options_(options) {
     c10::NoGradGuard no_grad;
     for (const Unit* unit : segment) {
-      steps_.push_back({unit, input});
-      input = Forward(steps_.back());
+      steps_.push_back(StepOf(*unit, std::move(input), steps_.size()));
+      Step& step = steps_.back();
+      const bool stays =
+          steps_.size() == segment.size() && options.plan && step.backward == step.input.size(0);
+      input = stays ? ForwardWithGraph(&step, /*is_first=*/segment.size() == 1) : Forward(step);
     }
     output_ = input;
   }
@@ -87,16 +121,12 @@ class RecomputedPass final : public SegmentPass {
   void Backward(at::Tensor gradient, double energy_weight) override {
     for (; !steps_.empty(); steps_.pop_back()) {
       // Nobody asks for the gradient of what came into the segment.
-      gradient = Backward(steps_.back(), gradient, energy_weight, /*is_first=*/steps_.size() == 1);
+      gradient = Backward(&steps_.back(), std::move(gradient), energy_weight,
+                          /*is_first=*/steps_.size() == 1);
     }
   }
 
  private:
-  struct Step {
-    const Unit* unit;
-    at::Tensor input;
-  };
-
   // Samples [begin, end) of a step's input with the context in which the unit runs on them.
   struct Chunk {
     at::Tensor input;
@@ -105,20 +135,26 @@ class RecomputedPass final : public SegmentPass {
     double share;  // Of the batch.
   };
 
-  // Samples that are taken at a time, on the way back or, where nothing is kept, there. A card pays
-  // for each chunk in launches. There a chunk may hold besides what a gradient that takes its
-  // input's place saves, where that is worth it, and on the way there, where it holds less than
-  // half of that, twice as much.
-  int64_t ChunkSize(const at::Tensor& input, bool is_forward) const {
-    const int64_t batch = input.size(0);
-    if (options_.chunk_values <= 0) return batch;
-    int64_t values = options_.chunk_values;
-    if (!input.is_cpu()) {
-      constexpr int64_t kHeldInside = 32;  // Values inside a block for one of its input, measured.
-      const int64_t saved = input.numel() / kHeldInside;
-      values = (values + (saved >= values / 2 ? saved : 0)) * (is_forward ? 2 : 1);
+  struct Step {
+    const Unit* unit;
+    at::Tensor input;
+    int64_t forward, backward;  // Samples at a time.
+    // Where the unit is not computed again.
+    std::unique_ptr<Chunk> chunk;
+    at::Tensor graph;
+  };
+
+  Step StepOf(const Unit& unit, at::Tensor input, size_t index) const {
+    const int64_t batch = input.size(0), values = input.numel();
+    int64_t forward = batch, backward = batch;
+    if (options_.plan) {
+      forward = std::min(options_.plan->forward[index], batch);
+      backward = std::min(options_.plan->backward[index], batch);
+    } else if (options_.chunk_values > 0) {
+      forward = std::clamp<int64_t>(options_.chunk_values * batch / values, 1, batch);
+      backward = forward;
     }
-    return std::clamp<int64_t>(values * batch / input.numel(), 1, batch);
+    return {&unit, std::move(input), forward, backward, nullptr, {}};
   }
 
   std::unique_ptr<Chunk> Take(const Step& step, int64_t begin, int64_t end) const {
@@ -137,7 +173,7 @@ class RecomputedPass final : public SegmentPass {
   }
 
   at::Tensor Forward(const Step& step) {
-    const int64_t batch = step.input.size(0), size = ChunkSize(step.input, /*is_forward=*/true);
+    const int64_t batch = step.input.size(0), size = step.forward;
     at::Tensor output;
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
@@ -150,20 +186,46 @@ class RecomputedPass final : public SegmentPass {
     return output;
   }
 
+  // The same of all samples, with what the backward pass needs.
+  at::Tensor ForwardWithGraph(Step* step, bool is_first) {
+    step->chunk = Take(*step, 0, step->input.size(0));
+    step->chunk->input.requires_grad_(!is_first);
+    const at::AutoGradMode with_gradients(true);
+    step->graph = step->unit->Forward(step->chunk->input, step->chunk->context);
+    for (const at::Tensor& e : step->chunk->energies) energy_.Add(1.0, e.detach());
+    return step->graph.detach();
+  }
+
   // Returns the gradient of the step's input; it takes that input's place chunk by chunk.
-  at::Tensor Backward(const Step& step, const at::Tensor& gradient, double energy_weight,
-                      bool is_first) const {
-    const int64_t batch = step.input.size(0), size = ChunkSize(step.input, /*is_forward=*/false);
+  at::Tensor Backward(Step* step, at::Tensor gradient, double energy_weight, bool is_first) const {
+    const int64_t batch = step->input.size(0), size = step->backward;
+    if (size == batch && options_.plan) {
+      std::unique_ptr<Chunk> chunk = std::move(step->chunk);
+      at::Tensor graph = std::move(step->graph);
+      if (chunk == nullptr) {
+        chunk = Take(*step, 0, batch);
+        chunk->input.requires_grad_(!is_first);
+        graph = step->unit->Forward(chunk->input, chunk->context);
+      }
+      step->input.reset();
+      AddedTogether sums(*step->unit);
+      BackwardWithEnergy(std::move(graph), std::move(gradient), chunk->energies, energy_weight);
+      sums.Add();
+      return chunk->input.grad();
+    }
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
-      const std::unique_ptr<Chunk> chunk = Take(step, begin, end);
+      const std::unique_ptr<Chunk> chunk = Take(*step, begin, end);
       chunk->input.requires_grad_(!is_first);
-      BackwardWithEnergy(step.unit->Forward(chunk->input, chunk->context),
+      std::optional<AddedTogether> sums;
+      if (options_.plan) sums.emplace(*step->unit);
+      BackwardWithEnergy(step->unit->Forward(chunk->input, chunk->context),
                          gradient.slice(0, begin, end), chunk->energies,
                          energy_weight * chunk->share);
-      if (!is_first) step.input.slice(0, begin, end).copy_(chunk->input.grad());
+      if (sums) sums->Add();
+      if (!is_first) step->input.slice(0, begin, end).copy_(chunk->input.grad());
     }
-    return is_first ? at::Tensor() : step.input;
+    return is_first ? at::Tensor() : step->input;
   }
 
   SegmentPassOptions options_;
@@ -186,11 +248,9 @@ int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
   return std::min(batch, std::max((batch + chunks - 1) / chunks, (kMinRows + tokens - 1) / tokens));
 }
 
-int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map, c10::Device device) {
+int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map) {
   const int64_t samples = DefaultChunk(batch, largest_map.tokens(), kFineChunks);
-  const int64_t values = samples * largest_map.values();
-  const std::optional<int64_t> budget = ChunkBudgetBytes(device);
-  return budget ? std::min<int64_t>(values, *budget / 4) : values;
+  return samples * largest_map.values();
 }
 
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch) {

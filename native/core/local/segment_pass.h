@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fields.h"
+#include "local/recompute_plan.h"
 #include "swin/depth_coins.h"
 #include "swin/unit.h"
 #include "train/readings.h"
@@ -40,12 +41,14 @@ int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks);
 at::Tensor EmptyBatch(const at::Tensor& part, int64_t batch);
 
 // Values of a unit's input that recomputation takes at a time; `largest_map`: the network's.
-int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map, c10::Device device);
+int64_t RecomputedValues(int64_t batch, const FeatureShape& largest_map);
 
 struct SegmentPassOptions {
   Recompute recompute = Recompute::kNone;
   // With kBlock: values of a unit's input that are taken at a time, at least one sample.
   int64_t chunk_values = 0;
+  // On a card in its place, of this segment and batch.
+  std::optional<RecomputePlan> plan;
   // Measure the residual branches, for SegmentPass::energy().
   bool measure_energy = false;
 };

@@ -8,6 +8,7 @@
 
 #include "fields.h"
 #include "memory/dry_run.h"
+#include "kernels/cpu.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -58,11 +59,14 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
   const FeatureShape& largest = model.units()[0]->output();
   SegmentPassOptions options;
   options.recompute = measure.recompute;
-  options.chunk_values = RecomputedValues(batch, largest, device);
+  options.chunk_values = RecomputedValues(batch, largest);
   std::vector<UnitCost> costs;
   for (const auto& unit : model.units()) {
     TensorsInUse parameters = UseParameters({unit.get()});
     parameters.Await();
+    if (measure.recompute == Recompute::kBlock && !HasVectorKernels(device, at::kFloat)) {
+      options.plan = PlanRecompute({unit.get()}, batch, largest, measure.compute_type, {});
+    }
     costs.push_back(MeasureUnit(*unit, context, options, device, batch));
   }
   return costs;

@@ -66,6 +66,7 @@ const OPTIONS: readonly LocalOptions[] = [
   { recompute: 'selective' },
   { recompute: 'block' },
   { penaltyWeight: 0.1 },
+  { penaltyWeight: 0.1, recompute: 'block' },
   { accumulate: 2, recompute: 'selective' },
 ]
 

@@ -1,0 +1,94 @@
+// See recompute_plan.h.
+#include "local/recompute_plan.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "swin/block.h"
+
+namespace localformer {
+namespace {
+
+constexpr int64_t kFloatBytes = 4;
+
+// The bound in largest maps of the batch. Who takes a large batch has the memory for it, and a
+// small one is taken for want of it: from the one to the other from 128 images on. Ours, measured.
+constexpr double kLeastMaps = 2.6, kMoreMaps = 1.65, kLargeBatch = 128.0;
+
+// Launches, about: of a unit forward, of it once more with its backward pass, of the losses.
+constexpr int64_t kForwardLaunches = 20, kBackwardLaunches = 60, kLossLaunches = 45;
+
+int64_t BytesOf(const FeatureShape& shape) { return shape.values() * kFloatBytes; }
+
+// Bytes for a sample.
+struct UnitBytes {
+  int64_t input, output;
+  int64_t forward, backward;  // What is held inside, beside input, output and its gradient.
+};
+
+UnitBytes BytesOf(const Unit& unit, c10::ScalarType type) {
+  const int64_t input = BytesOf(unit.input()), output = BytesOf(unit.output());
+  const bool is_float = type == c10::ScalarType::Float;
+  if (dynamic_cast<const SwinBlock*>(&unit) != nullptr) {
+    return {input, output, (is_float ? 9 : 6) * input, (is_float ? 14 : 9) * input};
+  }
+  const int64_t larger = std::max(input, output);
+  return {input, output, 3 * larger, 5 * larger};
+}
+
+int64_t Parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+struct Candidate {
+  RecomputePlan plan;
+  bool fits = true;
+  int64_t launches = 0;
+};
+
+}  // namespace
+
+RecomputePlan PlanRecompute(const Segment& segment, int64_t batch, const FeatureShape& largest_map,
+                            c10::ScalarType compute_type, const RecomputeCase& of) {
+  std::vector<UnitBytes> units;
+  int64_t gradients = 0, kept = 0;  // Of a sample: inputs of all units but the first.
+  for (const Unit* unit : segment) {
+    units.push_back(BytesOf(*unit, compute_type));
+    if (units.size() > 1) kept += units.back().input;
+    gradients += CountValues(unit->Parameters()) * kFloatBytes;
+  }
+  const int64_t first = units.front().input, last = units.back().output;
+  const double maps =
+      kLeastMaps + kMoreMaps * std::min(1.0, static_cast<double>(batch) / kLargeBatch);
+  // End to end every unit's input is there at once, and so may be taken: less would cost launches
+  // for what local learning is for.
+  const int64_t sample =
+      std::max(static_cast<int64_t>(maps * static_cast<double>(BytesOf(largest_map))),
+               of.is_network ? first + kept : 0);
+  const int64_t bound = batch * sample;
+  std::optional<Candidate> best;
+  for (int64_t count = 1; count <= (of.in_parts ? batch : 1); ++count) {
+    const int64_t size = Parts(batch, count);
+    if (Parts(batch, size) != count) continue;
+    Candidate candidate;
+    candidate.plan.micro_batch = size;
+    // Of the batch its input and, in micro-batches, its output.
+    const int64_t held = batch * (first + (count > 1 ? last : 0)) + size * (kept + 2 * last);
+    int64_t launches = of.has_losses ? kLossLaunches : 0;
+    for (const UnitBytes& unit : units) {
+      const int64_t forward_room = bound - held, room = forward_room - gradients;
+      const int64_t forward = std::clamp<int64_t>(forward_room / unit.forward, 1, size);
+      const int64_t backward = std::clamp<int64_t>(room / unit.backward, 1, size);
+      candidate.fits = candidate.fits && room >= unit.backward;
+      candidate.plan.forward.push_back(forward);
+      candidate.plan.backward.push_back(backward);
+      launches += kForwardLaunches * Parts(size, forward);
+      launches += kBackwardLaunches * Parts(size, backward);
+    }
+    candidate.launches = count * launches;
+    const bool is_better = !best || candidate.fits > best->fits ||
+                           (candidate.fits == best->fits && candidate.launches < best->launches);
+    if (is_better) best = candidate;
+  }
+  return best->plan;
+}
+
+}  // namespace localformer
