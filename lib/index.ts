@@ -96,6 +96,13 @@ export {
 export type { LogEntry, LoggedRun, Logger } from './loggers/logger.js'
 export type { LogPlaces } from './loggers/loggers.js'
 export { type MeasureTimelinesOptions, measureTimelines } from './measure/measure-timelines.js'
+export {
+  type DeviceSummary,
+  type MemoryKind,
+  type SnapshotGroup,
+  type SnapshotSummary,
+  summarizeSnapshot,
+} from './measure/snapshot-summary.js'
 export { EVALUATION_METRICS } from './metrics/evaluation-metrics.js'
 export type { EpochSums } from './metrics/means.js'
 export type { Metric } from './metrics/metric.js'

@@ -16,6 +16,7 @@ import { readImage } from '../../lib/datasets/read-image.js'
 import { readSvhn } from '../../lib/datasets/svhn.js'
 import { installLibtorch } from '../../lib/libtorch/install.js'
 import type { LibtorchManifest } from '../../lib/libtorch/manifest.js'
+import { summarizeSnapshot } from '../../lib/measure/snapshot-summary.js'
 import { writeReport } from '../../lib/report/write-report.js'
 import { CheckpointStore } from '../../lib/run-folder/checkpoint-store.js'
 import { loadRun } from '../../lib/run-folder/load-run.js'
@@ -24,6 +25,7 @@ import { readCheckpoint } from '../../lib/weights/checkpoint.js'
 import { convertWeights } from '../../lib/weights/convert-weights.js'
 import { inspectWeights } from '../../lib/weights/inspect-weights.js'
 import { cifar100Files } from '../helpers/official-files.js'
+import { pickleOf } from '../helpers/pickle-writer.js'
 import { writeRun } from '../helpers/run-fixture.js'
 import { Chance, type Settings } from './chance.js'
 import { KNOWING, mutate } from './mutations.js'
@@ -75,6 +77,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   checkpoint: { weight: 4, read: readCheckpointFile },
   tar: { weight: 2, read: readTar },
   zip: { weight: 2, read: readZip },
+  snapshot: { weight: 4, read: readSnapshotFile },
 }
 
 async function readSafetensors(file: string, work: string): Promise<void> {
@@ -98,6 +101,16 @@ async function readSafetensors(file: string, work: string): Promise<void> {
     (await readdir(work)).every((name) => !name.endsWith('.tmp')),
     'no temporary file stays',
   )
+}
+
+async function readSnapshotFile(file: string): Promise<void> {
+  const { devices } = await summarizeSnapshot(file)
+  for (const { peakBytes, groups } of devices) {
+    const sum = groups.reduce((bytes, group) => bytes + group.bytes, 0)
+    // Sizes that are no whole numbers, or huge, are added in another order.
+    demand(Math.abs(sum - peakBytes) <= 1e-6 * Math.abs(sum), 'groups are the peak')
+  }
+  demand(!('polluted' in {}), 'no prototype is changed')
 }
 
 async function readMat(file: string, work: string): Promise<void> {
@@ -200,7 +213,12 @@ export async function failFiles(
   const folder = await mkdtemp(path.join(tmpdir(), 'localformer-faults-files-'))
   const begun = process.memoryUsage().rss
   try {
-    const samples = [...corpus(), ...runSamples(folder), ...(await checkpointSamples(folder))]
+    const samples = [
+      ...corpus(),
+      ...runSamples(folder),
+      ...snapshotSamples(),
+      ...(await checkpointSamples(folder)),
+    ]
     for (const sample of samples) {
       const isRead = await tryFile(tally, chance, folder, sample, sample.bytes)
       if (isRead === sample.name.startsWith('good')) continue
@@ -285,6 +303,29 @@ function runSamples(folder: string): Sample[] {
   return ['config.json', 'events.jsonl', 'timeline.json', 'reconstructions.json'].map((name) => ({
     ...{ kind: 'run', name: `good-${name}`, bytes: readFileSync(path.join(run, name)) },
   }))
+}
+
+function snapshotSamples(): Sample[] {
+  const frames = [{ filename: 'module 1 (paper:2)', name: 'backward: aten::mm', line: 0 }]
+  const block = { address: 4096, size: 512, requested_size: 500, state: 'active_allocated', frames }
+  const event = { addr: 4096, size: 500, stream: 0, time_us: 5, frames }
+  const document = {
+    segments: [{ device: 0, address: 4096, total_size: 512, blocks: [block] }],
+    device_traces: [
+      [
+        { ...event, action: 'alloc' },
+        { ...event, action: 'alloc', addr: 9000 },
+        { ...event, action: 'free_completed', addr: 9000 },
+      ],
+    ],
+    localformer: { schema: 1, is_complete: true },
+  }
+  const [kind, { localformer: _, ...theirs }] = ['snapshot', document]
+  return [
+    { kind, name: 'good-own.pickle', bytes: pickleOf(document) },
+    { kind, name: 'good-pytorch.pickle', bytes: pickleOf(theirs) },
+    { kind, name: 'bad-call.pickle', bytes: Buffer.from('\x80\x02cos\nsystem\n.', 'latin1') },
+  ]
 }
 
 async function checkpointSamples(folder: string): Promise<Sample[]> {

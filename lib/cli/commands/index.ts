@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.js'
 import { evaluateCommand } from './evaluate.js'
 import { libtorchCommand } from './libtorch.js'
 import { planCommand } from './plan.js'
+import { memoryCommand } from './memory.js'
 import { predictCommand } from './predict.js'
 import { reportCommand } from './report.js'
 import { reproduceCommand } from './reproduce.js'
@@ -24,6 +25,7 @@ export const commands: readonly CommandModule<GlobalOptions, GlobalOptions>[] = 
   reproduceCommand,
   planCommand as never,
   summaryCommand as never,
+  memoryCommand,
   configCommand,
   weightsCommand,
   datasetCommand,
