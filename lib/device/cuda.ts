@@ -102,6 +102,16 @@ export function memorySnapshot(index = 0): readonly memory.MemorySegment[] {
   return callNative(() => loadCuda().memorySnapshot(device))
 }
 
+/** Records allocations of all devices, as {@link memory.recordMemoryHistory}. */
+export function recordMemoryHistory(options: memory.RecordHistoryOptions = {}, index = 0): void {
+  memory.recordMemoryHistory(options, name(index))
+}
+
+/** Writes what was recorded of all devices, as {@link memory.dumpSnapshot}. */
+export async function dumpSnapshot(file: string, index = 0): Promise<memory.WrittenSnapshot> {
+  return memory.dumpSnapshot(file, name(index))
+}
+
 function name(index: number): string {
   return `cuda:${checked(index)}`
 }

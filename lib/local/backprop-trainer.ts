@@ -22,6 +22,7 @@ export class BackpropTrainer extends Trainer {
     const one = resolveLocalOptions({ ...o, method: 'greedy', modules: 1 })
     const recipe = recipeOf(one, resolveSplit('stages', 1, model.config.depths))
     const spec = specTextOf('backprop', o)
-    return new BackpropTrainer(await createNative(model, recipe), model, 'backprop', recipe, spec)
+    const native = await createNative(model, recipe, 'backprop')
+    return new BackpropTrainer(native, model, 'backprop', recipe, spec)
   }
 }

@@ -42,7 +42,8 @@ export class LocalTrainer extends Trainer {
     const ends = o.split === 'balanced' ? await balancedEnds(model, o) : first
     const recipe = recipeOf(o, ends)
     const spec = specTextOf(o.method, o)
-    return new LocalTrainer(await createNative(model, recipe), model, o.method, recipe, spec)
+    const native = await createNative(model, recipe, o.method)
+    return new LocalTrainer(native, model, o.method, recipe, spec)
   }
 }
 

@@ -9,6 +9,7 @@ import { awaitNative, loadTorch } from '../native/load.js'
 import { type ResolvedLocalOptions, weightsOf } from './methods.js'
 import { OPTION_ROWS } from './options.js'
 import { SwinTransformer } from './swin-transformer.js'
+import type { Method } from './words.js'
 
 /** Options of one module by their names, every one there is. */
 export type ModuleSettings = Readonly<Record<string, unknown>>
@@ -40,10 +41,18 @@ function settingsIn(options: ModuleSettings): ModuleSettings {
   return Object.fromEntries(own.map(([option]) => [option, options[option]]))
 }
 
-export async function createNative(model: SwinTransformer, recipe: Recipe): Promise<NativeTrainer> {
+/** @param method What a record of memory calls the modules by. */
+export async function createNative(
+  model: SwinTransformer,
+  recipe: Recipe,
+  method: Method,
+): Promise<NativeTrainer> {
   const isTuned = recipe.modules[0]?.math === 'tuned'
   if (isTuned && model.device === 'cpu') await loadProductChoices()
-  return awaitNative(async () => loadTorch().createTrainer(model.native, nativeRecipe(recipe)))
+  const label = method === 'backprop' ? method : `${method}:${recipe.ends.length}`
+  return awaitNative(async () =>
+    loadTorch().createTrainer(model.native, { ...nativeRecipe(recipe), label }),
+  )
 }
 
 /** @internal The recipe as the core's structs nest it. */

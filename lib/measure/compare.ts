@@ -1,6 +1,7 @@
 // Compares run specs: each in a fresh process, on the same initial weights and the same batches.
 // in: specs and a data set -> out: one row a spec, savings and time against the first row.
 import { fork } from 'node:child_process'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bytesOf } from '../base/bytes.js'
 import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
@@ -36,6 +37,11 @@ export interface CompareOptions {
   readonly seed?: number
   /** Upper bound of the bytes that tensors may take, as of `memory.setLimit`; default: none. */
   readonly memoryLimitBytes?: number
+  /**
+   * File that receives a snapshot of memory for PyTorch's tools; where there are several specs, each has
+   * one, with the spec in its name. Default: none.
+   */
+  readonly memorySnapshot?: string
   /** Record what memory looks like over the last step; default false. */
   readonly timeline?: boolean
   /** On a simulated device: count its calls by module and phase, too; default false. */
@@ -94,6 +100,10 @@ export interface CompareRow {
   readonly perModule: readonly CompareModule[]
   /** On a simulated device, of a step; of `mallocs` those of the whole process. */
   readonly calls: DeviceCalls | null
+  /** The file with the snapshot of memory, where it was asked for. */
+  readonly memorySnapshot?: string
+  /** False: it has not room for all events, and the oldest are missing; null where the run failed. */
+  readonly isSnapshotComplete?: boolean | null
   /** Of the last step, where it was asked for. */
   readonly timeline?: readonly MemoryPoint[]
 }
@@ -152,10 +162,12 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     batches: drawBatches(data, batchSize, warmup + steps, seed),
     warmup,
     memoryLimitBytes,
+    memorySnapshot: undefined,
     timeline: options.timeline ?? false,
     calls: (options.calls ?? false) && card !== undefined,
     training: { ...options.training, seed },
   }
+  const snapshotFiles = snapshotFilesOf(options.memorySnapshot, specs)
   const measured: (Measurement | undefined)[][] = specs.map(() => [])
   const total = specs.length * rounds * (warmup + steps)
   let done = 0
@@ -167,7 +179,8 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
         options.onProgress?.({ spec: spec.text, done, total })
       }
       onStep(0)
-      const result = await measure({ ...request, spec }, options.signal, onStep)
+      const one = { ...request, spec, memorySnapshot: snapshotFiles[row] }
+      const result = await measure(one, options.signal, onStep)
       done = before + warmup + steps
       measured[row]?.push(result)
     }
@@ -188,9 +201,10 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     rounds,
     seed,
     threads: any?.threads ?? null,
-    rows: specs.map((spec, row) =>
-      makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
-    ),
+    rows: specs.map((spec, row) => ({
+      ...makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
+      ...snapshotOf(snapshotFiles[row], measured[row]?.at(-1)),
+    })),
     warnings: card === undefined ? [] : warningsOf(card, specs),
   }
 }
@@ -319,6 +333,25 @@ function makeRow(
     calls: last?.calls ?? null,
     ...(last?.timeline === undefined ? {} : { timeline: last.timeline }),
   }
+}
+
+/** `a/b.pickle` for every spec: `a/b-paper-4.pickle`; the same spec again with its place. */
+function snapshotFilesOf(
+  file: string | undefined,
+  specs: readonly RunSpec[],
+): readonly (string | undefined)[] {
+  if (file === undefined || specs.length === 1) return specs.map(() => file)
+  const { dir, name, ext } = path.parse(path.resolve(file))
+  const words = specs.map(({ text }) => text.replace(/[^a-z0-9]+/gi, '-'))
+  return words.map((word, row) => {
+    const place = words.indexOf(word) === row ? '' : `-${row + 1}`
+    return path.join(dir, `${name}-${word}${place}${ext}`)
+  })
+}
+
+function snapshotOf(file: string | undefined, last: Measurement | undefined) {
+  if (file === undefined) return {}
+  return { memorySnapshot: file, isSnapshotComplete: last?.snapshot?.isComplete ?? null }
 }
 
 function highestPeak(rounds: readonly Measurement[]): number {

@@ -5,6 +5,7 @@ import { LocalformerError } from '../base/errors.js'
 import { packageVersion } from '../base/version.js'
 import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
+import { recordingMemory, type WriteSnapshot } from '../device/snapshot-recording.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
@@ -18,9 +19,13 @@ import type { MeasureMessage, Measurement, MeasureRequest } from './measurement.
 const LEARNING_RATE = 1e-4
 
 async function measure(request: MeasureRequest): Promise<Measurement> {
-  if (request.memoryLimitBytes > 0) {
-    memory.setLimit(request.memoryLimitBytes, request.model.device)
-  }
+  const { memoryLimitBytes, memorySnapshot } = request
+  const { device = 'auto' } = request.model
+  if (memoryLimitBytes > 0) memory.setLimit(memoryLimitBytes, device)
+  return recordingMemory(memorySnapshot, device, (write) => measureSteps(request, write))
+}
+
+async function measureSteps(request: MeasureRequest, write: WriteSnapshot): Promise<Measurement> {
   await using model = await SwinTransformer.create(request.model)
   await using trainer = await createTrainer(
     model,
@@ -47,6 +52,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
   }
+  const snapshot = await write()
   const means = meansOf(steps.reduce<EpochSums>((sums, { modules }) => withStep(sums, modules), []))
   const highest = (of: (step: TrainStep) => number) => Math.max(...steps.map(of))
   return {
@@ -73,6 +79,7 @@ async function measure(request: MeasureRequest): Promise<Measurement> {
       ...(request.calls ? { calls: phasesOf(steps.at(-1), k) } : {}),
     })),
     timeline: steps.at(-1)?.timeline,
+    snapshot,
   }
 }
 

@@ -1,5 +1,6 @@
 // What the fresh process of a measurement is asked and answers.
 import type { ImageBatch } from '../batch/batch.js'
+import type { WrittenSnapshot } from '../device/memory.js'
 import type { DeviceCalls } from '../device/simulation.js'
 import type { RunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
@@ -15,6 +16,8 @@ export interface MeasureRequest {
   readonly warmup: number
   /** 0: none. */
   readonly memoryLimitBytes: number
+  /** File that receives a snapshot of memory, from the network's making on; undefined: none. */
+  readonly memorySnapshot: string | undefined
   /** Record the last step's memory. */
   readonly timeline: boolean
   /** Count what a simulated device is asked in the last step, by module and phase too. */
@@ -58,6 +61,7 @@ export interface Measurement {
   readonly calls: DeviceCalls | null
   readonly perModule: readonly CompareModule[]
   readonly timeline: readonly MemoryPoint[] | undefined
+  readonly snapshot: WrittenSnapshot | undefined
 }
 
 export type MeasureMessage =

@@ -40,6 +40,8 @@ export interface NativeTrainerOptions {
   readonly seed: number
   /** One a module: ModuleOptions of native/core/local/module_options.h. */
   readonly modules: readonly NativeOptions[]
+  /** What a record of memory calls it: `paper:4`. */
+  readonly label?: string | undefined
 }
 
 /** What a unit takes of the device's memory in a training step; bytes for the measured batch. */
@@ -334,6 +336,14 @@ export interface NativeSegment {
   }[]
 }
 
+/** What a snapshot file holds. */
+export interface NativeSnapshot {
+  /** Allocations, frees and what goes with them. */
+  readonly events: number
+  /** False: there were more, and the oldest were left out. */
+  readonly isComplete: boolean
+}
+
 /** Exports of liblocalformer_torch.so. */
 export interface NativeTorch {
   createModel(options: NativeModelOptions, device: string): Promise<NativeModel>
@@ -351,6 +361,10 @@ export interface NativeTorch {
   /** For tests: the `count`-th allocation from now on fails, and that one alone; 0: none does. */
   failCpuAllocation(count: number): void
   cpuMemorySnapshot(): NativeSegment[]
+  /** Of all devices of this type: the last `mostEvents` from now on; 0: no longer. */
+  recordMemoryHistory(device: string, mostEvents: number): void
+  /** Writes what was recorded, as PyTorch's snapshot. */
+  dumpMemorySnapshot(device: string, file: string): Promise<NativeSnapshot>
   /** What cuBLAS took on this device when it was warmed up. */
   workspaceBytes(device: string): number
   cudaDeviceCount(): number
@@ -442,6 +456,8 @@ export const NATIVE_EXPORTS = [
   'setCpuMemoryLimit',
   'failCpuAllocation',
   'cpuMemorySnapshot',
+  'recordMemoryHistory',
+  'dumpMemorySnapshot',
   'workspaceBytes',
   'cudaDeviceCount',
   'threads',

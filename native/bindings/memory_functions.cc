@@ -13,6 +13,7 @@
 #include "from_js.h"
 #include "kernels/cpu.h"
 #include "memory/caching_cpu_allocator.h"
+#include "memory/memory_history.h"
 #include "memory/memory_stats.h"
 #include "read_device.h"
 #include "segments.h"
@@ -67,6 +68,26 @@ Napi::Value FailCpuAllocation(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     InstallCachingCpuAllocator()->FailAllocation(FromJs<int64_t>(info[0], "count"));
     return info.Env().Undefined();
+  });
+}
+
+// recordMemoryHistory(device, mostEvents)
+Napi::Value RecordHistory(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto most_events = AtLeast(0, FromJs<int64_t>(info[1], "mostEvents"), "mostEvents");
+    RecordMemoryHistory(ReadDevice(info[0]).type(), static_cast<size_t>(most_events));
+    return info.Env().Undefined();
+  });
+}
+
+// dumpMemorySnapshot(device, file)
+Napi::Value DumpMemorySnapshot(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(info.Env(), [type = ReadDevice(info[0]).type(),
+                                   file = FromJs<std::string>(info[1], "file")] {
+          return DumpSnapshot(type, file);
+        });
   });
 }
 
@@ -152,6 +173,8 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("setCpuMemoryLimit", SetCpuLimit);
   define("failCpuAllocation", FailCpuAllocation);
   define("cpuMemorySnapshot", CpuSnapshot);
+  define("recordMemoryHistory", RecordHistory);
+  define("dumpMemorySnapshot", DumpMemorySnapshot);
   define("workspaceBytes", Workspaces);
   define("cudaDeviceCount", CudaDeviceCount);
   define("threads", GetThreads);

@@ -9,6 +9,7 @@
 #include "local/module_costs.h"
 #include "local/supervision.h"
 #include "local/unit_costs.h"
+#include "memory/work_place.h"
 #include "read_batch.h"
 #include "read_device.h"
 #include "tensors.h"
@@ -73,7 +74,11 @@ Napi::Value ModelWrap::Create(const Napi::CallbackInfo& info) {
         [options, device] {
           try {
             const ArithmeticInUse arithmetic(Precision::kIeee);
-            WarmUp(device);
+            {
+              const WorkPlaceScope place("", "libraries", "workspaces");
+              WarmUp(device);
+            }
+            const WorkPlaceScope place("", "network", "weights");
             return std::make_shared<ModelState>(options, device);
           } catch (const c10::Error& error) {
             // Not every such error says for which device it is.

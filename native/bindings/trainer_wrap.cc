@@ -12,6 +12,7 @@
 #include "local/reconstruction.h"
 #include "local/supervision.h"
 #include "math/tuning_clock.h"
+#include "memory/work_place.h"
 #include "prepared_wrap.h"
 #include "read_batch.h"
 #include "tensors.h"
@@ -22,15 +23,19 @@
 namespace localformer {
 namespace {
 
-// While it lives, the calling thread computes as a trainer's options say.
+// While it lives, the calling thread computes as a trainer's options say. What it allocates before
+// a module is at work is `phase`'s.
 class ComputesAs {
  public:
-  explicit ComputesAs(Strategy& strategy)
-      : arithmetic_(strategy.precision()), math_(strategy.math(), &strategy.choices()) {}
+  ComputesAs(Strategy& strategy, const char* phase)
+      : arithmetic_(strategy.precision()),
+        math_(strategy.math(), &strategy.choices()),
+        place_(strategy.label(), "trainer", phase) {}
 
  private:
   const ArithmeticInUse arithmetic_;
   const MathInUse math_;
+  const WorkPlaceScope place_;
 };
 
 struct ModuleStepOutcome {
@@ -179,7 +184,7 @@ Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
         info.Env(), [state = state(), batch = PreparedWrap::ReadStepBatch(info[0]),
                      options = FromJs<StepOptions>(info[1], "options"),
                      cancelled = data.executor.cancelled()]() mutable {
-          const ComputesAs computing(*state->strategy);
+          const ComputesAs computing(*state->strategy, "batch");
           const auto start = WorkNow();
           const c10::Device device = state->model->device;
           at::Tensor images = batch->Images(device);
@@ -197,7 +202,7 @@ Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
-      const ComputesAs computing(*state->strategy);
+      const ComputesAs computing(*state->strategy, "evaluation");
       std::vector<LogitScore> scores;
       for (const at::Tensor& logits :
            HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -214,7 +219,7 @@ Napi::Value TrainerWrap::Predict(const Napi::CallbackInfo& info) {
     return data.executor.Run(
         info.Env(),
         [state = state(), batch = ReadBatch(info[0]), cancelled = data.executor.cancelled()] {
-          const ComputesAs computing(*state->strategy);
+          const ComputesAs computing(*state->strategy, "evaluation");
           std::vector<PlainTensor> all;
           for (const at::Tensor& logits :
                HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
@@ -235,7 +240,7 @@ Napi::Value TrainerWrap::Reconstruct(const Napi::CallbackInfo& info) {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
-      const ComputesAs computing(*state->strategy);
+      const ComputesAs computing(*state->strategy, "evaluation");
       const c10::Device device = state->model->device;
       return localformer::Reconstruct(*state->strategy, batch.Images(device),
                                       SupervisionOf(batch, device), cancelled);
@@ -271,7 +276,7 @@ Napi::Value TrainerWrap::StepModule(const Napi::CallbackInfo& info) {
         [trainer, index, features, update, labels = ReadLabelsOf(options.Get("labels"), features),
          image = ReadImage(options.Get("image"), *trainer, index),
          cancelled = data.executor.cancelled()] {
-          const ComputesAs computing(*trainer->strategy);
+          const ComputesAs computing(*trainer->strategy, "batch");
           Supervision supervision;
           supervision.labels = LabelTensor(labels, features.device());
           supervision.patches = image.tensor;
@@ -299,7 +304,7 @@ Napi::Value TrainerWrap::ForwardModule(const Napi::CallbackInfo& info) {
         info.Env(),
         [trainer, index, features = ReadFeatures(info[1], *trainer, index),
          cancelled = data.executor.cancelled()] {
-          const ComputesAs computing(*trainer->strategy);
+          const ComputesAs computing(*trainer->strategy, "forward");
           return trainer->strategy->ForwardModule(index, features, cancelled);
         },
         [](Napi::Env env, at::Tensor& output) -> Napi::Value {
@@ -322,6 +327,7 @@ Napi::Value TrainerWrap::KeepAverage(const Napi::CallbackInfo& info) {
     return DataOf(info.Env())
         .executor.Run(info.Env(),
                       [state = state(), decay = FromJs<std::optional<double>>(info[0], "decay")] {
+                        const WorkPlaceScope place(state->strategy->label(), "trainer", "average");
                         state->strategy->KeepAverage(decay);
                       });
   });

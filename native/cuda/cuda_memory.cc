@@ -12,9 +12,11 @@
 #include <cmath>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "coded_error.h"
 #include "errors.h"
+#include "memory/memory_history.h"
 #include "segments.h"
 #include "train/out_of_memory.h"
 
@@ -118,7 +120,7 @@ Napi::Value SetMemoryLimit(const Napi::CallbackInfo& info) {
 }
 
 // Empty before the first allocation.
-Napi::Value MemorySnapshot(const Napi::CallbackInfo& info) {
+Napi::Value Segments(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const c10::DeviceIndex device = ReadIndex(info[0]);
     Napi::Array array = Napi::Array::New(info.Env());
@@ -128,6 +130,55 @@ Napi::Value MemorySnapshot(const Napi::CallbackInfo& info) {
     }
     return array;
   });
+}
+
+// Written and read under the lock of memory_history.cc.
+size_t most_recorded = SIZE_MAX;
+
+// Of all devices.
+void RecordHistory(size_t most_events) {
+  most_recorded = most_events == 0 ? SIZE_MAX : most_events;
+  at::globalContext().lazyInitDevice(c10::kCUDA);
+  if (most_events == 0) {
+    allocator::recordHistory(false, nullptr, 1, allocator::RecordContext::NEVER,
+                             /*clearHistory=*/true, {});
+    return;
+  }
+  allocator::recordHistory(true, SharedContextHere, most_events, allocator::RecordContext::ALL,
+                           /*clearHistory=*/true, {});
+}
+
+AllocationEvent EventOf(const allocator::TraceEntry& entry) {
+  return {entry.action_, entry.addr_, entry.size_,
+          // The snapshot has it in microseconds.
+          entry.time_.t_ * 1000, static_cast<int64_t>(reinterpret_cast<intptr_t>(entry.stream_)),
+          dynamic_cast<const AllocationContext*>(entry.context_.get())};
+}
+
+AllocatorSettings SettingsOf(const allocator::AllocatorConfigInfo& config) {
+  return {config.last_allocator_settings,
+          static_cast<int64_t>(config.max_split_size),
+          config.garbage_collection_threshold,
+          config.expandable_segments,
+          static_cast<int64_t>(config.pinned_num_register_threads),
+          config.release_lock_on_malloc,
+          config.pinned_use_host_register,
+          config.roundup_power2_divisions};
+}
+
+// LibTorch does not say whether it has left events out: where it kept as many as it may, it has.
+MemorySnapshot ReadHistory() {
+  allocator::SnapshotInfo info = allocator::snapshot();
+  MemorySnapshot snapshot;
+  snapshot.segments = std::move(info.segments);
+  snapshot.settings = SettingsOf(info.config_metadata);
+  for (const auto& entries : info.device_traces) {
+    auto& trace = snapshot.traces.emplace_back();
+    trace.reserve(entries.size());
+    for (const allocator::TraceEntry& entry : entries) trace.push_back(EventOf(entry));
+    if (trace.size() >= most_recorded) snapshot.is_complete = false;
+  }
+  return snapshot;
 }
 
 // What is told of a failed allocation is what holds at that moment, the fraction's limit included.
@@ -154,6 +205,7 @@ void ObserveOutOfMemory() {
 
 Napi::Object Register(Napi::Env env, Napi::Object exports) {
   ObserveOutOfMemory();
+  RegisterHistorySource(c10::kCUDA, {RecordHistory, ReadHistory});
   const auto define = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
@@ -162,7 +214,7 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   define("versions", Versions);
   define("setMemoryFraction", SetMemoryFraction);
   define("setMemoryLimit", SetMemoryLimit);
-  define("memorySnapshot", MemorySnapshot);
+  define("memorySnapshot", Segments);
   return exports;
 }
 

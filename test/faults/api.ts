@@ -53,6 +53,7 @@ export async function failApi(
       const target = targets[turn % targets.length] as Target
       await tryCall(tally, chance, target, argumentsOf(chance, target.right))
       exported.memory.setLimit(undefined)
+      exported.memory.recordMemoryHistory({ enabled: false })
     }
     await subjects.run.dispose()
     subjects.model.dispose()
@@ -279,6 +280,11 @@ function rightArguments(s: Subjects): Readonly<Record<string, readonly unknown[]
     inspectWeights: [weights],
     loadWeights: [model, weights, { format: 'timm', strict: true, classifier: 'load' }],
     'memory.setLimit': [2 ** 34],
+    'memory.recordMemoryHistory': [{ maxEntries: 1000 }],
+    'memory.dumpSnapshot': ['snapshot.pickle'],
+    'cuda.recordMemoryHistory': [{ maxEntries: 1000 }, 0],
+    'cuda.dumpSnapshot': ['snapshot.pickle', 0],
+    summarizeSnapshot: ['snapshot.pickle'],
     'cuda.setPerProcessMemoryFraction': [0.5, 0],
     'model.writeParameters': [{ 'norm.bias': s.file.tensors['norm.bias'] ?? tensors.a }],
     'model.predict': [batch],

@@ -1,5 +1,8 @@
 // What a CUDA device shows that computes nothing: its memory, and what is done when it is full. The real
 // device of test/gpu and the simulated one of test/simulated pass the same tests.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
 import * as cuda from '../../lib/device/cuda.js'
@@ -8,7 +11,9 @@ import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
 import { LocalTrainer } from '../../lib/local/local-trainer.js'
 import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../lib/local/trainer.js'
+import { summarizeSnapshot } from '../../lib/measure/snapshot-summary.js'
 import { isShareOf, rejects } from './expect.js'
+import { addsUp, documentIn, sameSegments } from './snapshot-document.js'
 import { floatBatch, TINY } from './tiny.js'
 
 const ON_CUDA = { ...TINY, device: 'cuda' } as const
@@ -60,6 +65,54 @@ export function testDevice(test: Test | Test['skip'], count: number): void {
     const kept = cuda.memoryReserved()
     cuda.emptyCache()
     assert.ok(cuda.memoryReserved() < kept)
+  })
+
+  test('a record of memory adds up, with who asked for it, and changes nothing', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'localformer-device-history-'))
+    const file = path.join(folder, 'cuda.pickle')
+    const peaks = async () => {
+      await using model = await SwinTransformer.create(ON_CUDA)
+      await using trainer = await LocalTrainer.create(model, { modules: 2 })
+      cuda.emptyCache()
+      const steps = [await trainer.step(floatBatch(8)), await trainer.step(floatBatch(8, 1))]
+      const snapshot = cuda.memorySnapshot()
+      const written = await cuda.dumpSnapshot(file)
+      const peak = (name: 'peakAllocatedBytes' | 'peakReservedBytes') =>
+        steps.map((step) => step[name])
+      return {
+        ...{ snapshot, written, stats: cuda.memoryStats() },
+        peaks: [...peak('peakAllocatedBytes'), ...peak('peakReservedBytes')],
+      }
+    }
+    await peaks()
+    const plain = await peaks()
+    cuda.emptyCache()
+    cuda.resetPeakMemoryStats()
+    const before = cuda.memoryStats()
+    cuda.recordMemoryHistory()
+    const recorded = await peaks()
+    assert.equal(recorded.peaks, plain.peaks)
+    const document = documentIn(file)
+    const [trace = []] = document.device_traces
+    assert.equal(recorded.written, { events: trace.length, isComplete: true })
+    addsUp(trace, before, recorded.stats)
+    sameSegments(document, recorded.snapshot)
+    const places = new Set(
+      trace.flatMap(({ frames }) =>
+        frames.map(({ filename, name }) => `${filename}: ${name.split(':')[0]}`),
+      ),
+    )
+    for (const phase of ['optimizer', 'forward', 'losses', 'backward']) {
+      assert.ok(places.has(`module 1 (paper:2): ${phase}`), phase)
+    }
+    const summary = await summarizeSnapshot(file)
+    assert.is(summary.devices[0]?.peakBytes, recorded.stats.requestedBytes.all.peak)
+    cuda.recordMemoryHistory({ maxEntries: 50 })
+    await peaks()
+    assert.equal(await cuda.dumpSnapshot(file), { events: 50, isComplete: false })
+    cuda.recordMemoryHistory({ enabled: false })
+    assert.equal(await cuda.dumpSnapshot(file), { events: 0, isComplete: true })
+    rmSync(folder, { recursive: true, force: true })
   })
 
   test('four modules peak below backpropagation', async () => {

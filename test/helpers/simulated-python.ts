@@ -49,7 +49,17 @@ export interface Figures {
 
 /** Runs one of the programs on a card; throws with what Python said where it fails. */
 export function runOnCard(card: string, program: string, args: readonly string[]): Figures {
-  const { status, stdout, stderr, error } = python(card, [path.join(PROGRAMS, program), ...args])
+  return lastLine(card, path.join(PROGRAMS, program), args) as Figures
+}
+
+/** Runs PyTorch's tools for memory (test/fixtures/python/memory_tools.py), where there is a simulated card. */
+export function memoryTool(work: 'views' | 'record', file: string) {
+  const program = path.join(ROOT, 'test', 'fixtures', 'python', 'memory_tools.py')
+  return lastLine('h100', program, [work, file]) as Readonly<Record<string, never>>
+}
+
+function lastLine(card: string, program: string, args: readonly string[]): unknown {
+  const { status, stdout, stderr, error } = python(card, [program, ...args])
   const last = stdout?.trim().split('\n').at(-1) ?? ''
   if (status !== 0 || !last.startsWith('{')) {
     throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? stderr.trim()}`)
@@ -77,7 +87,7 @@ export function whyNoPython(modules: readonly string[] = ['torch']): string | un
 
 function python(card: string, args: readonly string[]) {
   return spawnSync(pythonName(), ['-B', ...args], {
-    ...{ encoding: 'utf8', timeout: TIMEOUT_MILLISECONDS, cwd: PROGRAMS },
+    ...{ encoding: 'utf8', timeout: TIMEOUT_MILLISECONDS, cwd: PROGRAMS, maxBuffer: 2 ** 28 },
     env: { ...process.env, ...cardEnvironment(cardNamed(card)) },
   })
 }

@@ -1,6 +1,7 @@
 // `localformer compare`: run specs against each other, each in a fresh process.
 import type { Argv } from 'yargs'
 import { formatBytes, formatPercent } from '../../base/format.js'
+import { definedOf } from '../../base/validate.js'
 import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
 import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
@@ -10,6 +11,12 @@ import { arithmeticText, comparisonProgress } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
+import {
+  checkMemorySnapshot,
+  type MemorySnapshotArguments,
+  memorySnapshotOption,
+  tellSnapshot,
+} from '../memory-snapshot.js'
 import { LOSSES, lossText } from '../metric-text.js'
 import { type ModelArguments, modelOptions, swinOptionsOf } from '../model-options.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
@@ -17,7 +24,11 @@ import { commandProgress } from '../progress.js'
 import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
 import { formatTable } from '../table.js'
 
-interface CompareArguments extends ModelArguments, DataArguments, MemoryLimitArguments {
+interface CompareArguments
+  extends ModelArguments,
+    DataArguments,
+    MemoryLimitArguments,
+    MemorySnapshotArguments {
   run: string[]
   batchSize: number
   steps: number
@@ -66,6 +77,7 @@ export const compareCommand: Command<CompareArguments> = {
         describe: 'Times that all specs are run in turn, for step times that can be trusted',
       })
       .options(memoryLimitOption)
+      .options(memorySnapshotOption)
       .option('calls', {
         type: 'boolean',
         default: false,
@@ -88,6 +100,7 @@ export const compareCommand: Command<CompareArguments> = {
     checkCalls(options)
     const limit = memoryLimitOf(options)
     if (options.output !== undefined) await checkOutputFile(options.output)
+    await checkMemorySnapshot(options)
     const data = await openDataOf(options)
     const progress = commandProgress(options)
     await untilInterrupted(async (signal) => {
@@ -101,10 +114,14 @@ export const compareCommand: Command<CompareArguments> = {
         rounds: options.rounds,
         seed: options.seed,
         ...limit,
+        ...definedOf({ memorySnapshot: options.memorySnapshot }),
         calls: options.calls,
         signal,
         onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
+      for (const { memorySnapshot, isSnapshotComplete = null } of result.rows) {
+        if (memorySnapshot !== undefined) tellSnapshot(options, memorySnapshot, isSnapshotComplete)
+      }
       if (options.json) printJson(result)
       else printText(formatComparison(result))
       if (options.output !== undefined) {

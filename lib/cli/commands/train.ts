@@ -7,6 +7,7 @@ import type { TrainingConfig } from '../../config/schema.js'
 import type { Dataset } from '../../datasets/dataset.js'
 import { checkComputes } from '../../device/device.js'
 import * as memory from '../../device/memory.js'
+import { recordingMemory } from '../../device/snapshot-recording.js'
 import { checkFree } from '../../run-folder/run-folder.js'
 import { createRun } from '../../runs/create-run.js'
 import { resumeRun } from '../../runs/resume-run.js'
@@ -19,11 +20,17 @@ import { type ConfigArguments, configOf } from '../config-flags.js'
 import { dataModuleOption, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
+import {
+  checkMemorySnapshot,
+  type MemorySnapshotArguments,
+  memorySnapshotOption,
+  tellSnapshot,
+} from '../memory-snapshot.js'
 import { resumed } from '../resume.js'
 import { createTrainingProgress } from '../training-progress.js'
 import { tellEvent } from '../training-text.js'
 
-interface TrainArguments extends ConfigArguments, MemoryLimitArguments {
+interface TrainArguments extends ConfigArguments, MemoryLimitArguments, MemorySnapshotArguments {
   runDir: string | undefined
   resume: string | undefined
   overwrite: boolean | undefined
@@ -39,6 +46,7 @@ export const trainCommand: Command<TrainArguments> = {
       .options(trainingOptions())
       .options(dataModuleOption)
       .options(memoryLimitOption)
+      .options(memorySnapshotOption)
       .options({
         'run-dir': {
           type: 'string',
@@ -83,6 +91,7 @@ export const trainCommand: Command<TrainArguments> = {
         hint: 'Without it --batch-size is the effective batch, and --accumulate cuts it into micro-batches.',
       })
     }
+    await checkMemorySnapshot(options)
     if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
     const written = await configOf(withoutAuto(options))
     const { runDir, overwrite = false } = options
@@ -127,22 +136,27 @@ async function follow(
 ): Promise<void> {
   const { memoryLimitBytes } = memoryLimitOf(options)
   if (memoryLimitBytes !== undefined) memory.setLimit(memoryLimitBytes, device)
+  const { memorySnapshot } = options
   let directory = ''
   await untilInterrupted(
-    async (signal) => {
-      await using run = await make(signal)
-      directory = run.directory
-      tellBeginning(options, run)
-      const progress = createTrainingProgress({ quiet: options.quiet })
-      try {
-        for await (const event of run.events()) tellEvent(options, event, progress)
-      } finally {
-        progress.finish()
-      }
-      const summary = await run.finish()
-      if (options.json) printJson(summary)
-      else printLine(`Run folder ${directory}`)
-    },
+    (signal) =>
+      recordingMemory(memorySnapshot, device, async (write) => {
+        await using run = await make(signal)
+        directory = run.directory
+        tellBeginning(options, run)
+        const progress = createTrainingProgress({ quiet: options.quiet })
+        try {
+          for await (const event of run.events()) tellEvent(options, event, progress)
+        } finally {
+          progress.finish()
+          // While the network is alive, however training ended; what fails here is told at the end.
+          const written = await write().catch(() => undefined)
+          if (written) tellSnapshot(options, memorySnapshot ?? '', written.isComplete)
+        }
+        const summary = await run.finish()
+        if (options.json) printJson(summary)
+        else printLine(`Run folder ${directory}`)
+      }),
     () =>
       directory === ''
         ? 'interrupted'

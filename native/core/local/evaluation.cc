@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "coded_error.h"
+#include "memory/work_place.h"
 #include "train/backward.h"
 
 namespace localformer {
@@ -84,6 +85,7 @@ std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
   at::Tensor x = strategy.Patches(std::exchange(images, {}));
   std::vector<at::Tensor> logits;
   for (const auto& module : strategy.modules()) {
+    EnterPlace(module->name(), "evaluation");
     weights.Advance();
     const AverageInUse average(*module);
     x = module->Forward(std::move(x), context);

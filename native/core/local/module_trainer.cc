@@ -14,6 +14,7 @@
 #include "memory/dry_run.h"
 #include "memory/memory_timeline.h"
 #include "memory/upload.h"
+#include "memory/work_place.h"
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
@@ -113,6 +114,7 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
     for (auto& parameter : unit->Parameters()) segment_parameters_.push_back(std::move(parameter));
   }
   const c10::Device device = segment_parameters_.front().second.device();
+  EnterPlace(name_, "weights");
   if (!last) {
     head_ = CreateHead(options_.head, site_, generator);
     head_->MoveBuffers(device);
@@ -125,6 +127,7 @@ ModuleTrainer::ModuleTrainer(int64_t index, Segment segment, bool last, const Au
     }
   }
   MoveTo(device, auxiliary_parameters_);
+  EnterPlace(name_, "optimizer");
   // Before the first step, so that resident bytes are the same before and after it.
   optimizer_ = MakeOptimizer();
   if (options_.offload == OffloadWhat::kModules) {
@@ -177,6 +180,7 @@ UnsettledStep ModuleTrainer::Step(at::Tensor features, const Supervision& superv
   };
   try {
     phase_ = Phase::kUpdate;
+    EnterPlace(name_, "optimizer");
     if (!optimizer_) optimizer_ = MakeOptimizer();
     weights = UseWeights();
     // Needed for the update alone: the passes before it hide that they come.
@@ -600,6 +604,7 @@ TensorsInUse ModuleTrainer::UseState() const {
 
 void ModuleTrainer::Enter(Phase phase) {
   phase_ = phase;
+  EnterPlace(name_, WordOf(phase));
   MemoryTimeline* timeline = MemoryTimeline::Current();
   if (timeline != nullptr) timeline->Enter(index_, WordOf(phase));
   CallLog* calls = CallLog::Current();

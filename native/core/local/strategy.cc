@@ -9,6 +9,7 @@
 
 #include "coded_error.h"
 #include "math/tuning_clock.h"
+#include "memory/work_place.h"
 #include "swin/embedding.h"
 #include "train/device.h"
 #include "train/out_of_memory.h"
@@ -33,7 +34,10 @@ void CheckEnds(const TrainerOptions& options, int64_t units) {
 }  // namespace
 
 Strategy::Strategy(std::shared_ptr<SwinModel> model, const TrainerOptions& options)
-    : model_(std::move(model)), generator_(at::detail::createCPUGenerator(options.seed)) {
+    : model_(std::move(model)),
+      label_(options.label.value_or("")),
+      generator_(at::detail::createCPUGenerator(options.seed)) {
+  const WorkPlaceScope place(label_, "trainer", "weights");
   CheckEnds(options, static_cast<int64_t>(model_->units().size()));
   const auto offloads = [](const ModuleOptions& own) { return own.offload != OffloadWhat::kNone; };
   if (std::any_of(options.modules.begin(), options.modules.end(), offloads)) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "local/module_trainer.h"
@@ -46,12 +47,14 @@ struct TrainerOptions {
   std::vector<int64_t> ends;
   std::vector<ModuleOptions> modules;  // One a module.
   uint64_t seed = 0;                   // Draws auxiliary weights and stochastic depth.
+  std::optional<std::string> label;    // What a record of memory calls it: `paper:4`.
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("ends", self.ends);
     visit("modules", self.modules);
     visit("seed", self.seed);
+    visit("label", self.label);
   }
 };
 
@@ -99,6 +102,9 @@ class Strategy {
   // since they share the process.
   Precision precision() const { return modules_.front()->options().precision; }
 
+  // Of its modules in a record of memory; may be empty.
+  const std::string& label() const { return label_; }
+
   // The same for products on the CPU, with a MathInUse.
   MathMode math() const { return modules_.front()->options().math; }
   ProductChoices& choices() { return choices_; }
@@ -134,6 +140,7 @@ class Strategy {
   std::vector<ModuleStepResult> Settle(size_t first, StepsUnderway* underway);
 
   std::shared_ptr<SwinModel> model_;
+  const std::string label_;
   at::Generator generator_;
   ProductChoices choices_;
   std::shared_ptr<CopyStream> copies_;  // None where nothing is offloaded.

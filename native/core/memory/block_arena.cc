@@ -178,6 +178,7 @@ void BlockArena::Commit(uintptr_t begin, uintptr_t end) {
       if (block->first < begin) block = SplitAt(block, begin);
       if (block->first + block->second.size > end) SplitAt(block, end);
       committedBytes_ += block->second.size;
+      Keep(block->first, block->second.size, true);
       block->second.freedAt = ++frees_;
       SetState(block, State::kCached);
       block = std::prev(blocks_.upper_bound(begin));  // it may have been merged
@@ -221,8 +222,23 @@ size_t BlockArena::ReleasePages(Blocks::iterator block, size_t bytes) {
   block->second.state = State::kReleased;
   Coalesce(block);
   committedBytes_ -= end - begin;
+  Keep(begin, end - begin, false);
   ++releases_;
   return end - begin;
+}
+
+void BlockArena::KeepChanges(bool keep) {
+  keeps_changes_ = keep;
+  changes_.clear();
+}
+
+// In the midst of a change nothing may be thrown: what cannot be kept is left out.
+void BlockArena::Keep(uintptr_t address, size_t size, bool is_taken) noexcept {
+  if (!keeps_changes_) return;
+  try {
+    changes_.push_back({address, size, is_taken});
+  } catch (...) {
+  }
 }
 
 // ---- Blocks and their index ----

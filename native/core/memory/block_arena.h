@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 namespace localformer {
 
@@ -86,6 +87,16 @@ class BlockArena {
   // Free bytes, and blocks that hold such, in pages shared with an allocated block.
   size_t stuckBytes() const { return stuckBytes_; }
   size_t stuckBlocks() const { return stuckBlocks_; }
+  // Memory that was taken from the system or given back.
+  struct Change {
+    uintptr_t address = 0;
+    size_t size = 0;
+    bool is_taken = false;
+  };
+  // From now on changes are kept, in their order, until they are asked for; without `keep` they are
+  // not.
+  void KeepChanges(bool keep);
+  std::vector<Change> TakeChanges() { return std::exchange(changes_, {}); }
   // Times memory was taken or given back since the last call.
   size_t TakeCommits() { return std::exchange(commits_, 0); }
   size_t TakeReleases() { return std::exchange(releases_, 0); }
@@ -108,6 +119,7 @@ class BlockArena {
   void Index(Blocks::iterator block);
   void Unindex(Blocks::iterator block);
   void CountSegments();
+  void Keep(uintptr_t address, size_t size, bool is_taken) noexcept;
 
   const uintptr_t begin_;
   const uintptr_t end_;
@@ -125,6 +137,8 @@ class BlockArena {
   size_t stuckBlocks_ = 0;
   size_t commits_ = 0;
   size_t releases_ = 0;
+  bool keeps_changes_ = false;
+  std::vector<Change> changes_;
 };
 
 }  // namespace localformer

@@ -159,11 +159,16 @@ void* CachingCpuAllocator::Allocate(size_t bytes) {
   if (!address) {
     ++stats_.num_ooms;
     const OutOfMemoryInfo info = DescribeFailure(bytes, std::exchange(refusedByGroup_, false));
+    if (history_) {
+      const int64_t unused = std::max<int64_t>(info.limitBytes - info.reservedBytes, 0);
+      history_->Failed(bytes, static_cast<size_t>(unused));
+    }
     lock.unlock();
     ThrowOutOfMemory(info);
   }
   const BlockArena::Block& block = *pool.arena.FindAllocated(*address);
   CountBlock(pool, block, true);
+  if (history_) history_->Allocated(*address, block.requested);
   UpdateWindows();
   const int64_t size = static_cast<int64_t>(block.size);
   const size_t allocated = static_cast<size_t>(Allocated());
@@ -265,6 +270,7 @@ void CachingCpuAllocator::Free(void* pointer) {
   }
   const int64_t size = static_cast<int64_t>(block->size);
   CountBlock(pool, *block, false);
+  if (history_) history_->Freed(address, block->requested);
   pool.arena.Free(address);
   SyncReserved();
   const size_t allocated = static_cast<size_t>(Allocated());
@@ -304,6 +310,17 @@ void CachingCpuAllocator::SyncReserved() {
     ChangeTo(stats_.inactive_split_bytes, pool->type, pool->arena.stuckBytes());
     stats_.num_device_alloc += static_cast<int64_t>(pool->arena.TakeCommits());
     stats_.num_device_free += static_cast<int64_t>(pool->arena.TakeReleases());
+    if (history_) RecordChanges(*pool);
+  }
+}
+
+void CachingCpuAllocator::RecordChanges(Pool& pool) {
+  for (const BlockArena::Change& change : pool.arena.TakeChanges()) {
+    if (change.is_taken) {
+      history_->Mapped(change.address, change.size);
+    } else {
+      history_->Unmapped(change.address, change.size);
+    }
   }
 }
 
@@ -406,13 +423,21 @@ namespace {
 using c10::CachingDeviceAllocator::BlockInfo;
 using c10::CachingDeviceAllocator::SegmentInfo;
 
-void AddBlock(SegmentInfo& segment, const BlockArena::Block& block) {
+// Owned by nobody: contexts live forever.
+std::shared_ptr<c10::GatheredContext> Shared(const AllocationContext* context) {
+  if (context == nullptr) return nullptr;
+  return {std::shared_ptr<void>(), const_cast<AllocationContext*>(context)};
+}
+
+void AddBlock(SegmentInfo& segment, const BlockArena::Block& block,
+              const AllocationContext* context) {
   const bool allocated = block.state == BlockArena::State::kAllocated;
   BlockInfo info;
   info.size = block.size;
   info.requested_size = block.requested;
   info.allocated = allocated;
   info.active = allocated;
+  info.context_when_allocated = Shared(context);
   segment.total_size += info.size;
   segment.requested_size += info.requested_size;
   segment.allocated_size += allocated ? info.size : 0;
@@ -420,7 +445,8 @@ void AddBlock(SegmentInfo& segment, const BlockArena::Block& block) {
   segment.blocks.push_back(std::move(info));
 }
 
-void AddSegments(std::vector<SegmentInfo>& segments, const BlockArena& arena, bool isLarge) {
+void AddSegments(std::vector<SegmentInfo>& segments, const BlockArena& arena, bool isLarge,
+                 const AllocationHistory* history) {
   bool inside = false;
   for (const auto& [address, block] : arena.blocks()) {
     const bool committed = block.state != BlockArena::State::kReleased;
@@ -431,19 +457,45 @@ void AddSegments(std::vector<SegmentInfo>& segments, const BlockArena& arena, bo
       segment.is_expandable = true;
       segments.push_back(std::move(segment));
     }
-    if (committed) AddBlock(segments.back(), block);
+    if (committed) {
+      AddBlock(segments.back(), block, history == nullptr ? nullptr : history->ContextOf(address));
+    }
     inside = committed;
   }
 }
 
 }  // namespace
 
+std::vector<SegmentInfo> CachingCpuAllocator::Segments() const {
+  std::vector<SegmentInfo> segments;
+  AddSegments(segments, small_.arena, false, history_.get());
+  AddSegments(segments, large_.arena, true, history_.get());
+  return segments;
+}
+
 std::vector<SegmentInfo> CachingCpuAllocator::Snapshot() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<SegmentInfo> segments;
-  AddSegments(segments, small_.arena, false);
-  AddSegments(segments, large_.arena, true);
-  return segments;
+  return Segments();
+}
+
+void CachingCpuAllocator::RecordHistory(size_t most_events) {
+  std::unique_ptr<AllocationHistory> history;
+  if (most_events > 0) history = std::make_unique<AllocationHistory>(most_events);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (Pool* pool : {&small_, &large_}) pool->arena.KeepChanges(history != nullptr);
+  history_.swap(history);  // The former one goes when the lock is free again.
+}
+
+MemorySnapshot CachingCpuAllocator::History() const {
+  MemorySnapshot snapshot;
+  snapshot.settings.expandable_segments = true;
+  snapshot.traces.resize(1);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  snapshot.segments = Segments();
+  if (!history_) return snapshot;
+  snapshot.traces[0].assign(history_->events().begin(), history_->events().end());
+  snapshot.is_complete = history_->is_complete();
+  return snapshot;
 }
 
 // ---- Installing ----

@@ -9,11 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "allocation_history.h"
 #include "block_arena.h"
 #include "control_group.h"
 
@@ -90,8 +92,15 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   // Counts an allocation that is made elsewhere; true where it is the one to fail.
   bool TakesFailure();
 
-  // Runs of reserved memory in address order, with their blocks.
+  // Runs of reserved memory in address order, with their blocks; where a history is recorded each
+  // with its AllocationContext.
   std::vector<c10::CachingDeviceAllocator::SegmentInfo> Snapshot() const;
+
+  // From now on what happens is kept, the last `most_events`; 0: no longer, and what was is
+  // forgotten. No figure of memory depends on it.
+  void RecordHistory(size_t most_events);
+  // Segments and events of one moment.
+  MemorySnapshot History() const;
 
   // What allocate() and its deleter do, on this object: `bytes` > 0; `pointer` from Allocate.
   void* Allocate(size_t bytes);
@@ -129,7 +138,9 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   size_t ReleaseCached(size_t bytes);
   void CountBlock(const Pool& pool, const BlockArena::Block& block, bool added);
   void SyncReserved();
+  void RecordChanges(Pool& pool);
   void UpdateWindows();
+  std::vector<c10::CachingDeviceAllocator::SegmentInfo> Segments() const;
   int64_t Allocated() const;
   int64_t Reserved() const;
   int64_t EffectiveLimit() const;
@@ -151,6 +162,7 @@ class CachingCpuAllocator final : public c10::DeviceAllocator {
   bool refusedByGroup_ = false;          // the allocation at work
   int64_t allocationsUntilFailure_ = 0;  // 0: none fails
   std::list<Window> windows_;
+  std::unique_ptr<AllocationHistory> history_;  // Null where none is recorded.
 };
 
 // Makes the process-wide allocator LibTorch's CPU allocator, once; later calls return the same.

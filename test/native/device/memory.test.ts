@@ -377,6 +377,8 @@ for (const [name, call] of [
   ['emptyCache', () => cuda.emptyCache()],
   ['setPerProcessMemoryFraction', () => cuda.setPerProcessMemoryFraction(0.5)],
   ['memorySnapshot', () => cuda.memorySnapshot()],
+  ['recordMemoryHistory', () => cuda.recordMemoryHistory()],
+  ['dumpSnapshot', () => cuda.dumpSnapshot('none')],
   ['memory.stats', () => memory.stats('cuda')],
   ['SwinTransformer.create', () => SwinTransformer.create({ ...TINY, device: 'cuda:0' })],
 ] as const) {

@@ -14,9 +14,11 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -692,6 +694,126 @@ void RecordsATimelineFromManyThreads() {
   EXPECT(highest == peak);
 }
 
+// Sums over a whole history, against the statistics.
+void CheckHistory(const MemorySnapshot& history, const DeviceStats& stats) {
+  using Action = AllocationEvent::Action;
+  std::map<uintptr_t, size_t> live;
+  int64_t requested = 0, reserved = 0, peak = 0;
+  for (const AllocationEvent& event : history.traces.at(0)) {
+    const auto size = static_cast<int64_t>(event.size);
+    if (event.action == Action::ALLOC) {
+      EXPECT(live.emplace(event.address, event.size).second);
+      requested += size;
+    } else if (event.action == Action::FREE_COMPLETED) {
+      EXPECT(live.count(event.address) == 1 && live[event.address] == event.size);
+      live.erase(event.address);
+      requested -= size;
+    } else if (event.action == Action::SEGMENT_MAP) {
+      reserved += size;
+    } else if (event.action == Action::SEGMENT_UNMAP) {
+      reserved -= size;
+    }
+    EXPECT(event.context != nullptr);
+    peak = std::max(peak, requested);
+  }
+  EXPECT(history.is_complete);
+  EXPECT(requested == stats.requested_bytes[0].current);
+  EXPECT(peak == stats.requested_bytes[0].peak);
+  EXPECT(reserved == stats.reserved_bytes[0].current);
+  EXPECT(static_cast<int64_t>(live.size()) == stats.allocation[0].current);
+}
+
+void RecordsAHistoryFromManyThreads() {
+  CachingCpuAllocator allocator;
+  EXPECT(!ArePlacesRecorded());
+  RecordPlaces(true);
+  allocator.RecordHistory(1 << 20);
+  Exchange exchange;
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    while (!done) {
+      const MemorySnapshot history = allocator.History();
+      EXPECT(history.traces.size() == 1 && history.is_complete);
+      allocator.emptyCache();
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(static_cast<unsigned>(t));
+      const WorkPlaceScope scope("label", "trainer", "batch");
+      for (int i = 0; i < 1500; ++i) {
+        EnterPlace("module " + std::to_string(t), i % 2 == 0 ? "forward" : "backward");
+        const size_t outer = EnterOperator("outer");
+        EnterOperator("inner");
+        const auto* context = ContextHere();
+        EXPECT(context->module == "module " + std::to_string(t) + " (label)");
+        EXPECT(context->operators.size() == 2 && std::string(context->operators[0]) == "inner");
+        exchange.Put(Make(allocator, RandomSize(random), static_cast<unsigned char>(t)));
+        LeaveOperators(outer);
+        EXPECT(ContextHere()->operators.empty());
+        Owned other;
+        if (exchange.Get(&other)) Drop(allocator, other);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  done = true;
+  reader.join();
+  CheckHistory(allocator.History(), allocator.getDeviceStats(0));
+  Owned rest;
+  while (exchange.Get(&rest)) Drop(allocator, rest);
+  CheckHistory(allocator.History(), allocator.getDeviceStats(0));
+  // A failure is an event, and changes nothing else.
+  allocator.FailAllocation(1);
+  const size_t before = allocator.History().traces[0].size();
+  try {
+    allocator.Allocate(kMiB);
+    EXPECT(false);
+  } catch (const c10::OutOfMemoryError&) {
+  }
+  EXPECT(allocator.History().traces[0].size() == before + 1);
+  EXPECT(allocator.History().traces[0].back().action == AllocationEvent::Action::OOM);
+  CheckHistory(allocator.History(), allocator.getDeviceStats(0));
+  // The last ones are kept.
+  allocator.RecordHistory(10);
+  for (int i = 0; i < 20; ++i) Drop(allocator, Make(allocator, 100, 1));
+  EXPECT(allocator.History().traces[0].size() == 10 && !allocator.History().is_complete);
+  allocator.RecordHistory(0);
+  RecordPlaces(false);
+  EXPECT(allocator.History().traces[0].empty());
+  ExpectNothingLeft(allocator);
+}
+
+// Recording ends and begins anew while others allocate and free.
+void HistoriesComeAndGo() {
+  CachingCpuAllocator allocator;
+  std::atomic<bool> done{false};
+  std::thread switcher([&] {
+    for (int i = 0; i < 200; ++i) {
+      RecordPlaces(i % 2 == 0);
+      allocator.RecordHistory(i % 2 == 0 ? 100 : 0);
+      allocator.History();
+    }
+    done = true;
+  });
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      while (!done) {
+        const WorkPlaceScope scope("", "module", "forward");
+        EnterPlace("module", "backward");
+        Drop(allocator, Make(allocator, 5000, 1));
+      }
+    });
+  }
+  switcher.join();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT(!ArePlacesRecorded());
+  ExpectNothingLeft(allocator);
+}
+
 #ifdef NDEBUG  // a debug build aborts instead
 void RefusesForeignPointers() {
   CachingCpuAllocator allocator;
@@ -781,6 +903,8 @@ int main() {
   RUN(ServesLibTorch);
   RUN(TrialsAreUncounted);
   RUN(RecordsATimelineFromManyThreads);
+  RUN(RecordsAHistoryFromManyThreads);
+  RUN(HistoriesComeAndGo);
 #ifdef NDEBUG
   RUN(RefusesForeignPointers);
 #endif
