@@ -72,7 +72,7 @@ export function memoryStats(index = 0): memory.MemoryStats {
   return memory.stats(name(index))
 }
 
-/** A short table of the counters as text. */
+/** The table of `torch.cuda.memory_summary()`. */
 export function memorySummary(index = 0): string {
   return memory.summary(name(index))
 }

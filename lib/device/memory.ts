@@ -7,6 +7,7 @@ import { checkFile, checkKeys, readArgument } from '../base/validate.js'
 import type { NativeSegment, NativeSnapshot } from '../native/contract.js'
 import { awaitNative, callNative, loadCuda, loadTorch } from '../native/load.js'
 import { checkDeviceName, resolveDevice } from './device.js'
+import { memoryTable } from './memory-summary.js'
 
 /** One counter: its value now, its highest since the last reset, and what was added and taken. */
 export interface Stat {
@@ -192,26 +193,12 @@ export async function dumpSnapshot(file: string, device = 'cpu'): Promise<Writte
   })
 }
 
-/** A short table of the counters that matter, as text. */
+/**
+ * The table of `torch.cuda.memory_summary()`: same rows, columns and units. That of a CUDA device is PyTorch's
+ * to the letter, that of the CPU names no GPU.
+ */
 export function summary(device = 'cpu'): string {
-  const s = stats(device)
-  const row = (label: string, stat: Stat) =>
-    [label.padEnd(12), ...[stat.current, stat.peak, stat.allocated, stat.freed].map(mib)].join('  ')
-  return [
-    `Memory of ${device}, MiB`,
-    ['            ', ...['now', 'peak', 'taken', 'freed'].map((head) => head.padStart(12))].join(
-      '  ',
-    ),
-    row('allocated', s.allocatedBytes.all),
-    row('reserved', s.reservedBytes.all),
-    row('requested', s.requestedBytes.all),
-    row('unused split', s.inactiveSplitBytes.all),
-    `retries ${s.numAllocRetries}, out of memory ${s.numOoms}`,
-  ].join('\n')
-}
-
-function mib(bytes: number): string {
-  return (bytes / 2 ** 20).toFixed(1).padStart(12)
+  return onDevice(device, (name) => memoryTable(loadTorch().memoryStats(name), name))
 }
 
 function onDevice<T>(device: string, work: (name: string) => T): T {

@@ -58,7 +58,7 @@ export function testDevice(test: Test | Test['skip'], count: number): void {
       const segments = cuda.memorySnapshot()
       const total = segments.reduce((sum, segment) => sum + segment.totalSize, 0)
       assert.is(total, cuda.memoryReserved())
-      assert.match(cuda.memorySummary(), 'allocated')
+      assert.match(cuda.memorySummary(), 'PyTorch CUDA memory summary, device ID 0')
     }
     assert.is(cuda.memoryAllocated(), before, 'disposing frees the device at once')
     assert.is(memory.allocated('cpu'), onCpu)

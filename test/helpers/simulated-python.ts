@@ -53,7 +53,7 @@ export function runOnCard(card: string, program: string, args: readonly string[]
 }
 
 /** Runs PyTorch's tools for memory (test/fixtures/python/memory_tools.py), where there is a simulated card. */
-export function memoryTool(work: 'views' | 'record', file: string) {
+export function memoryTool(work: 'views' | 'record' | 'summary', file: string) {
   const program = path.join(ROOT, 'test', 'fixtures', 'python', 'memory_tools.py')
   return lastLine('h100', program, [work, file]) as Readonly<Record<string, never>>
 }

@@ -321,19 +321,29 @@ test('the limit bounds what info() tells, and is checked', async () => {
   await rejects(() => memory.setLimit(1, 'cuda:999'), 'ERR_DEVICE_UNAVAILABLE')
 })
 
-test('the summary is a table of what matters', async () => {
+test('the summary is the table that PyTorch prints', async () => {
   await using model = await SwinTransformer.create(TINY)
   const text = memory.summary('cpu')
-  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1)
-  const row = (label: string) => text.split('\n').find((line) => line.startsWith(label)) ?? ''
-  assert.match(text, 'Memory of cpu')
+  const lines = text.split('\n')
+  assert.ok(
+    lines.slice(0, -1).every((line) => line.length === 77 && /^\|.*\|$/.test(line)),
+    text,
+  )
   const s = memory.stats()
-  assert.equal(row('allocated').trim().split(/\s+/).slice(1, 3), [
-    mib(s.allocatedBytes.all.current),
-    mib(s.allocatedBytes.all.peak),
-  ])
-  assert.equal(row('reserved').trim().split(/\s+/)[1], mib(s.reservedBytes.all.current))
-  assert.match(row('retries'), `out of memory ${s.numOoms}`)
+  const row = (title: string) =>
+    lines
+      .find((line) => line.startsWith(`| ${title}`))
+      ?.split('|')
+      .slice(2, -1)
+      .map((cell) => Number(cell.trim().split(' ')[0]))
+  const { current, peak, allocated, freed } = s.allocation.all
+  assert.equal(row('Allocations'), [current, peak, allocated, freed])
+  assert.ok((row('Allocated memory')?.[0] ?? 0) > 0)
+  for (const title of ['Reserved memory', 'Reserved segments', 'Oversize segments']) {
+    assert.ok(row(title), title)
+  }
+  assert.match(text, `OOMs: ${s.numOoms} `)
+  assert.match(text, `retries: ${s.numAllocRetries} `)
   assert.not.ok(model.disposed)
 })
 

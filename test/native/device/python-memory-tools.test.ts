@@ -1,10 +1,11 @@
-// PyTorch's tools read what we write, and we read what PyTorch writes.
+// PyTorch's tools read what we write, we read what PyTorch writes, and the table of the counters is PyTorch's.
 // Runs where Python (`PYTHON`, or that of `npm run bench:peers`) has the torch that the stand-ins are for.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test as plain } from 'uvu'
 import * as assert from 'uvu/assert'
+import { memoryTable } from '../../../lib/device/memory-summary.js'
 import { LocalTrainer, memory, SwinTransformer, summarizeSnapshot } from '../../../lib/index.js'
 import { memoryTool, whyNoPython } from '../../helpers/simulated-python.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
@@ -58,6 +59,22 @@ test('what PyTorch wrote is read, by the code that asked for it', async () => {
   assert.is(devices[0]?.peakBytes, requested)
   const modules = devices[0]?.groups.map(({ module }) => module) ?? []
   assert.match(modules.join('\n'), /memory_tools\.py:\d+ record/)
+})
+
+// Counters by PyTorch's keys, of every size that is printed in another unit.
+function counters(scale: number): Record<string, number> {
+  const flat = { ...memory.stats('cpu').flat() }
+  for (const [k, key] of Object.keys(flat).entries()) flat[key] = Math.floor(scale * (k + 1))
+  return flat
+}
+
+test('the table of the counters is PyTorch’s, to the letter', () => {
+  const file = path.join(folder, 'counters.json')
+  const scales = [0, 1, 700, 5e4, 3.3e6, 1.7e9, 5e12]
+  const every = [{ ...memory.stats('cpu').flat() }, ...scales.map(counters)]
+  writeFileSync(file, JSON.stringify(every))
+  const { texts } = memoryTool('summary', file) as unknown as { texts: readonly string[] }
+  for (const [k, flat] of every.entries()) assert.is(memoryTable(flat, 'cuda:0'), texts[k])
 })
 
 plain.run()
