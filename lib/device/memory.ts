@@ -180,7 +180,7 @@ export function recordMemoryHistory(options: RecordHistoryOptions = {}, device =
  * Writes what the allocator holds and what {@link recordMemoryHistory} has recorded, in the format of
  * `torch.cuda.memory._dump_snapshot`: pytorch.org/memory_viz shows it, `torch.cuda._memory_viz` and
  * `localformer memory summarize` read it. Waits for a step that is under way. The file is whole or not
- * there. Takes about a kilobyte of memory for each event while it writes.
+ * there.
  *
  * @throws {LocalformerError} `ERR_CONFIG` where the file cannot be written; as {@link recordMemoryHistory}.
  */

@@ -13,7 +13,7 @@ import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../lib/local/trainer.js'
 import { summarizeSnapshot } from '../../lib/measure/snapshot-summary.js'
 import { isShareOf, rejects } from './expect.js'
-import { addsUp, documentIn, sameSegments } from './snapshot-document.js'
+import { addsUp, documentIn, sameSegments, walksBack } from './snapshot-document.js'
 import { floatBatch, TINY } from './tiny.js'
 
 const ON_CUDA = { ...TINY, device: 'cuda' } as const
@@ -97,6 +97,7 @@ export function testDevice(test: Test | Test['skip'], count: number): void {
     assert.equal(recorded.written, { events: trace.length, isComplete: true })
     addsUp(trace, before, recorded.stats)
     sameSegments(document, recorded.snapshot)
+    walksBack(document)
     const places = new Set(
       trace.flatMap(({ frames }) =>
         frames.map(({ filename, name }) => `${filename}: ${name.split(':')[0]}`),

@@ -79,6 +79,39 @@ export function addsUp(trace: readonly TraceEntry[], before: MemoryStats, after:
   )
 }
 
+/**
+ * pytorch.org/memory_viz walks through a trace from its end: memory that was taken has to lie in a segment
+ * then, and so has every block.
+ */
+export function walksBack({ segments, device_traces }: SnapshotDocument, device = 0): void {
+  const runs = segments
+    .filter((segment) => segment.device === device)
+    .map(({ address, total_size }) => ({ begin: address, end: address + total_size }))
+  const holding = (begin: number, end: number) =>
+    runs.findIndex((run) => run.begin <= begin && end <= run.end)
+  for (const { action, addr = 0, size } of [...(device_traces[device] ?? [])].reverse()) {
+    const end = addr + size
+    if (action === 'alloc' || action === 'free_completed') {
+      assert.ok(holding(addr, end) >= 0, `${action} outside of every segment`)
+    } else if (action === 'segment_map' || action === 'segment_alloc') {
+      const at = holding(addr, end)
+      assert.ok(at >= 0, `${action} of no segment`)
+      const run = runs[at] as (typeof runs)[number]
+      const rest = [
+        { begin: run.begin, end: addr },
+        { begin: end, end: run.end },
+      ]
+      runs.splice(at, 1, ...rest.filter((part) => part.begin < part.end))
+    } else if (action === 'segment_unmap' || action === 'segment_free') {
+      const before = runs.findIndex((run) => run.end === addr)
+      const begin = before < 0 ? addr : (runs.splice(before, 1)[0]?.begin ?? addr)
+      const behind = runs.findIndex((run) => run.begin === end)
+      const last = behind < 0 ? end : (runs.splice(behind, 1)[0]?.end ?? end)
+      runs.push({ begin, end: last })
+    }
+  }
+}
+
 /** The file's segments are those that the allocator itself tells. */
 export function sameSegments(document: SnapshotDocument, told: readonly MemorySegment[]): void {
   const plain = document.segments.map((segment) => ({

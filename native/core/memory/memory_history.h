@@ -37,7 +37,7 @@ struct WrittenSnapshot {
   }
 };
 
-// Writes what is recorded of this type. It takes about a kilobyte of memory for each event.
+// Writes what is recorded of this type.
 WrittenSnapshot DumpSnapshot(c10::DeviceType type, const std::string& file);
 
 }  // namespace localformer

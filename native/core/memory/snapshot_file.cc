@@ -14,6 +14,7 @@
 #include <tuple>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "coded_error.h"
 
@@ -159,32 +160,6 @@ IValue SettingsOf(const AllocatorSettings& settings) {
   return dict;
 }
 
-IValue DocumentOf(const MemorySnapshot& snapshot) {
-  Frames frames;
-  List segments = NewList();
-  for (const SegmentInfo& segment : snapshot.segments) {
-    segments.push_back(SegmentOf(segment, frames));
-  }
-  List traces = NewList();
-  for (const auto& events : snapshot.traces) {
-    List trace = NewList();
-    trace.reserve(events.size());
-    for (const AllocationEvent& event : events) trace.push_back(EventOf(event, frames));
-    traces.push_back(trace);
-  }
-  // What others pass over: whether the trace begins where the recording began.
-  Dict own = NewDict();
-  own.insert("schema", int64_t{1});
-  own.insert("is_complete", snapshot.is_complete);
-  Dict document = NewDict();
-  document.insert("segments", segments);
-  document.insert("device_traces", traces);
-  document.insert("allocator_settings", SettingsOf(snapshot.settings));
-  document.insert("external_annotations", NewList());
-  document.insert("localformer", own);
-  return document;
-}
-
 [[noreturn]] void Refuse(const std::string& file, const std::string& doing, int code) {
   throw CodedError("ERR_CONFIG", "The memory snapshot cannot be written to " + file + ": " + doing +
                                      ": " + std::strerror(code));
@@ -204,12 +179,19 @@ class NewFile {
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
 
-  // From Pickler's destructor too, which must not throw: Keep tells.
+  // From Pickler's destructor too, which must not throw: Keep tells. The last byte waits for what
+  // may have to stand before it.
   void Write(const char* data, size_t size) noexcept {
-    if (error_ == 0 && std::fwrite(data, 1, size, stream_) != size) error_ = errno;
+    if (size == 0) return;
+    if (has_last_) Put(&last_, 1);
+    Put(data, size - 1);
+    last_ = data[size - 1];
+    has_last_ = true;
   }
+  void WriteBeforeLast(char byte) noexcept { Put(&byte, 1); }
 
   void Keep() {
+    if (has_last_) Put(&last_, 1);
     if (error_ == 0 && std::fflush(stream_) != 0) error_ = errno;
     if (error_ == 0 && fsync(fileno(stream_)) != 0) error_ = errno;
     if (std::fclose(std::exchange(stream_, nullptr)) != 0 && error_ == 0) error_ = errno;
@@ -219,6 +201,10 @@ class NewFile {
   }
 
  private:
+  void Put(const char* data, size_t size) noexcept {
+    if (error_ == 0 && std::fwrite(data, 1, size, stream_) != size) error_ = errno;
+  }
+
   static std::string NameBeside(const std::string& file) {
     static std::atomic<int> count{0};
     return file + "." + std::to_string(getpid()) + "-" + std::to_string(++count) + ".tmp";
@@ -227,26 +213,75 @@ class NewFile {
   const std::string file_;
   const std::string temporary_;
   std::FILE* stream_ = nullptr;
+  char last_ = 0;
+  bool has_last_ = false;
   int error_ = 0;
   bool is_kept_ = false;
 };
 
+using torch::jit::Pickler;
+
+IValue SegmentsOf(const MemorySnapshot& snapshot, Frames& frames) {
+  List segments = NewList();
+  for (const SegmentInfo& segment : snapshot.segments) {
+    segments.push_back(SegmentOf(segment, frames));
+  }
+  return segments;
+}
+
+// As tuples, which all tools walk through as they do lists: they can be written piece by piece,
+// and a list that is written at once, as LibTorch does, is too long for the reader of memory_viz
+// where it has more than some ten thousand entries.
+void PushTraces(const MemorySnapshot& snapshot, Frames& frames, Pickler* pickler) {
+  pickler->startTuple();
+  for (const auto& events : snapshot.traces) {
+    pickler->startTuple();
+    for (const AllocationEvent& event : events) pickler->pushIValue(EventOf(event, frames));
+    pickler->endTuple();
+  }
+  pickler->endTuple();
+}
+
+// What others pass over: whether the trace begins where the recording began.
+IValue OwnOf(const MemorySnapshot& snapshot) {
+  Dict own = NewDict();
+  own.insert("schema", int64_t{1});
+  own.insert("is_complete", snapshot.is_complete);
+  return own;
+}
+
+// The instruction that puts what lies above the last mark into a dictionary. Pickler has it for
+// dictionaries that are there as a whole, which for a million events would take two gigabytes.
+constexpr char kSetItems = 'u';
+
 }  // namespace
 
 void WriteSnapshot(const MemorySnapshot& snapshot, const std::string& file) {
-  const IValue document = DocumentOf(snapshot);
   NewFile written(file);
+  Frames frames;
   {
-    torch::jit::Pickler pickler(
-        [&written](const char* data, size_t size) { written.Write(data, size); },
-        /*tensor_table=*/nullptr, /*type_renamer=*/nullptr, /*memoized_class_types=*/nullptr,
-        /*get_tensor_id=*/nullptr,
-        // Else whoever reads it needs PyTorch.
-        /*tag_aggregates=*/false);
+    Pickler pickler([&written](const char* data, size_t size) { written.Write(data, size); },
+                    /*tensor_table=*/nullptr, /*type_renamer=*/nullptr,
+                    /*memoized_class_types=*/nullptr, /*get_tensor_id=*/nullptr,
+                    // Else whoever reads it needs PyTorch.
+                    /*tag_aggregates=*/false);
     pickler.protocol();
-    pickler.pushIValue(document);
+    pickler.pushIValue(NewDict());
+    pickler.startTuple();  // The mark that belongs to kSetItems.
+    pickler.pushIValue("segments");
+    pickler.pushIValue(SegmentsOf(snapshot, frames));
+    pickler.pushIValue("device_traces");
+    PushTraces(snapshot, frames, &pickler);
+    pickler.pushIValue("allocator_settings");
+    pickler.pushIValue(SettingsOf(snapshot.settings));
+    pickler.pushIValue("external_annotations");
+    pickler.pushIValue(NewList());
+    pickler.pushIValue("localformer");
+    pickler.pushIValue(OwnOf(snapshot));
     pickler.stop();
   }
+  // Its last byte ends the pickle.
+  written.WriteBeforeLast(kSetItems);
   written.Keep();
 }
 

@@ -14,7 +14,13 @@ import {
 } from '../../../lib/index.js'
 import { loadTorch } from '../../../lib/native/load.js'
 import { rejects, same } from '../../helpers/expect.js'
-import { addsUp, documentIn, replay, sameSegments } from '../../helpers/snapshot-document.js'
+import {
+  addsUp,
+  documentIn,
+  replay,
+  sameSegments,
+  walksBack,
+} from '../../helpers/snapshot-document.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'localformer-history-'))
@@ -44,6 +50,7 @@ test('every allocation, with sums that are the statistics, and segments that are
       assert.equal(document.localformer, { schema: 1, is_complete: true })
       addsUp(trace, before, memory.stats())
       sameSegments(document, memory.snapshot())
+      walksBack(document)
       // Every block that is live has the frames of its allocation.
       const { live } = replay(trace)
       const blocks = document.segments.flatMap((segment) => segment.blocks)
@@ -57,6 +64,7 @@ test('every allocation, with sums that are the statistics, and segments that are
   }
   memory.emptyCache()
   await memory.dumpSnapshot(file)
+  walksBack(documentIn(file))
   const [trace = []] = documentIn(file).device_traces
   const { live, requested } = replay(trace)
   assert.is(live.size, 0, 'every allocation has its free')
