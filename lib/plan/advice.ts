@@ -11,7 +11,7 @@ import { NOMINAL_CPU } from './step-time.js'
 import { hasBfloat16, type PlanTarget } from './target.js'
 
 /** A change after which training fits. */
-export interface Suggestion {
+export interface Change {
   /** In words. */
   readonly change: string
   /** Run spec with it. */
@@ -29,13 +29,13 @@ export interface AdviceSubject {
   readonly target: PlanTarget
 }
 
-interface Change {
+interface Attempt {
   readonly words: string
   readonly parts: RunParts
 }
 
 /** Of more nobody reads. */
-const MOST_SUGGESTIONS = 5
+const MOST_CHANGES = 5
 
 /**
  * None where the configuration itself fits, so that something else took the memory, or where nothing
@@ -46,7 +46,7 @@ const MOST_SUGGESTIONS = 5
 export async function adviseOnMemory(
   { config, classes, target }: AdviceSubject,
   signal?: AbortSignal,
-): Promise<readonly Suggestion[]> {
+): Promise<readonly Change[]> {
   await using runner = await DryRunner.start(target, signal)
   const row = (one: ResolvedConfig, largestBatch = false) =>
     planRow(
@@ -56,39 +56,33 @@ export async function adviseOnMemory(
     )
   const asItIs = await row(config, true)
   if (asItIs.verdict !== 'does not fit') return []
-  const found: { row: PlanRow; suggestion: Suggestion }[] = []
+  const found: { row: PlanRow; change: Change }[] = []
   for (const { words, parts } of changesOf(config, target, hasBfloat16(target, runner))) {
     const changed = await row(withRun(config, changeRun(config.spec.text, parts)))
     if (changed.verdict !== 'fits') continue
-    found.push({ row: changed, suggestion: suggestionOf(words, changed) })
+    found.push({ row: changed, change: changeOf(words, changed) })
   }
   const seconds = ({ row }: (typeof found)[number]) => row.stepSeconds ?? Number.POSITIVE_INFINITY
-  const suggestions = found
+  const changes = found
     .sort((a, b) => seconds(a) - seconds(b))
-    .slice(0, MOST_SUGGESTIONS)
-    .map(({ suggestion }) => suggestion)
+    .slice(0, MOST_CHANGES)
+    .map(({ change }) => change)
   const smaller = asItIs.largestBatch?.safe ?? 0
-  if (smaller === 0) return suggestions
+  if (smaller === 0) return changes
   // Another batch changes what is learned, so it comes last.
   const training = { ...config.config.training, batchSize: smaller }
   const last = await row(withTraining(config, training))
-  if (last.verdict !== 'fits') return suggestions
-  return [...suggestions, suggestionOf(`a batch of ${smaller} images`, last)]
+  if (last.verdict !== 'fits') return changes
+  return [...changes, changeOf(`a batch of ${smaller} images`, last)]
 }
 
-/** What is proposed, as lines for a person. */
-export function adviceText(suggestions: readonly Suggestion[]): string {
-  const lines = suggestions.map(
-    ({ change, run, peakAllocatedBytes, gradients }) =>
-      `  ${change}: ${formatBytes(peakAllocatedBytes)} (${run}${gradients === 'local' ? ', local gradients' : ''})`,
-  )
-  return [
-    'What would fit, tried in other processes, the fastest by estimate first:',
-    ...lines,
-  ].join('\n')
+/** As a line for a person. */
+export function changeText({ change, run, peakAllocatedBytes, gradients }: Change): string {
+  const local = gradients === 'local' ? ', local gradients' : ''
+  return `${change}: ${formatBytes(peakAllocatedBytes)} (${run}${local})`
 }
 
-function suggestionOf(change: string, row: PlanRow): Suggestion {
+function changeOf(change: string, row: PlanRow): Change {
   const { spec, batchSize, gradients, peakAllocatedBytes } = row
   return { change, run: spec, batchSize, gradients, peakAllocatedBytes: peakAllocatedBytes ?? 0 }
 }
@@ -104,13 +98,13 @@ function changesOf(
   { config, spec, network }: ResolvedConfig,
   target: PlanTarget,
   takesBfloat16: boolean,
-): Change[] {
+): Attempt[] {
   const { method, accumulate, dtype, offload, split, modules } = spec
   const recompute = spec.given.recompute ?? DEFAULTS.recompute
   const blocks = network.depths.reduce((sum, depth) => sum + depth, 0)
   const isLocal = method !== 'backprop'
   const more = [2, 4, 8, 16].map((times) => accumulate * times)
-  const changes: (Change | false)[] = [
+  const changes: (Attempt | false)[] = [
     recompute === 'none' && {
       words: 'compute again inside blocks what is cheap',
       parts: { recompute: 'selective' },

@@ -24,11 +24,14 @@ export async function largestBatch(
     known,
     most,
     tolerance = 0,
+    firstStep,
   }: {
     readonly limit: number
     readonly known: readonly Tried[]
     readonly most: number
     readonly tolerance?: number
+    /** From a guess that turns out to be the border or beyond; default: four in a thousand. */
+    readonly firstStep?: number
   },
 ): Promise<number> {
   const fitting = known
@@ -40,17 +43,20 @@ export async function largestBatch(
     ...known.flatMap(({ batchSize, bytes }) => (bytes === null ? [batchSize] : [])),
   )
   // Where the line through what fits is wrong by little, steps that double find the border from it.
-  let [up, down] = [least(fits), least(fits)]
+  let [up, down] = [firstStep ?? 0, firstStep ?? 0]
+  const first = () => Math.max(1, Math.floor(fits * 0.004))
   while (fails - fits > 1 + tolerance * fits) {
     const middle = Math.floor((fits + fails) / 2)
     const guess = guessOf(fitting, limit) ?? middle
     let batchSize = guess
     if (guess <= fits) {
+      up ||= first()
       batchSize = Math.min(fits + up, middle)
       up *= 2
     } else if (guess >= fails && fails === most + 1) {
       batchSize = most
     } else if (guess >= fails) {
+      down ||= first()
       batchSize = Math.max(fails - down, middle)
       down *= 2
     }
@@ -66,10 +72,8 @@ export async function largestBatch(
   return fits
 }
 
-/** The first step away from a guess. */
-function least(fits: number): number {
-  return Math.max(1, Math.floor(fits * 0.03))
-}
+/** A second try is no larger than so many times the first. */
+const MOST_RATIO = 4
 
 interface Fitting {
   readonly batchSize: number
@@ -84,7 +88,7 @@ function guessOf(fitting: readonly Fitting[], limit: number): number | undefined
   if (before === undefined) {
     // In proportion, and no further than where a second one is of use.
     const ratio = Math.max(limit / last.bytes, 1.01)
-    return Math.ceil(last.batchSize * Math.min(ratio, 8))
+    return Math.ceil(last.batchSize * Math.min(ratio, MOST_RATIO))
   }
   const slope = (last.bytes - before.bytes) / (last.batchSize - before.batchSize)
   return slope > 0 ? Math.floor(last.batchSize + (limit - last.bytes) / slope) : undefined

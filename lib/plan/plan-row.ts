@@ -1,5 +1,6 @@
 // One configuration on one device: does it fit, what does it take, and which is the largest batch?
 import type { ResolvedConfig } from '../config/resolve.js'
+import { pinSplit } from '../local/run-spec.js'
 import type { Method } from '../local/words.js'
 import type { DryRunMeasurement, DryRunRequest, DryRunResult, PlannedModule } from './dry-run.js'
 import type { DryRunner } from './dry-runner.js'
@@ -119,12 +120,18 @@ function takenBy({ device }: PlanTarget, result: DryRunMeasurement): number {
   return device === 'cpu' ? result.peakAllocatedBytes : result.peakReservedBytes
 }
 
+/** A batch and its bytes; null: more than there is. */
+interface Known {
+  readonly batchSize: number
+  readonly bytes: number | null
+}
+
 /** Images whose pixels are 2 GiB: more are not tried at once. */
 const MOST_PIXEL_BYTES = 2 ** 31
 const MOST_IMAGES = 65_536
 // A try on the CPU touches a part of its memory, on a real card it trains: both take seconds.
 const MOST_IMAGES_ON_CPU = 8192
-const COARSE = 0.01
+const COARSE = 0.03
 // Allocated bytes over reserved ones, where a card is nearly full.
 const OF_RESERVED = 0.95
 
@@ -149,6 +156,13 @@ async function largestOf(
   const tolerance = target.card === undefined ? COARSE : 0
   const most = Math.min(images, Math.floor(MOST_PIXEL_BYTES / (3 * imageSize ** 2)))
   const tried = [known]
+  // A balanced split is made for its batch, which takes longer than a step: while the batch is looked for
+  // the cuts stay.
+  const { result: whole } = known
+  const pinned =
+    whole.status === 'ok' && config.spec.split === 'balanced'
+      ? { run: pinSplit(config.spec, whole.cuts) }
+      : {}
   const bytesWithin = async (limitBytes: number, changes: Partial<DryRunRequest>) => {
     const result = await attempt({ ...changes, limitBytes })
     if (result.status !== 'ok') return null
@@ -157,12 +171,21 @@ async function largestOf(
   }
   // What a card has reserved when it is nearly full tells little: guesses go by what is allocated.
   const guessed = isCpu ? 1 : OF_RESERVED
-  const search = (limit: number, before: readonly { batchSize: number; bytes: number | null }[]) =>
-    largestBatch((batchSize) => bytesWithin(limit, { batchSize }), {
-      ...{ limit: limit * guessed, known: before, most, tolerance },
-    })
   const bytesOfTry = ({ result }: (typeof tried)[number], limit: number) =>
     result.status === 'ok' && takenBy(target, result) <= limit ? result.peakAllocatedBytes : null
+  const search = async (limit: number, before: readonly Known[]) => {
+    const options = { limit: limit * guessed, most, tolerance }
+    const attemptIn = (changes: Partial<DryRunRequest>) => (batchSize: number) =>
+      bytesWithin(limit, { ...changes, batchSize })
+    const found = await largestBatch(attemptIn(pinned), { ...options, known: before })
+    // What is safe need not be the border.
+    if (!('run' in pinned) || found === 0 || isCpu || limit < limits.possible) return found
+    // Both sides of the border as they are cut there.
+    const below = tried.map((one) => ({ batchSize: one.batchSize, bytes: bytesOfTry(one, limit) }))
+    const at = { batchSize: found, bytes: await bytesWithin(limit, { batchSize: found }) }
+    const near = below.filter(({ batchSize, bytes }) => batchSize < found && bytes !== null)
+    return largestBatch(attemptIn({}), { ...options, known: [...near, at], firstStep: 1 })
+  }
   const first = { batchSize: known.batchSize, bytes: bytesOfTry(known, limits.possible) }
   const possible = await search(limits.possible, [first])
   // What was tried with more room and took little enough fits into less; of others nothing is known.

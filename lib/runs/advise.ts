@@ -4,33 +4,42 @@ import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfig } from '../config/schema.js'
 import { getDeviceProperties } from '../device/cuda.js'
 import type { SwinTransformer } from '../local/swin-transformer.js'
-import { adviceText, adviseOnMemory, type Suggestion } from '../plan/advice.js'
+import { adviseOnMemory, type Change, changeText } from '../plan/advice.js'
 import { cpuTarget, gpuTarget, type PlanTarget } from '../plan/target.js'
 
 /**
- * The error itself; of `ERR_OUT_OF_MEMORY` one that has `suggestions` (each tried, and found to fit) and
- * says them in its hint. What cannot be advised on, for want of a planner that works, stays as it is.
+ * The error itself; of `ERR_OUT_OF_MEMORY` one that has `changes`, each tried and found to fit, and says
+ * them as its `suggestions` and in its hint. What cannot be advised on, for want of a planner that works,
+ * stays as it is.
  */
 export async function withAdvice(
   error: unknown,
   { config, model }: { readonly config: TrainingConfig; readonly model: SwinTransformer },
 ): Promise<unknown> {
   if (!(error instanceof LocalformerError) || error.code !== 'ERR_OUT_OF_MEMORY') return error
-  const { message, hint, cause, ...details } = error as LocalformerError & { limitBytes?: number }
-  const suggestions = await suggestionsFor(config, model, details.limitBytes)
-  const own = suggestions.length === 0 ? hint : adviceText(suggestions)
+  const {
+    message,
+    hint: _,
+    cause: __,
+    ...details
+  } = error as LocalformerError & { limitBytes?: number }
+  const changes = await changesFor(config, model, details.limitBytes)
+  if (changes.length === 0) return error
+  const suggestions = changes.map(changeText)
   return new LocalformerError('ERR_OUT_OF_MEMORY', message, {
-    ...(own === undefined ? {} : { hint: own }),
+    hint: [HEAD, ...suggestions.map((line) => `  ${line}`)].join('\n'),
     cause: error,
-    details: { ...details, suggestions },
+    details: { ...details, suggestions, changes },
   })
 }
 
-async function suggestionsFor(
+const HEAD = 'What would fit, tried in other processes, the fastest by estimate first:'
+
+async function changesFor(
   config: TrainingConfig,
   { config: { classes }, device }: SwinTransformer,
   limitBytes: number | undefined,
-): Promise<readonly Suggestion[]> {
+): Promise<readonly Change[]> {
   try {
     const target = targetOf(device, limitBytes)
     return await adviseOnMemory({ config: resolveInput(config), classes, target })
