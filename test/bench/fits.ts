@@ -1,0 +1,137 @@
+// What fits where: the largest batch of every Swin on six cards, by `plan`, and of timm's on the same ones.
+// node dist/test/bench/fits.js [tiny@224 ...]: a Markdown table for each network; asserts nothing.
+import { parseArgs } from 'node:util'
+import { resolveInput } from '../../lib/config/resolve.js'
+import { DryRunner } from '../../lib/plan/dry-runner.js'
+import { largestBatch } from '../../lib/plan/largest-batch.js'
+import { requestOf } from '../../lib/plan/request.js'
+import { gpuTarget, limitsOf, type PlanTarget, roomOf } from '../../lib/plan/target.js'
+import { cardNamed } from '../../lib/simulated/cards.js'
+import { runScript } from '../../scripts/lib/script.js'
+import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
+import { madeOn, markdown } from './plan/table.js'
+
+const CARDS = ['rtx3060', 'rtx4060ti-16gb', 'rtx4090', 'a100-40gb', 'l4', 'h100']
+
+// The other windows of Swin's authors: 7 at 224 pixels, 12 at 384.
+const SIZES = [
+  [224, 7],
+  [384, 12],
+] as const
+const VARIANTS = ['tiny', 'base', 'small', 'large'] as const
+const CLASSES = 1000
+
+const RUNS = [
+  'backprop,recompute=none',
+  'backprop,recompute=selective',
+  'backprop,recompute=block',
+  'backprop,dtype=bfloat16,recompute=none',
+  'backprop,dtype=bfloat16,recompute=block',
+  'paper:4,split=balanced,recompute=none',
+  'paper:4,split=balanced,recompute=selective',
+  'paper:4,split=balanced,recompute=block',
+  'paper:4,split=balanced,dtype=bfloat16,recompute=none',
+  'paper:4,split=balanced,dtype=bfloat16,recompute=block',
+]
+const TIMM = { float32: 'float32', checkpoints: 'float32, checkpoints', bfloat16: 'bfloat16' }
+
+/** Of a first try; a search goes on from there. */
+const FIRST_BATCH = 32
+const MOST_BATCH = 65_536
+/** So much of a batch may be missing: a batch that is named fits, one that is larger by this does not. */
+const TOLERANCE = 0.01
+// Of what a limit leaves room for, allocated bytes are so much.
+const OF_RESERVED = 0.95
+/** Cards that are planned for side by side. */
+const PROCESSES = 2
+
+interface Network {
+  readonly variant: (typeof VARIANTS)[number]
+  readonly imageSize: number
+  readonly windowSize: number
+}
+
+const NETWORKS = SIZES.flatMap(([imageSize, windowSize]) =>
+  VARIANTS.map((variant): Network => ({ variant, imageSize, windowSize })),
+)
+const nameOf = ({ variant, imageSize }: Network) => `${variant}@${imageSize}`
+
+/** A batch for each run on one card, and bytes that are safe there. */
+async function ours(target: PlanTarget, network: Network) {
+  await using runner = await DryRunner.start(target)
+  const { safe } = limitsOf(roomOf(target, runner))
+  const batches: number[] = []
+  let first = FIRST_BATCH
+  for (const run of RUNS) {
+    const config = resolveInput({ run, model: network })
+    const attempt = async (batchSize: number) => {
+      const request = { ...requestOf(config, CLASSES), batchSize, limitBytes: safe }
+      const result = await runner.run(request)
+      return result.status === 'ok' ? result.peakAllocatedBytes : null
+    }
+    const batch = await largestBatch(attempt, {
+      ...{ limit: safe * OF_RESERVED, most: MOST_BATCH, tolerance: TOLERANCE },
+      known: [{ batchSize: first, bytes: await attempt(first) }],
+    })
+    batches.push(batch)
+    // The next run begins where this one ended.
+    first = batch || first
+  }
+  return { batches, safe }
+}
+
+function theirs(card: string, safe: number, { variant, imageSize, windowSize }: Network) {
+  const sizes = [imageSize, windowSize, CLASSES, safe].map(String)
+  const figures = runOnCard(card, 'timm_largest.py', [variant, ...sizes, ...Object.keys(TIMM)])
+  const batches = Object.keys(TIMM).map((kind) => Number(figures[kind]))
+  return { batches, version: `timm ${figures.timm}` }
+}
+
+async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
+  const found = new Map<string, Awaited<ReturnType<typeof ours>>>()
+  const waiting = [...CARDS]
+  const work = async () => {
+    for (let card = waiting.shift(); card !== undefined; card = waiting.shift()) {
+      found.set(card, await ours(gpuTarget(card), network))
+      process.stderr.write(`${nameOf(network)} on ${card}\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: PROCESSES }, work))
+  const columns = CARDS.map((card) => found.get(card))
+  const rows = RUNS.map((run, k) => [`\`${run}\``, ...columns.map((own) => `${own?.batches[k]}`)])
+  if (hasTimm) {
+    const timm = CARDS.map((card) => {
+      process.stderr.write(`timm's ${nameOf(network)} on ${card}\n`)
+      return theirs(card, found.get(card)?.safe ?? 0, network)
+    })
+    Object.values(TIMM).forEach((title, k) => {
+      rows.push([`${timm[0]?.version}, ${title}`, ...timm.map(({ batches }) => `${batches[k]}`)])
+    })
+  }
+  const heads = CARDS.map((card) => {
+    const { key, totalBytes } = cardNamed(card)
+    return `${key} (${(totalBytes / 2 ** 30).toFixed(1)} GiB)`
+  })
+  return markdown(['', ...heads], rows, `l${'r'.repeat(CARDS.length)}`)
+}
+
+async function main(): Promise<number> {
+  const { positionals } = parseArgs({ allowPositionals: true })
+  const names = NETWORKS.map(nameOf)
+  const unknown = positionals.find((name) => !names.includes(name))
+  if (unknown !== undefined) throw new Error(`no "${unknown}"; there are ${names.join(', ')}`)
+  const reason = whyNoPython(['torch', 'timm'])
+  if (reason !== undefined) process.stderr.write(`Without timm: ${reason}\n`)
+  for (const network of NETWORKS) {
+    if (positionals.length > 0 && !positionals.includes(nameOf(network))) continue
+    const { variant, imageSize, windowSize } = network
+    const table = await tableOf(network, reason === undefined)
+    console.log(`Swin ${variant} at ${imageSize} px, window ${windowSize}:\n\n${table}\n`)
+  }
+  console.log(
+    `Largest batch that fits, to ${TOLERANCE * 100} %, ${CLASSES} classes. Made on ${madeOn()}.`,
+  )
+  return 0
+}
+
+await runScript('bench:fits', main)
