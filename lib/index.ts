@@ -110,6 +110,8 @@ export { MODULE_METRICS, type ModuleMeans } from './metrics/module-metrics.js'
 export { STEP_METRICS } from './metrics/step-metrics.js'
 export type { Features } from './native/features.js'
 export { type LoadOptions, load } from './native/load.js'
+export type { Change } from './plan/advice.js'
+export { type FitBatchOptions, type FittedBatch, fitBatch } from './plan/auto-batch.js'
 export type { PlannedModule } from './plan/dry-run.js'
 export {
   type PlanOptions,

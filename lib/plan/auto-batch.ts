@@ -1,15 +1,19 @@
 // The batch that a device has room for: planned, then confirmed by steps that are computed.
 // in: a configuration -> out: the same with a batch size and, for a wanted effective batch, micro-batches.
 
+import { bytesOf } from '../base/bytes.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { formatBytes } from '../base/format.js'
+import { checkKeys, checkSignal, readArgument } from '../base/validate.js'
 import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { changeRun } from '../config/run-parts.js'
+import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
+import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { DryRunner } from './dry-runner.js'
 import { planRow } from './plan-row.js'
 import { requestOf } from './request.js'
 import type { PlanTarget } from './target.js'
-import { limitsOf, roomOf } from './target.js'
+import { deviceTarget, limitsOf, roomOf } from './target.js'
 
 export interface AutoBatchOptions {
   readonly classes: number
@@ -35,7 +39,7 @@ const MOST_CONFIRMATIONS = 4
 
 /**
  * @throws {LocalformerError} `ERR_OUT_OF_MEMORY` where not even one image fits, or the effective batch in
- *   as many micro-batches as it has images.
+ *   no power of two of micro-batches.
  */
 export async function autoBatch(
   config: ResolvedConfig,
@@ -56,12 +60,70 @@ export async function autoBatch(
       const { peakAllocatedBytes } = result
       return { config: sized, batchSize, accumulate: sized.spec.accumulate, peakAllocatedBytes }
     }
-    sized =
+    const { batchSize } = sized.config.training
+    const next =
       options.effectiveBatch === undefined
-        ? withBatch(sized, Math.floor(sized.config.training.batchSize * SMALLER))
-        : withAccumulate(sized, sized.spec.accumulate * 2)
+        ? Math.floor(batchSize * SMALLER)
+        : sized.spec.accumulate * 2
+    if (next < 1 || next > batchSize) break
+    sized =
+      options.effectiveBatch === undefined ? withBatch(sized, next) : withAccumulate(sized, next)
   }
   throw nothingFits(config, limitBytes)
+}
+
+export interface FitBatchOptions {
+  /** What it is trained on: its images bound the batch. */
+  readonly data: Dataset
+  /** Images of an update, in 1, 2, 4 or more micro-batches; default: the largest batch that fits. */
+  readonly effectiveBatch?: number
+  /** What tensors may take at most, in bytes or as text (`4GiB`); default: what the device has. */
+  readonly memoryLimit?: number | string
+  readonly signal?: AbortSignal
+}
+
+export interface FittedBatch {
+  /** To be trained: `createRun(config, { data })`. */
+  readonly config: TrainingConfig
+  readonly batchSize: number
+  /** Micro-batches of a step. */
+  readonly accumulate: number
+  /** What a step took of tensors. */
+  readonly peakAllocatedBytes: number
+}
+
+/**
+ * The configuration with the batch that its device has room for, as `train --batch-size auto` finds it:
+ * planned, then confirmed by two steps in another process.
+ *
+ * ```ts
+ * const { config } = await fitBatch({ run: 'paper:4' }, { data, effectiveBatch: 256 })
+ * await using run = await createRun(config, { data })
+ * ```
+ *
+ * @throws {LocalformerError} `ERR_OUT_OF_MEMORY` where nothing fits, `ERR_CONFIG`, and what loading
+ *   LibTorch throws.
+ */
+export async function fitBatch(
+  config: TrainingConfigInput,
+  options: FitBatchOptions,
+): Promise<FittedBatch> {
+  const { data, effectiveBatch, memoryLimit, signal } = readArgument('options', () => {
+    checkKeys(options, 'options', ['data', 'effectiveBatch', 'memoryLimit', 'signal'])
+    return { ...options }
+  })
+  checkDataset(data)
+  checkSignal(signal)
+  const resolved = resolveInput(config)
+  const { trainLimit } = resolved.config.dataset
+  const limit = memoryLimit === undefined ? undefined : bytesOf(memoryLimit, 'memoryLimit', 2 ** 20)
+  const found = await autoBatch(resolved, {
+    classes: data.classes.length,
+    images: Math.min(data.train.count, trainLimit ?? data.train.count),
+    target: deviceTarget(resolved.config.device, limit),
+    ...{ effectiveBatch, signal },
+  })
+  return { ...found, config: found.config.config }
 }
 
 async function largest(

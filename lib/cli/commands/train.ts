@@ -71,7 +71,7 @@ export const trainCommand: Command<TrainArguments> = {
         'effective-batch': {
           type: 'number',
           requiresArg: true,
-          describe: 'Images of an update, with --batch-size auto: in as few micro-batches as fit',
+          describe: 'Images of an update, with --batch-size auto: in 1, 2, 4 or more micro-batches',
           group: 'Training:',
         },
       })
