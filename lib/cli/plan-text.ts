@@ -8,11 +8,11 @@ import { formatTable } from './table.js'
 export type CommandOf = (row: PlanRow) => string
 
 export function formatPlan(result: PlanResult, commandOf: CommandOf): string {
-  const { network, rows, versions, warnings } = result
-  const targets = [...new Set(rows.map(({ target }) => target))]
+  const { network, rows, targets, versions, warnings } = result
   const head = `Swin ${network.variant} at ${network.imageSize} px, ${network.classes} classes, batch ${rows[0]?.batchSize ?? '?'}, LibTorch ${versions.libtorch}`
   const parts = targets.flatMap((target) => {
     const own = rows.filter((row) => row.target === target)
+    if (own.length === 0) return ['', `${target}: nothing that was tried fits`]
     return ['', ...targetText(target, own, result.isSearch)]
   })
   const best = rows.find(({ verdict }) => verdict === 'fits') ?? rows[0]
@@ -90,6 +90,7 @@ function barOf(row: PlanRow, width: number): string {
 }
 
 function legend(rows: readonly PlanRow[]): string[] {
+  if (rows.length === 0) return []
   const isCard = rows.some(({ device }) => device !== 'cpu')
   return [
     `peak: of what is allocated in a step, by ${isCard ? "LibTorch's allocator on a simulated card" : 'the allocator itself; nothing was computed'}. left: of the whole, ${isCard ? 'context (an estimate) and reserved bytes taken off' : 'tensors and this process taken off'}.`,

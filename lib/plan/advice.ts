@@ -6,7 +6,7 @@ import { changeRun, type RunParts } from '../config/run-parts.js'
 import { DEFAULTS } from '../config/schema.js'
 import { DryRunner } from './dry-runner.js'
 import { type PlanRow, planRow } from './plan-row.js'
-import { withRun } from './search.js'
+import { unlessRefused, withRun } from './search.js'
 import { NOMINAL_CPU } from './step-time.js'
 import { hasBfloat16, type PlanTarget } from './target.js'
 
@@ -58,8 +58,10 @@ export async function adviseOnMemory(
   if (asItIs.verdict !== 'does not fit') return []
   const found: { row: PlanRow; change: Change }[] = []
   for (const { words, parts } of changesOf(config, target, hasBfloat16(target, runner))) {
-    const changed = await row(withRun(config, changeRun(config.spec.text, parts)))
-    if (changed.verdict !== 'fits') continue
+    const changed = await unlessRefused(async () =>
+      row(withRun(config, changeRun(config.spec.text, parts))),
+    )
+    if (changed?.verdict !== 'fits') continue
     found.push({ row: changed, change: changeOf(words, changed) })
   }
   const seconds = ({ row }: (typeof found)[number]) => row.stepSeconds ?? Number.POSITIVE_INFINITY

@@ -1,5 +1,6 @@
 // Which configurations are worth trying for a memory: every sensible way to train a network on one device.
 import { changeRun, type RunParts } from '../config/run-parts.js'
+import { SPEC_KEYS } from '../local/run-spec.js'
 
 /** Ways to cut, from none on: more modules take less memory and learn less alike. */
 const CUTS: readonly RunParts[] = [
@@ -38,17 +39,20 @@ export function candidatesFor({
   hasBfloat16,
   canOffload,
 }: CandidateOptions): readonly Candidate[] {
-  const isOpen = (part: string) => fixed[part] === undefined
   const method = fixed.method ?? 'paper'
+  // Parts that end-to-end training does not know, and cuts that say themselves how many modules they make.
+  const isLocalOnly = Object.keys(fixed).some(
+    (part) => part === 'modules' || (part !== 'method' && SPEC_KEYS[part]?.isShared !== true),
+  )
+  const isCut = fixed.split !== undefined && !['stages', 'balanced'].includes(fixed.split)
   const cuts = CUTS.filter((cut) => {
     if (fixed.method !== undefined && (cut.method === 'backprop') !== (method === 'backprop')) {
       return false
     }
-    if (cut.method === 'backprop') return isOpen('modules') && isOpen('split')
-    return Number(cut.modules) <= units
+    return cut.method === 'backprop' ? !isLocalOnly : Number(cut.modules) <= units
   })
   const kinds = cuts.flatMap((cut) => {
-    const own: RunParts = cut.method === undefined ? { method, ...cut } : cut
+    const own: RunParts = cut.method !== undefined ? cut : isCut ? { method } : { method, ...cut }
     return DTYPES.filter((dtype) => dtype === 'float32' || hasBfloat16).flatMap((dtype) =>
       RECOMPUTE.map((recompute) => ({ ...own, dtype, recompute })),
     )

@@ -33,8 +33,11 @@ export class DryRunner implements AsyncDisposable {
     signal?.throwIfAborted()
     const child = fork(fileURLToPath(new URL('./dry-run-child.js', import.meta.url)), {
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // What it might print is no part of a document.
+      stdio: ['ignore', 2, 2, 'ipc'],
     })
+    // It may end while it is told something.
+    child.on('error', () => undefined)
     try {
       const facts = (await ask(child, { type: 'start', target }, signal)) as Ready
       return new DryRunner(target, child, facts)
@@ -60,7 +63,12 @@ export class DryRunner implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill('SIGKILL')
+    const child = this.#child
+    if (child.exitCode !== null || child.signalCode !== null) return
+    // Until it is gone its memory is not free.
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
   }
 }
 

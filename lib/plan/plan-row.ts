@@ -181,13 +181,17 @@ async function largestOf(
     // What is safe need not be the border.
     if (!('run' in pinned) || found === 0 || isCpu || limit < limits.possible) return found
     // Both sides of the border as they are cut there.
-    const below = tried.map((one) => ({ batchSize: one.batchSize, bytes: bytesOfTry(one, limit) }))
-    const at = { batchSize: found, bytes: await bytesWithin(limit, { batchSize: found }) }
-    const near = below.filter(({ batchSize, bytes }) => batchSize < found && bytes !== null)
-    return largestBatch(attemptIn({}), { ...options, known: [...near, at], firstStep: 1 })
+    const own: Known[] = []
+    for (let batchSize = found; batchSize > 0; batchSize -= Math.ceil(batchSize / 100)) {
+      const bytes = await bytesWithin(limit, { batchSize })
+      own.push({ batchSize, bytes })
+      if (bytes !== null) break
+    }
+    return largestBatch(attemptIn({}), { ...options, known: own, firstStep: 1 })
   }
   const first = { batchSize: known.batchSize, bytes: bytesOfTry(known, limits.possible) }
   const possible = await search(limits.possible, [first])
+  if (possible === 0) return { safe: 0, possible }
   // What was tried with more room and took little enough fits into less; of others nothing is known.
   const safe = tried
     .map((one) => ({ batchSize: one.batchSize, bytes: bytesOfTry(one, limits.safe) }))

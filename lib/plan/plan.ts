@@ -13,9 +13,10 @@ import {
 } from '../base/validate.js'
 import { packageVersion } from '../base/version.js'
 import { ResolvedConfig, resolveInput } from '../config/resolve.js'
-import { changeRun } from '../config/run-parts.js'
+import { changeRun, type RunParts } from '../config/run-parts.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { MANIFEST } from '../libtorch/manifest.js'
+import { parseRunSpec } from '../local/run-spec.js'
 import { DryRunner } from './dry-runner.js'
 import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
 import { classesOf } from './request.js'
@@ -70,6 +71,8 @@ export interface PlanResult {
     readonly windowSize: number
     readonly classes: number
   }
+  /** Every card, or the CPU, also where no row of a search fits. */
+  readonly targets: readonly string[]
   readonly rows: readonly PlanRow[]
   /** What should be known before the figures are trusted, as sentences; mostly empty. */
   readonly warnings: readonly string[]
@@ -120,6 +123,7 @@ export async function plan(
       node: process.versions.node,
     },
     network: { variant, imageSize, patchSize, windowSize, classes },
+    targets: targets.map(({ name }) => name),
     rows,
     warnings,
   }
@@ -164,8 +168,10 @@ function searched(subject: SearchSubject, { signal, onProgress }: Checked): Prom
 
 type Checked = PlanOptions & { readonly limitBytes?: number }
 
-function checkOptions(options: PlanOptions): Checked {
-  checkKeys(options, 'options', KEYS)
+function checkOptions(given: PlanOptions): Checked {
+  checkKeys(given, 'options', KEYS)
+  // Read once.
+  const options = { ...given }
   const { gpus, runs, classes, memoryLimit, signal, onProgress } = options
   for (const [name, list] of Object.entries({ gpus, runs })) {
     const isList = Array.isArray(list) && list.every((one) => typeof one === 'string')
@@ -183,7 +189,7 @@ function checkOptions(options: PlanOptions): Checked {
     throw new LocalformerError('ERR_CONFIG', expected('true or false', 'largestBatch', looks))
   }
   // Their values are checked as those of a run spec.
-  if (parts !== undefined) changeRun('paper', { ...parts })
+  if (parts !== undefined) parseRunSpec(changeRun('paper', checkParts(parts)))
   if (parts !== undefined && runs !== undefined) {
     throw new LocalformerError('ERR_CONFIG', '`search` and `runs` contradict each other')
   }
@@ -191,6 +197,16 @@ function checkOptions(options: PlanOptions): Checked {
   if (onProgress !== undefined) checkCallback(onProgress, 'onProgress')
   if (memoryLimit === undefined) return { ...options }
   return { ...options, limitBytes: bytesOf(memoryLimit, 'memoryLimit', 2 ** 20) }
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` for what are no parts of a run spec. */
+function checkParts(parts: unknown): RunParts {
+  const isMapping = typeof parts === 'object' && parts !== null && !Array.isArray(parts)
+  const own = isMapping ? { ...(parts as RunParts) } : {}
+  const wrong = Object.entries(own).find(([, value]) => typeof value !== 'string')
+  if (isMapping && wrong === undefined) return own
+  const what = "parts of a run spec as text, such as { method: 'paper' },"
+  throw new LocalformerError('ERR_CONFIG', expected(what, 'search', parts))
 }
 
 function resolvedOf(

@@ -1,5 +1,6 @@
 // Every sensible configuration that fits a card or this machine, the fastest by estimate first.
 
+import { LocalformerError } from '../base/errors.js'
 import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { type RunParts, runPartsOf } from '../config/run-parts.js'
 import type { Dtype } from '../local/words.js'
@@ -36,10 +37,12 @@ export async function search(
   subject: SearchSubject,
   { signal, processes = 2, onTried, candidates: given }: SearchOptions = {},
 ): Promise<PlanRow[]> {
-  const runners = await Promise.all(
+  const started = await Promise.allSettled(
     Array.from({ length: processes }, () => DryRunner.start(subject.target, signal)),
   )
+  const runners = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   try {
+    for (const one of started) if (one.status === 'rejected') throw one.reason
     const [first] = runners
     if (first === undefined) return []
     const candidates = given ?? candidatesOf(subject, hasBfloat16(subject.target, first))
@@ -82,15 +85,26 @@ async function firstThatFits(
   { signal, costs }: { signal: AbortSignal | undefined; costs: UnitCosts | undefined },
 ): Promise<PlanRow | undefined> {
   for (const text of [run, ...others]) {
-    const own = withRun(config, text)
-    const row = await planRow(
-      runner,
-      { config: own, classes, target },
-      { largestBatch: false, ...(signal && { signal }), ...(costs && { costs }) },
+    const row = await unlessRefused(() =>
+      planRow(
+        runner,
+        { config: withRun(config, text), classes, target },
+        { largestBatch: false, ...(signal && { signal }), ...(costs && { costs }) },
+      ),
     )
-    if (row.verdict !== 'does not fit') return row
+    if (row !== undefined && row.verdict !== 'does not fit') return row
   }
   return undefined
+}
+
+/** Undefined where the parts of a configuration that is tried do not go together. */
+export async function unlessRefused<T>(attempt: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await attempt()
+  } catch (error) {
+    if (error instanceof LocalformerError && error.code === 'ERR_CONFIG') return undefined
+    throw error
+  }
 }
 
 /** The same configuration with another run spec. */
@@ -123,12 +137,16 @@ export async function measureCosts(
   const dtypes: readonly Dtype[] =
     runPartsOf(config.spec.text).dtype === 'float32' ? ['float32'] : ['float32', 'bfloat16']
   for (const dtype of dtypes) {
-    const one = withRun(config, `backprop,dtype=${dtype}`)
-    const result = await runner.run(
-      { ...requestOf(one, classes), batchSize: MEASURED_IMAGES, limitBytes: 0 },
-      signal,
+    const result = await unlessRefused(() =>
+      runner.run(
+        {
+          ...requestOf(withRun(config, `backprop,dtype=${dtype}`), classes),
+          ...{ batchSize: MEASURED_IMAGES, limitBytes: 0 },
+        },
+        signal,
+      ),
     )
-    if (result.status !== 'ok') continue
+    if (result?.status !== 'ok') continue
     Object.assign(costs, costsFromStep(result.work, result.stepSeconds, dtype, bytes))
   }
   return costs

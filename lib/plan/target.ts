@@ -2,7 +2,7 @@
 
 import { sizeOf } from '../base/bytes.js'
 import { expected, LocalformerError } from '../base/errors.js'
-import { resolveDevice } from '../device/device.js'
+import { checkComputes, resolveDevice } from '../device/device.js'
 import { checkSimulation } from '../device/simulation.js'
 import { type Card, cardNamed } from '../simulated/cards.js'
 import type { DryRunTarget } from './dry-run.js'
@@ -84,6 +84,7 @@ export function cpuTarget(limitBytes?: number): PlanTarget {
 
 /** The device of a training run, on which steps are tried for real where it is a CUDA card. */
 export function deviceTarget(device: string, limitBytes?: number): PlanTarget {
+  checkComputes(device, 'train')
   const { name } = resolveDevice(device)
   if (name === 'cpu') return cpuTarget(limitBytes)
   return { name, card: undefined, device: name, computes: true, limitBytes }
@@ -98,15 +99,21 @@ export function roomOf(target: PlanTarget, { facts }: DryRunner): Room {
   const { card, limitBytes } = target
   const isCpu = target.device === 'cpu'
   const error = card === undefined ? CPU_ERROR : CARD_ERROR
-  // Whoever sets a limit knows what it is for.
-  if (limitBytes !== undefined) {
+  // Whoever sets a limit knows what it is for; one that the card does not have is none.
+  const safe =
+    card === undefined
+      ? Number.POSITIVE_INFINITY
+      : card.totalBytes - card.contextBytes - CARD_RESERVE
+  if (limitBytes !== undefined && limitBytes <= safe) {
     return { totalBytes: limitBytes, contextBytes: 0, reserveBytes: 0, error }
   }
   if (card !== undefined) {
     const { totalBytes, contextBytes } = card
     return { totalBytes, contextBytes, reserveBytes: CARD_RESERVE, error }
   }
-  const contextBytes = isCpu ? facts.processBytes : facts.totalBytes - facts.freeBytes
+  // Of a machine what others have taken, too, but for what the system gives back.
+  const taken = facts.totalBytes - facts.freeBytes
+  const contextBytes = isCpu ? Math.max(facts.processBytes, taken) : taken
   return { totalBytes: facts.totalBytes, contextBytes, reserveBytes: 0, error }
 }
 

@@ -12,11 +12,16 @@ const NONE = '–'
 export function planReport(result: PlanResult): string {
   const { network, rows, warnings } = result
   const title = `Swin ${network.variant} at ${network.imageSize} px: what fits`
-  const targets = [...new Set(rows.map(({ target }) => target))]
+  const { targets } = result
   const sections = [
     ...targets.map((target, k) => {
       const own = rows.filter((row) => row.target === target)
-      return section(`target-${k}`, target, `${bars(own)}${planTable(own)}`)
+      const nothing = '<p class="soft">Nothing that was tried fits.</p>'
+      return section(
+        `target-${k}`,
+        target,
+        own.length === 0 ? nothing : `${bars(own)}${planTable(own)}`,
+      )
     }),
     section('modules', 'Modules', rows.map(modulesOf).join('\n') || '<p class="soft">None.</p>'),
   ]

@@ -97,6 +97,14 @@ test('without a run spec every sensible one is ranked, method and parts kept whe
   for (const { spec } of result.rows) assert.match(spec, /recompute=none/)
 })
 
+test('a search that finds nothing says so and ends with 3', () => {
+  const limit = ['--device', 'cpu', '--memory-limit', '8MiB']
+  const { code, stdout } = plan(...MICRO, ...limit, '--recompute', 'none', '--batch-size', '4')
+  assert.is(code, 3)
+  assert.match(stdout, /^CPU: nothing that was tried fits$/m)
+  assert.not.match(stdout, /To train it/)
+})
+
 test('the document and the page are written too', () => {
   const files = ['--output', 'plan.json', '--html', 'plan.html']
   const { code, stdout } = plan(...MICRO, '--gpu', 'h100', '--run', 'paper:4', ...files)

@@ -2,8 +2,8 @@
 import type { Argv } from 'yargs'
 import type { PresetName } from '../../config/preset-names.js'
 import { changeRun } from '../../config/run-parts.js'
-import { getDeviceProperties, isAvailable } from '../../device/cuda.js'
-import { cardOfDevice } from '../../device/device.js'
+import { getDeviceProperties } from '../../device/cuda.js'
+import { cardOfDevice, resolveDevice } from '../../device/device.js'
 import { type PlanResult, plan } from '../../plan/plan.js'
 import type { PlanRow } from '../../plan/plan-row.js'
 import { planReport } from '../../report/plan-report.js'
@@ -133,8 +133,10 @@ function gpusOf({ gpu, device }: GlobalOptions & PlanArguments): string[] | unde
   if (gpu !== undefined) return gpu
   const card = cardOfDevice(device)
   if (card !== undefined) return [card.key]
-  if (device === 'cpu' || !isAvailable()) return undefined
-  const { name, totalMemoryBytes, major, minor } = getDeviceProperties()
+  const { name: resolved } = resolveDevice(device)
+  if (resolved === 'cpu') return undefined
+  const index = Number(resolved.slice('cuda:'.length))
+  const { name, totalMemoryBytes, major, minor } = getDeviceProperties(index)
   return [isCard(name) ? name : `${totalMemoryBytes}B,sm_${major}${minor}`]
 }
 
@@ -146,13 +148,21 @@ function isCard(name: string): boolean {
   }
 }
 
-/** Of a search one that fits is enough; else every row has to. */
-function isEnough({ rows, isSearch }: PlanResult, acceptsTight: boolean): boolean {
+/** Of a search one that fits each card is enough; else every row has to. */
+function isEnough({ rows, targets, isSearch }: PlanResult, acceptsTight: boolean): boolean {
   const fits = ({ verdict }: PlanRow) => verdict === 'fits' || (acceptsTight && verdict === 'tight')
-  return isSearch ? rows.some(fits) : rows.every(fits)
+  if (!isSearch) return rows.every(fits)
+  return targets.every((name) => rows.some((row) => row.target === name && fits(row)))
 }
 
 /** What trains a row: the flags that were given, and its run spec. */
 function commandOf(options: GlobalOptions & PlanArguments, { spec }: PlanRow): string {
-  return `npx localformer train ${[...commandLineOf({ ...options, run: undefined }), `--run ${spec}`].join(' ')}`
+  const { device, memoryLimit } = options
+  const flags = [
+    ...commandLineOf({ ...options, run: undefined }),
+    ...(device === 'cpu' ? ['--device cpu'] : []),
+    ...(memoryLimit === undefined ? [] : [`--memory-limit ${memoryLimit}`]),
+    `--run ${spec}`,
+  ]
+  return `npx localformer train ${flags.join(' ')}`
 }

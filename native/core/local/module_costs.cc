@@ -45,6 +45,7 @@ ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
   Check(options, model.units().size());
   // On the CPU what it takes is known without computing it.
   const DryRunScope dry(device);
+  ForgetCache(device);
   const auto begin = static_cast<size_t>(options.begin), end = static_cast<size_t>(options.end);
   at::Generator generator = at::detail::createCPUGenerator(0);
   const Segment segment = model.Slice(begin, end);

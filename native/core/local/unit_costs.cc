@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "fields.h"
-#include "memory/dry_run.h"
 #include "kernels/cpu.h"
+#include "memory/dry_run.h"
 #include "train/device.h"
 
 namespace localformer {
@@ -19,6 +19,7 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
   const FeatureShape& shape = unit.input();
   const ParameterList parameters = unit.Parameters();
   const GradientsCleared cleared(parameters);
+  ForgetCache(device);
   const int64_t before = AllocatedBytes(device);
   UnitCost cost;
   for (const auto& parameter : parameters) {

@@ -1,5 +1,5 @@
 // See dry_run.h.
-#include "memory/dry_run.h"
+#include "dry_run.h"
 
 #include <atomic>
 

@@ -63,6 +63,10 @@ void WarmUp(c10::Device device) {
   is_warm.at(index) = true;
 }
 
+void ForgetCache(c10::Device device) {
+  if (!device.is_cpu()) AllocatorFor(device)->emptyCache();
+}
+
 int64_t WorkspaceBytes(c10::Device device) {
   if (device.is_cpu()) return 0;
   const std::lock_guard<std::mutex> lock(workspace_mutex);

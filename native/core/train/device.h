@@ -18,6 +18,10 @@ void Synchronize(c10::Device device);
 // Live bytes on the device now.
 int64_t AllocatedBytes(c10::Device device);
 
+// Gives back what a device's allocator keeps for reuse: it hands out what it has without cutting it
+// to size, so that what is measured else depends on what was done before. The CPU's does not.
+void ForgetCache(c10::Device device);
+
 // Makes the device's libraries take what they keep, on the calling thread and on autograd's, so
 // that it is resident before anything is measured: cuBLAS takes a workspace for each thread's
 // handle at its first product (32 MiB on compute capability 9.0). Once for each thread and device;

@@ -37,6 +37,21 @@ test('what is fixed stays in all of them', () => {
   }
 })
 
+test('parts that only local learning has, and cuts, make specs that are right', () => {
+  for (const fixed of [
+    { split: '1+3' },
+    { decoder: 'conv' },
+    { offload: 'modules' },
+    { modules: '4' },
+  ]) {
+    const runs = candidatesFor({ ...OPEN, fixed })
+    assert.ok(runs.length > 0)
+    for (const { run, else: others } of runs) {
+      for (const text of [run, ...others]) assert.is.not(parseRunSpec(text).method, 'backprop')
+    }
+  }
+})
+
 test('no bfloat16 where a card has none, no offload where there is one memory, no more modules than blocks', () => {
   const runs = candidatesFor({ ...OPEN, hasBfloat16: false, canOffload: false, units: 4 })
   for (const { run, else: others } of runs) {
