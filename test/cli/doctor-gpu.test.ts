@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import type { GpuReport } from '../../lib/doctor/gpu/check-gpu.js'
 import { ITEMS } from '../../lib/doctor/gpu/items.js'
 import { locateLibtorch } from '../../lib/libtorch/locate.js'
+import { cardNamed } from '../../lib/simulated/cards.js'
 import { doctor } from '../helpers/doctor-command.js'
 import { makeSandbox, type Sandbox, torchFiles, writeFiles } from '../helpers/fake-libtorch.js'
 
@@ -56,7 +57,7 @@ check('a simulated card answers what it can, and the rest is left for a GPU', ({
     stages: { besideBytes: number }[]
   }
   assert.ok(workspaceBytes > 0)
-  assert.is(stages[0]?.besideBytes, 450 * 2 ** 20)
+  assert.is(stages[0]?.besideBytes, cardNamed('rtx3060').contextBytes)
   const { failures } = detailsOf('out-of-memory') as { failures: { where: string }[] }
   const places = failures.map(({ where }) => where)
   for (const where of ['upload', 'forward', 'backward']) assert.ok(places.includes(where), where)
