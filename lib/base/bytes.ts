@@ -46,3 +46,15 @@ export function bytesOf(value: unknown, name: string, least = 0): number {
   const most = least > 1 ? `, of at least ${least} bytes,` : ''
   throw new LocalformerError('ERR_CONFIG', expected(`a size such as 4GiB${most}`, name, value))
 }
+
+/** No step fits less: whoever writes 4 means 4GiB. */
+const LEAST_LIMIT = 2 ** 20
+
+/**
+ * Bytes of a limit of memory.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` for what is no size.
+ */
+export function bytesOfLimit(value: unknown): number {
+  return bytesOf(value, 'memoryLimit', LEAST_LIMIT)
+}

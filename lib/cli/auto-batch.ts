@@ -4,7 +4,6 @@ import { formatBytes } from '../base/format.js'
 import type { ResolvedConfig } from '../config/resolve.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { autoBatch } from '../plan/auto-batch.js'
-import { deviceTarget } from '../plan/target.js'
 import { type GlobalOptions, note } from './command.js'
 import { configOptions } from './config-flags.js'
 import { type MemoryLimitArguments, memoryLimitOf } from './memory-limit.js'
@@ -42,16 +41,10 @@ export async function sized(
   signal: AbortSignal,
 ): Promise<ResolvedConfig> {
   if (options.batchSize !== AUTO) return config
-  const { memoryLimitBytes } = memoryLimitOf(options)
-  const progress = createStatus(options)
-  const { trainLimit } = config.config.dataset
   const found = await autoBatch(config, {
-    classes: data.classes.length,
-    images: Math.min(data.train.count, trainLimit ?? data.train.count),
-    target: deviceTarget(config.config.device, memoryLimitBytes),
-    effectiveBatch: options.effectiveBatch,
-    signal,
-    onProgress: progress,
+    ...{ data, effectiveBatch: options.effectiveBatch, signal },
+    limitBytes: memoryLimitOf(options).memoryLimitBytes,
+    onProgress: (what) => note(options, `Batch size: ${what}`),
   })
   const micro = found.accumulate === 1 ? '' : ` in ${found.accumulate} micro-batches`
   note(
@@ -59,15 +52,4 @@ export async function sized(
     `Batch size ${found.batchSize}${micro}: a step takes ${formatBytes(found.peakAllocatedBytes)}`,
   )
   return found.config
-}
-
-/** Says what is being tried, each thing once. */
-function createStatus(options: GlobalOptions): (what: string) => void {
-  const told = new Set<string>()
-  return (what) => {
-    const [kind = ''] = what.split(',')
-    if (told.has(kind)) return
-    told.add(kind)
-    note(options, `Batch size: ${kind}`)
-  }
 }

@@ -1,14 +1,15 @@
 // GitHub's Markdown: tables and text that stays text.
 import { safeLine } from '../base/terminal.js'
 
-/** A table: the first column to the left, the others to the right. */
+/** @param sides `l` or `r` for each column; default: the first to the left, the others to the right. */
 export function markdownTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
+  sides = 'l',
 ): string {
   const line = (row: readonly string[]) =>
     `| ${head.map((_, column) => safeLine(row[column] ?? '').replaceAll('|', '\\|')).join(' | ')} |`
-  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'))
+  const rule = head.map((_, column) => (sides[column] === 'l' ? '---' : '---:'))
   return [line(head), line(rule), ...rows.map(line)].join('\n')
 }
 

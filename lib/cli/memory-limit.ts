@@ -1,6 +1,6 @@
 // The flag of every command that trains or measures: how much memory tensors may take.
 import type { Options } from 'yargs'
-import { bytesOf } from '../base/bytes.js'
+import { bytesOfLimit } from '../base/bytes.js'
 
 export const memoryLimitOption = {
   'memory-limit': {
@@ -16,9 +16,6 @@ export interface MemoryLimitArguments {
   memoryLimit: string | undefined
 }
 
-/** No step fits less: whoever writes 4 means 4GiB. */
-const LEAST_BYTES = 2 ** 20
-
 /**
  * The limit, where one was given, as the library takes it.
  *
@@ -28,5 +25,5 @@ export function memoryLimitOf({ memoryLimit }: MemoryLimitArguments): {
   memoryLimitBytes?: number
 } {
   if (memoryLimit === undefined) return {}
-  return { memoryLimitBytes: bytesOf(memoryLimit, 'memoryLimit', LEAST_BYTES) }
+  return { memoryLimitBytes: bytesOfLimit(memoryLimit) }
 }

@@ -57,8 +57,7 @@ export async function createTraining(
   try {
     const weights = config.init === undefined ? null : await loadWeights(model, config.init)
     const { batchSize } = config.training
-    const given = { recompute: DEFAULTS.recompute, ...optimizerOptionsOf(config) }
-    const trainer = await createTrainer(model, spec, given, batchSize)
+    const trainer = await createTrainer(model, spec, trainerOptionsOf(config), batchSize)
     const options = trainOptionsOf(config, trainer.modules.length)
     const dispose = () => model.dispose()
     const made = { config, spec, data: images, model, trainer, options, weights, dispose }
@@ -83,6 +82,11 @@ export function optimizerOptionsOf({ optimizer, modules, seed }: TrainingConfig)
     return definedOf(own)
   })
   return { ...rest, optimizer: name, seed, ...(perModule === undefined ? {} : { perModule }) }
+}
+
+/** The same with what a training configuration begins with where its run spec does not say. */
+export function trainerOptionsOf(config: TrainingConfig) {
+  return { recompute: DEFAULTS.recompute, ...optimizerOptionsOf(config) }
 }
 
 /** What `train()` takes of a configuration; single modules' learning rates become a list. */

@@ -27,6 +27,20 @@ export function calls(): DeviceCalls | undefined {
 }
 
 /**
+ * @internal What it was asked since `before`; null where no device is simulated. Memory is taken once, so
+ * `mallocs` are those of the process.
+ */
+export function callsSince(before: DeviceCalls | undefined): DeviceCalls | null {
+  const now = calls()
+  if (before === undefined || now === undefined) return null
+  const entries = Object.entries(now).map(([name, count]) => {
+    const start = name === 'mallocs' ? 0 : before[name as keyof DeviceCalls]
+    return [name, count - start]
+  })
+  return Object.fromEntries(entries)
+}
+
+/**
  * Kernels that the simulated card was given since the process began, the most launched first; none
  * where there is no simulated card.
  */

@@ -42,3 +42,7 @@ export type MathMode = (typeof MATHS)[number]
 
 export const OPTIMIZERS = ['adamw', 'sgd'] as const
 export type OptimizerKind = (typeof OPTIMIZERS)[number]
+
+/** Of a module's step, in order. */
+export const PHASES = ['forward', 'losses', 'backward', 'update'] as const
+export type Phase = (typeof PHASES)[number]

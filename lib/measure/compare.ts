@@ -4,7 +4,8 @@ import { fork } from 'node:child_process'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bytesOf } from '../base/bytes.js'
-import { type ErrorCode, expected, LocalformerError } from '../base/errors.js'
+import { errorFrom } from '../base/error-message.js'
+import { expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
@@ -262,18 +263,12 @@ function measure(
       if (signal?.aborted) reject(signal.reason)
       else if (answer?.type === 'result') resolve(answer.measurement)
       else if (answer?.type === 'error' && answer.code === 'ERR_OUT_OF_MEMORY') resolve(undefined)
-      else if (answer?.type === 'error') reject(toError(request.spec, answer))
+      else if (answer?.type === 'error') reject(errorFrom(answer, `${request.spec.text}: `))
       // The system's own answer to a process that takes too much.
       else if (killedBy === 'SIGKILL') resolve(undefined)
       else reject(died(request.spec, code, killedBy))
     })
     child.send(request)
-  })
-}
-
-function toError(spec: RunSpec, answer: MeasureMessage & { type: 'error' }): LocalformerError {
-  return new LocalformerError(answer.code as ErrorCode, `${spec.text}: ${answer.message}`, {
-    ...(answer.hint === undefined ? {} : { hint: answer.hint }),
   })
 }
 

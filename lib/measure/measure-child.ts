@@ -1,7 +1,7 @@
 // The fresh process in which one run spec is measured.
 // in: one MeasureRequest over IPC -> out: steps as they are done, then a result or an error.
 
-import { LocalformerError } from '../base/errors.js'
+import { errorMessageOf } from '../base/error-message.js'
 import { packageVersion } from '../base/version.js'
 import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
@@ -47,7 +47,7 @@ async function measureSteps(request: MeasureRequest, write: WriteSnapshot): Prom
       timeline: request.timeline && isLast,
       calls: request.calls && isLast,
     })
-    calls = callsSince(before)
+    calls = simulation.callsSince(before)
     tuningSeconds += step.tuningSeconds
     if (index >= request.warmup) steps.push(step)
     send({ type: 'step', step: index + 1 })
@@ -92,17 +92,6 @@ function bytesOf(means: ModuleMeans): Omit<ModuleMeans, 'seconds'> & { seconds: 
   return Object.fromEntries(values)
 }
 
-/** Null where no device is simulated. Memory is taken once, so `mallocs` are those of the process. */
-function callsSince(before: simulation.DeviceCalls | undefined): simulation.DeviceCalls | null {
-  const now = simulation.calls()
-  if (before === undefined || now === undefined) return null
-  const entries = Object.entries(now).map(([name, count]) => {
-    const start = name === 'mallocs' ? 0 : before[name as keyof simulation.DeviceCalls]
-    return [name, count - start]
-  })
-  return Object.fromEntries(entries)
-}
-
 function phasesOf(step: TrainStep | undefined, module: number) {
   const phases = step?.calls?.filter((phase) => phase.module === module) ?? []
   return Object.fromEntries(phases.map(({ phase, calls }) => [phase, calls]))
@@ -115,16 +104,6 @@ function send(message: MeasureMessage): void {
 process.once('message', (request: MeasureRequest) => {
   measure(request)
     .then((measurement) => send({ type: 'result', measurement }))
-    .catch((error: unknown) => {
-      const known = error instanceof LocalformerError
-      const message = error instanceof Error ? error.message : String(error)
-      const hint = known ? error.hint : undefined
-      send({
-        type: 'error',
-        code: known ? error.code : 'ERR_TORCH',
-        message,
-        ...(hint === undefined ? {} : { hint }),
-      })
-    })
+    .catch((error: unknown) => send(errorMessageOf(error)))
     .finally(() => process.disconnect())
 })

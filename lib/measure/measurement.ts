@@ -1,4 +1,5 @@
 // What the fresh process of a measurement is asked and answers.
+import type { ErrorMessage } from '../base/error-message.js'
 import type { ImageBatch } from '../batch/batch.js'
 import type { WrittenSnapshot } from '../device/memory.js'
 import type { DeviceCalls } from '../device/simulation.js'
@@ -67,9 +68,4 @@ export interface Measurement {
 export type MeasureMessage =
   | { readonly type: 'step'; readonly step: number }
   | { readonly type: 'result'; readonly measurement: Measurement }
-  | {
-      readonly type: 'error'
-      readonly code: string
-      readonly message: string
-      readonly hint?: string
-    }
+  | ErrorMessage

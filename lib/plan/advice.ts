@@ -5,8 +5,9 @@ import type { ResolvedConfig } from '../config/resolve.js'
 import { changeRun, type RunParts } from '../config/run-parts.js'
 import { DEFAULTS } from '../config/schema.js'
 import { DryRunner } from './dry-runner.js'
-import { type PlanRow, planRow } from './plan-row.js'
-import { unlessRefused, withRun } from './search.js'
+import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
+import { withBatch, withRun } from './request.js'
+import { unlessRefused } from './search.js'
 import { NOMINAL_CPU } from './step-time.js'
 import { hasBfloat16, type PlanTarget } from './target.js'
 
@@ -21,12 +22,6 @@ export interface Change {
   readonly peakAllocatedBytes: number
   /** `local`: other gradients than those of end-to-end training. */
   readonly gradients: 'exact' | 'local'
-}
-
-export interface AdviceSubject {
-  readonly config: ResolvedConfig
-  readonly classes: number
-  readonly target: PlanTarget
 }
 
 interface Attempt {
@@ -44,7 +39,7 @@ const MOST_CHANGES = 5
  * @throws {LocalformerError} what starting the process that tries steps throws.
  */
 export async function adviseOnMemory(
-  { config, classes, target }: AdviceSubject,
+  { config, classes, target }: PlanSubject,
   signal?: AbortSignal,
 ): Promise<readonly Change[]> {
   await using runner = await DryRunner.start(target, signal)
@@ -72,8 +67,7 @@ export async function adviseOnMemory(
   const smaller = asItIs.largestBatch?.safe ?? 0
   if (smaller === 0) return changes
   // Another batch changes what is learned, so it comes last.
-  const training = { ...config.config.training, batchSize: smaller }
-  const last = await row(withTraining(config, training))
+  const last = await row(withBatch(config, smaller))
   if (last.verdict !== 'fits') return changes
   return [...changes, changeOf(`a batch of ${smaller} images`, last)]
 }
@@ -87,13 +81,6 @@ export function changeText({ change, run, peakAllocatedBytes, gradients }: Chang
 function changeOf(change: string, row: PlanRow): Change {
   const { spec, batchSize, gradients, peakAllocatedBytes } = row
   return { change, run: spec, batchSize, gradients, peakAllocatedBytes: peakAllocatedBytes ?? 0 }
-}
-
-function withTraining(
-  { config, spec }: ResolvedConfig,
-  training: ResolvedConfig['config']['training'],
-): ResolvedConfig {
-  return withRun({ config: { ...config, training } } as ResolvedConfig, spec.text)
 }
 
 function changesOf(

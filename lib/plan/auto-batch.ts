@@ -1,7 +1,7 @@
 // The batch that a device has room for: planned, then confirmed by steps that are computed.
 // in: a configuration -> out: the same with a batch size and, for a wanted effective batch, micro-batches.
 
-import { bytesOf } from '../base/bytes.js'
+import { bytesOfLimit } from '../base/bytes.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { formatBytes } from '../base/format.js'
 import { checkKeys, checkSignal, readArgument } from '../base/validate.js'
@@ -10,19 +10,19 @@ import { changeRun } from '../config/run-parts.js'
 import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { DryRunner } from './dry-runner.js'
-import { planRow } from './plan-row.js'
-import { requestOf } from './request.js'
-import type { PlanTarget } from './target.js'
+import { type PlanSubject, planRow } from './plan-row.js'
+import { requestOf, withBatch, withRun } from './request.js'
 import { deviceTarget, limitsOf, roomOf } from './target.js'
 
 export interface AutoBatchOptions {
-  readonly classes: number
-  readonly target: PlanTarget
-  /** Images that there are to train on: no larger batch is taken. */
-  readonly images: number
+  /** What it is trained on: its images bound the batch. */
+  readonly data: Dataset
   /** Images of an update, which stay; micro-batches make it fit. */
   readonly effectiveBatch?: number | undefined
+  /** What tensors may take; undefined: what the device has. */
+  readonly limitBytes: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Told what is tried, each thing once. */
   readonly onProgress?: (what: string) => void
 }
 
@@ -31,6 +31,14 @@ export interface AutoBatch {
   readonly batchSize: number
   readonly accumulate: number
   readonly peakAllocatedBytes: number
+}
+
+/** What there is to try with. */
+interface Trial
+  extends Omit<PlanSubject, 'config'>,
+    Pick<AutoBatchOptions, 'signal' | 'onProgress'> {
+  /** Images that there are to train on. */
+  readonly images: number
 }
 
 /** A batch that a confirming step refused is made smaller by so much, so often. */
@@ -45,29 +53,33 @@ export async function autoBatch(
   config: ResolvedConfig,
   options: AutoBatchOptions,
 ): Promise<AutoBatch> {
-  let sized: ResolvedConfig =
-    options.effectiveBatch === undefined
-      ? await largest(config, options)
-      : await inMicroBatches(config, options, options.effectiveBatch)
-  await using runner = await DryRunner.start({ ...options.target, computes: true }, options.signal)
-  const limitBytes = limitsOf(roomOf(options.target, runner)).possible
+  const { data, effectiveBatch, limitBytes: limit, signal, onProgress } = options
+  const { dataset, device } = config.config
+  const trial: Trial = {
+    classes: data.classes.length,
+    images: Math.min(data.train.count, dataset.trainLimit ?? data.train.count),
+    target: deviceTarget(device, limit),
+    ...{ signal, ...(onProgress && { onProgress }) },
+  }
+  let sized =
+    effectiveBatch === undefined
+      ? await largest(config, trial)
+      : await inMicroBatches(config, trial, effectiveBatch)
+  await using runner = await DryRunner.start({ ...trial.target, computes: true }, signal)
+  const limitBytes = limitsOf(roomOf(trial.target, runner)).possible
   for (let count = 0; count < MOST_CONFIRMATIONS; count++) {
-    options.onProgress?.(`confirming a batch of ${sized.config.training.batchSize} by two steps`)
-    const request = { ...requestOf(sized, options.classes), limitBytes }
-    const result = await runner.run(request, options.signal)
-    if (result.status === 'ok') {
-      const { batchSize } = sized.config.training
-      const { peakAllocatedBytes } = result
-      return { config: sized, batchSize, accumulate: sized.spec.accumulate, peakAllocatedBytes }
-    }
     const { batchSize } = sized.config.training
-    const next =
-      options.effectiveBatch === undefined
-        ? Math.floor(batchSize * SMALLER)
-        : sized.spec.accumulate * 2
+    const { accumulate } = sized.spec
+    onProgress?.(`confirming a batch of ${batchSize} by two steps`)
+    const result = await runner.run({ ...requestOf(sized, trial.classes), limitBytes }, signal)
+    if (result.status === 'ok') {
+      const { peakAllocatedBytes } = result
+      return { config: sized, batchSize, accumulate, peakAllocatedBytes }
+    }
+    const isWhole = effectiveBatch === undefined
+    const next = isWhole ? Math.floor(batchSize * SMALLER) : accumulate * 2
     if (next < 1 || next > batchSize) break
-    sized =
-      options.effectiveBatch === undefined ? withBatch(sized, next) : withAccumulate(sized, next)
+    sized = isWhole ? withBatch(sized, next) : withAccumulate(sized, next)
   }
   throw nothingFits(config, limitBytes)
 }
@@ -114,32 +126,24 @@ export async function fitBatch(
   })
   checkDataset(data)
   checkSignal(signal)
-  const resolved = resolveInput(config)
-  const { trainLimit } = resolved.config.dataset
-  const limit = memoryLimit === undefined ? undefined : bytesOf(memoryLimit, 'memoryLimit', 2 ** 20)
-  const found = await autoBatch(resolved, {
-    classes: data.classes.length,
-    images: Math.min(data.train.count, trainLimit ?? data.train.count),
-    target: deviceTarget(resolved.config.device, limit),
-    ...{ effectiveBatch, signal },
+  const limitBytes = memoryLimit === undefined ? undefined : bytesOfLimit(memoryLimit)
+  const found = await autoBatch(resolveInput(config), {
+    ...{ data, effectiveBatch, limitBytes, signal },
   })
   return { ...found, config: found.config.config }
 }
 
 async function largest(
   config: ResolvedConfig,
-  { classes, target, images, signal, onProgress }: AutoBatchOptions,
+  { classes, target, images, signal, onProgress }: Trial,
 ): Promise<ResolvedConfig> {
+  onProgress?.('looking for the largest batch')
   await using runner = await DryRunner.start(target, signal)
   const from = withBatch(config, Math.min(config.config.training.batchSize, images))
   const row = await planRow(
     runner,
     { config: from, classes, target },
-    {
-      ...(signal && { signal }),
-      mostImages: images,
-      tell: (tried) => onProgress?.(`looking for the largest batch, ${tried} tried`),
-    },
+    { ...(signal && { signal }), mostImages: images },
   )
   const batchSize = row.largestBatch?.safe ?? 0
   if (batchSize === 0) throw nothingFits(config, row.totalBytes - row.contextBytes)
@@ -148,7 +152,7 @@ async function largest(
 
 async function inMicroBatches(
   config: ResolvedConfig,
-  { classes, target, images, signal, onProgress }: AutoBatchOptions,
+  { classes, target, images, signal, onProgress }: Trial,
   effectiveBatch: number,
 ): Promise<ResolvedConfig> {
   if (!(Number.isInteger(effectiveBatch) && effectiveBatch >= 1 && effectiveBatch <= images)) {
@@ -169,13 +173,9 @@ async function inMicroBatches(
   throw nothingFits(config, room)
 }
 
-function withBatch({ config }: ResolvedConfig, batchSize: number): ResolvedConfig {
-  return resolveInput({ ...config, training: { ...config.training, batchSize } })
-}
-
-function withAccumulate({ config, spec }: ResolvedConfig, accumulate: number): ResolvedConfig {
-  const run = accumulate === 1 ? spec.text : changeRun(spec.text, { accumulate: `${accumulate}` })
-  return resolveInput({ ...config, run })
+function withAccumulate(config: ResolvedConfig, accumulate: number): ResolvedConfig {
+  if (accumulate === 1) return config
+  return withRun(config, changeRun(config.spec.text, { accumulate: `${accumulate}` }))
 }
 
 function nothingFits({ spec }: ResolvedConfig, bytes: number): LocalformerError {

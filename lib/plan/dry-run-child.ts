@@ -1,6 +1,7 @@
 // The process in which steps are tried, one configuration after the other.
 // in: calls over IPC -> out: an answer to each, in order.
-import { type ErrorCode, LocalformerError } from '../base/errors.js'
+import { errorMessageOf } from '../base/error-message.js'
+import { LocalformerError } from '../base/errors.js'
 import { type DeviceName, resolveDevice } from '../device/device.js'
 import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
@@ -8,16 +9,16 @@ import { parseRunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
+import { PHASES, type Phase } from '../local/words.js'
 import { loadTorch } from '../native/load.js'
-import {
-  type DryRunCall,
-  type DryRunFailure,
-  type DryRunMeasurement,
-  type DryRunMessage,
-  type DryRunRequest,
-  type DryRunResult,
-  type DryRunTarget,
-  PHASES,
+import type {
+  DryRunCall,
+  DryRunFailure,
+  DryRunMeasurement,
+  DryRunMessage,
+  DryRunRequest,
+  DryRunResult,
+  DryRunTarget,
 } from './dry-run.js'
 
 // Nothing is learned; small, so that steps that are computed cannot diverge.
@@ -31,8 +32,8 @@ function start({ device: wanted, computes }: DryRunTarget): DryRunMessage {
   if (!computes) torch.setDryRuns(true)
   const { totalBytes, freeBytes } = memory.info(device)
   const processBytes = process.memoryUsage.rss()
-  const { libtorch, cpuCapability } = torch.versions()
-  return { type: 'ready', libtorch, cpuCapability, processBytes, totalBytes, freeBytes }
+  const { cpuCapability } = torch.versions()
+  return { type: 'ready', cpuCapability, processBytes, totalBytes, freeBytes }
 }
 
 async function run(request: DryRunRequest): Promise<DryRunResult> {
@@ -55,31 +56,33 @@ async function run(request: DryRunRequest): Promise<DryRunResult> {
 }
 
 async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
-  const allocated = () => memory.allocated(device)
-  const before = allocated()
-  const network = { ...request.network, device: device as DeviceName }
-  await using model = await SwinTransformer.of(network)
-  const workspaceBytes = memory.workspaces(device)
-  const weightBytes = allocated() - (device === 'cpu' ? before : workspaceBytes)
-  const { batchSize, training } = request
+  const { batchSize, training, ema } = request
+  const before = memory.allocated(device)
+  await using model = await SwinTransformer.of({
+    ...request.network,
+    device: device as DeviceName,
+  })
+  const withModel = memory.allocated(device)
   await using trainer = await createTrainer(model, parseRunSpec(request.run), training, batchSize)
-  const optimizerBytes = allocated() - weightBytes - (device === 'cpu' ? before : workspaceBytes)
-  const beforeAverage = allocated()
-  if (request.ema !== null) await trainer.keepAverage(request.ema)
-  const averageBytes = allocated() - beforeAverage
-  const residentBytes = allocated()
+  const withTrainer = memory.allocated(device)
+  if (ema !== null) await trainer.keepAverage(ema)
+  const residentBytes = memory.allocated(device)
+  const workspaceBytes = memory.workspaces(device)
   const batch = imagesOf(request)
   await step(trainer, batch, false)
   memory.resetPeakStats(device)
   memory.resetAccumulatedStats(device)
   const work = loadTorch().countedWork()
-  const calls = simulation.calls()
+  const callsBefore = simulation.calls()
   const last = await step(trainer, batch, true)
   const workNow = loadTorch().countedWork()
-  const callsNow = simulation.calls()
-  const isCounted = calls !== undefined && callsNow !== undefined
+  const calls = simulation.callsSince(callsBefore)
   return {
-    ...{ status: 'ok', residentBytes, weightBytes, optimizerBytes, averageBytes, workspaceBytes },
+    ...{ status: 'ok', residentBytes, workspaceBytes },
+    // Workspaces are there from the first network on.
+    weightBytes: withModel - (device === 'cpu' ? before : workspaceBytes),
+    optimizerBytes: withTrainer - withModel,
+    averageBytes: residentBytes - withTrainer,
     peakAllocatedBytes: last.peakAllocatedBytes,
     peakReservedBytes: memory.maxReserved(device),
     cuts: trainer.cuts,
@@ -95,12 +98,10 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
         bfloat16: workNow.bfloat16 - work.bfloat16,
       },
       allocatedBytes: memory.stats(device).allocatedBytes.all.allocated,
-      launches: isCounted
-        ? callsNow.launches + callsNow.products - calls.launches - calls.products
-        : null,
+      launches: calls === null ? null : calls.launches + calls.products,
       transferBytes: (last.transfers?.toDeviceBytes ?? 0) + (last.transfers?.toHostBytes ?? 0),
     },
-    isLowerBound: isCounted && callsNow.cudnnCalls > calls.cudnnCalls,
+    isLowerBound: (calls?.cudnnCalls ?? 0) > 0,
     stepSeconds: last.seconds,
   }
 }
@@ -123,7 +124,7 @@ function phasePeaks({ timeline = [] }: TrainStep, module: number) {
     const own = timeline.filter((point) => point.module === module && point.phase === phase)
     return [phase, own.reduce((most, { allocatedBytes }) => Math.max(most, allocatedBytes), 0)]
   })
-  return Object.fromEntries(peaks) as Record<(typeof PHASES)[number], number>
+  return Object.fromEntries(peaks) as Record<Phase, number>
 }
 
 function send(message: DryRunMessage): void {
@@ -135,11 +136,7 @@ async function answer(call: DryRunCall): Promise<void> {
     if (call.type === 'start') send(start(call.target))
     else send({ type: 'result', result: await run(call.request) })
   } catch (error) {
-    const known = error instanceof LocalformerError
-    const code: ErrorCode = known ? error.code : 'ERR_TORCH'
-    const message = error instanceof Error ? error.message : String(error)
-    const hint = known ? error.hint : undefined
-    send({ type: 'error', code, message, ...(hint === undefined ? {} : { hint }) })
+    send(errorMessageOf(error))
   }
 }
 

@@ -1,7 +1,9 @@
 // What the process that tries steps is asked and answers.
 
+import type { ErrorMessage } from '../base/error-message.js'
 import type { SwinConfig } from '../local/swin-transformer.js'
 import type { TrainerOptions } from '../local/trainer-of-spec.js'
+import type { Phase } from '../local/words.js'
 import type { NativeWork } from '../native/contract.js'
 
 /** Where steps are tried. */
@@ -28,9 +30,6 @@ export interface DryRunRequest {
   /** Upper bound of what tensors may take, as `memory.setLimit` has it; 0: none but the device's. */
   readonly limitBytes: number
 }
-
-export const PHASES = ['forward', 'losses', 'backward', 'update'] as const
-export type Phase = (typeof PHASES)[number]
 
 /** A module in a step; bytes of everything that is alive meanwhile. */
 export interface PlannedModule {
@@ -95,7 +94,6 @@ export type DryRunCall =
 export type DryRunMessage =
   | {
       readonly type: 'ready'
-      readonly libtorch: string
       /** LibTorch's name for the processor's instructions: `AVX512`. */
       readonly cpuCapability: string
       /** Of the process, before any tensor. */
@@ -106,9 +104,4 @@ export type DryRunMessage =
       readonly freeBytes: number
     }
   | { readonly type: 'result'; readonly result: DryRunResult }
-  | {
-      readonly type: 'error'
-      readonly code: string
-      readonly message: string
-      readonly hint?: string
-    }
+  | ErrorMessage

@@ -1,7 +1,8 @@
 // The other process: started, asked one thing at a time, ended with this one.
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { type ErrorCode, LocalformerError } from '../base/errors.js'
+import { errorFrom } from '../base/error-message.js'
+import { LocalformerError } from '../base/errors.js'
 import type {
   DryRunCall,
   DryRunMessage,
@@ -87,10 +88,8 @@ function ask(
     }
     const onMessage = (message: DryRunMessage) => {
       settle(() => {
-        if (message.type !== 'error') return resolve(message)
-        const { code, hint } = message
-        const options = hint === undefined ? {} : { hint }
-        reject(new LocalformerError(code as ErrorCode, message.message, options))
+        if (message.type === 'error') reject(errorFrom(message))
+        else resolve(message)
       })
     }
     const onExit = (code: number | null, killedBy: string | null) => {

@@ -4,7 +4,7 @@ import { pinSplit } from '../local/run-spec.js'
 import type { Method } from '../local/words.js'
 import type { DryRunMeasurement, DryRunRequest, DryRunResult, PlannedModule } from './dry-run.js'
 import type { DryRunner } from './dry-runner.js'
-import { largestBatch } from './largest-batch.js'
+import { largestBatch, type Tried } from './largest-batch.js'
 import { requestOf } from './request.js'
 import { costsOfCard, stepSecondsOf, type UnitCosts } from './step-time.js'
 import { limitsOf, type PlanTarget, roomOf } from './target.js'
@@ -120,12 +120,6 @@ function takenBy({ device }: PlanTarget, result: DryRunMeasurement): number {
   return device === 'cpu' ? result.peakAllocatedBytes : result.peakReservedBytes
 }
 
-/** A batch and its bytes; null: more than there is. */
-interface Known {
-  readonly batchSize: number
-  readonly bytes: number | null
-}
-
 /** Images whose pixels are 2 GiB: more are not tried at once. */
 const MOST_PIXEL_BYTES = 2 ** 31
 const MOST_IMAGES = 65_536
@@ -173,7 +167,7 @@ async function largestOf(
   const guessed = isCpu ? 1 : OF_RESERVED
   const bytesOfTry = ({ result }: (typeof tried)[number], limit: number) =>
     result.status === 'ok' && takenBy(target, result) <= limit ? result.peakAllocatedBytes : null
-  const search = async (limit: number, before: readonly Known[]) => {
+  const search = async (limit: number, before: readonly Tried[]) => {
     const options = { limit: limit * guessed, most, tolerance }
     const attemptIn = (changes: Partial<DryRunRequest>) => (batchSize: number) =>
       bytesWithin(limit, { ...changes, batchSize })
@@ -181,7 +175,7 @@ async function largestOf(
     // What is safe need not be the border.
     if (!('run' in pinned) || found === 0 || isCpu || limit < limits.possible) return found
     // Both sides of the border as they are cut there.
-    const own: Known[] = []
+    const own: Tried[] = []
     for (let batchSize = found; batchSize > 0; batchSize -= Math.ceil(batchSize / 100)) {
       const bytes = await bytesWithin(limit, { batchSize })
       own.push({ batchSize, bytes })

@@ -1,7 +1,7 @@
 // Will it fit? What a training configuration takes of a card's or this machine's memory, by the allocator
 // itself: steps are tried in other processes, on a simulated card or on the CPU without computing.
 // in: configurations, cards or a limit -> out: a row for each pair, or what was found to fit.
-import { bytesOf } from '../base/bytes.js'
+import { bytesOfLimit } from '../base/bytes.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import {
   checkCallback,
@@ -195,8 +195,8 @@ function checkOptions(given: PlanOptions): Checked {
   }
   checkSignal(signal)
   if (onProgress !== undefined) checkCallback(onProgress, 'onProgress')
-  if (memoryLimit === undefined) return { ...options }
-  return { ...options, limitBytes: bytesOf(memoryLimit, 'memoryLimit', 2 ** 20) }
+  if (memoryLimit === undefined) return options
+  return { ...options, limitBytes: bytesOfLimit(memoryLimit) }
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` for what are no parts of a run spec. */

@@ -1,7 +1,6 @@
 // What a configuration asks of the process that tries it.
-import { optimizerOptionsOf } from '../config/create.js'
-import type { ResolvedConfig } from '../config/resolve.js'
-import { DEFAULTS } from '../config/schema.js'
+import { trainerOptionsOf } from '../config/create.js'
+import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { findDataset } from '../datasets/open.js'
 import type { DryRunRequest } from './dry-run.js'
 
@@ -14,7 +13,7 @@ export function requestOf(
   return {
     network: { ...sizes, classes },
     run: spec.text,
-    training: { recompute: DEFAULTS.recompute, ...optimizerOptionsOf(config) },
+    training: trainerOptionsOf(config),
     batchSize: config.training.batchSize,
     ema: config.training.ema ?? null,
   }
@@ -23,4 +22,14 @@ export function requestOf(
 /** Classes of a data set that is known by name; 10 of others. */
 export function classesOf({ config }: ResolvedConfig): number {
   return findDataset(config.dataset.name).classes ?? 10
+}
+
+/** The same configuration with another run spec. */
+export function withRun({ config }: ResolvedConfig, run: string): ResolvedConfig {
+  return resolveInput({ ...config, run })
+}
+
+/** The same with another batch size. */
+export function withBatch({ config }: ResolvedConfig, batchSize: number): ResolvedConfig {
+  return resolveInput({ ...config, training: { ...config.training, batchSize } })
 }

@@ -1,33 +1,28 @@
 // Every sensible configuration that fits a card or this machine, the fastest by estimate first.
 
 import { LocalformerError } from '../base/errors.js'
-import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { type RunParts, runPartsOf } from '../config/run-parts.js'
 import type { Dtype } from '../local/words.js'
 import { type Candidate, candidatesFor } from './candidates.js'
 import { DryRunner } from './dry-runner.js'
-import { type PlanRow, planRow } from './plan-row.js'
-import { requestOf } from './request.js'
+import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
+import { requestOf, withRun } from './request.js'
 import { costsFromStep, measureCopies, type UnitCosts } from './step-time.js'
-import { hasBfloat16, type PlanTarget } from './target.js'
+import { hasBfloat16 } from './target.js'
 
-export interface SearchSubject {
-  /** Of which all but the run spec is taken. */
-  readonly config: ResolvedConfig
-  readonly classes: number
-  readonly target: PlanTarget
+/** Of the configuration all but the run spec is taken. */
+export interface SearchSubject extends PlanSubject {
   /** Parts of a run spec that stay: `{ method: 'paper' }`. */
   readonly fixed: RunParts
 }
 
 export interface SearchOptions {
   readonly signal?: AbortSignal | undefined
-  /** Processes that try side by side; default 2. */
-  readonly processes?: number
   readonly onTried?: (progress: { spec: string; done: number; total: number }) => void
-  /** Run specs to try instead of all. */
-  readonly candidates?: readonly Candidate[]
 }
+
+/** That try side by side. */
+const PROCESSES = 2
 
 /**
  * Rows that fit or are tight, sorted by estimated time. Of a kind that does not fit, micro-batches and
@@ -35,17 +30,17 @@ export interface SearchOptions {
  */
 export async function search(
   subject: SearchSubject,
-  { signal, processes = 2, onTried, candidates: given }: SearchOptions = {},
+  { signal, onTried }: SearchOptions = {},
 ): Promise<PlanRow[]> {
   const started = await Promise.allSettled(
-    Array.from({ length: processes }, () => DryRunner.start(subject.target, signal)),
+    Array.from({ length: PROCESSES }, () => DryRunner.start(subject.target, signal)),
   )
   const runners = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   try {
     for (const one of started) if (one.status === 'rejected') throw one.reason
     const [first] = runners
     if (first === undefined) return []
-    const candidates = given ?? candidatesOf(subject, hasBfloat16(subject.target, first))
+    const candidates = candidatesOf(subject, hasBfloat16(subject.target, first))
     const costs =
       subject.target.card === undefined ? await measureCosts(subject, signal) : undefined
     const waiting = [...candidates]
@@ -105,11 +100,6 @@ export async function unlessRefused<T>(attempt: () => Promise<T>): Promise<T | u
     if (error instanceof LocalformerError && error.code === 'ERR_CONFIG') return undefined
     throw error
   }
-}
-
-/** The same configuration with another run spec. */
-export function withRun({ config }: ResolvedConfig, run: string): ResolvedConfig {
-  return resolveInput({ ...config, run })
 }
 
 /** What fits before what is tight, then the faster, then the smaller. */

@@ -2,6 +2,7 @@
 
 import { sizeOf } from '../base/bytes.js'
 import { expected, LocalformerError } from '../base/errors.js'
+import { getDeviceProperties } from '../device/cuda.js'
 import { checkComputes, resolveDevice } from '../device/device.js'
 import { checkSimulation } from '../device/simulation.js'
 import { type Card, cardNamed } from '../simulated/cards.js'
@@ -75,6 +76,20 @@ function cardOf(text: string): Card {
     )
   }
   return cardNamed(sizeOf(text) === undefined ? text : `${text},sm_86`, 'gpu')
+}
+
+/**
+ * What {@link gpuTarget} takes for a CUDA device that is here: its name where it is a known card's, else its
+ * size and architecture.
+ */
+export function gpuOfDevice(device: string): string {
+  const properties = getDeviceProperties(Number(device.slice('cuda:'.length)))
+  const { name, totalMemoryBytes, major, minor } = properties
+  try {
+    return cardNamed(name).key
+  } catch {
+    return `${totalMemoryBytes}B,sm_${major}${minor}`
+  }
 }
 
 /** The CPU, whose limit is what is left of the machine unless it is said. */

@@ -1,5 +1,6 @@
 // Memory within one step: live bytes over time, filled by phase, with a line where a module ends.
 import { formatBytes } from '../base/format.js'
+import { PHASES } from '../local/words.js'
 import {
   axes,
   figure,
@@ -13,8 +14,6 @@ import {
 import { escapeHtml, table } from './html.js'
 import type { Timeline, TimelinePoint } from './run-data.js'
 import { formatNumber, type Scale, scaleOf, tightScale } from './scale.js'
-
-export const PHASES = ['forward', 'losses', 'backward', 'update'] as const
 
 const SLICES = 48
 

@@ -2,10 +2,9 @@
 import { LocalformerError } from '../base/errors.js'
 import { resolveInput } from '../config/resolve.js'
 import type { TrainingConfig } from '../config/schema.js'
-import { getDeviceProperties } from '../device/cuda.js'
 import type { SwinTransformer } from '../local/swin-transformer.js'
 import { adviseOnMemory, type Change, changeText } from '../plan/advice.js'
-import { cpuTarget, gpuTarget, type PlanTarget } from '../plan/target.js'
+import { cpuTarget, gpuOfDevice, gpuTarget, type PlanTarget } from '../plan/target.js'
 
 /**
  * The error itself; of `ERR_OUT_OF_MEMORY` one that has `changes`, each tried and found to fit, and says
@@ -51,13 +50,5 @@ async function changesFor(
 /** The CPU, or the device's card as it is simulated: it is full, so that nothing can be tried on it. */
 function targetOf(device: string, limitBytes: number | undefined): PlanTarget {
   if (device === 'cpu') return cpuTarget(limitBytes)
-  const index = Number(device.slice('cuda:'.length))
-  const { name, totalMemoryBytes, major, minor } = getDeviceProperties(index)
-  const described = `${totalMemoryBytes}B,sm_${major}${minor}`
-  const limit = limitBytes !== undefined && limitBytes < totalMemoryBytes ? limitBytes : undefined
-  try {
-    return gpuTarget(name, limit)
-  } catch {
-    return gpuTarget(described, limit)
-  }
+  return gpuTarget(gpuOfDevice(device), limitBytes)
 }

@@ -1,10 +1,12 @@
 // What other estimators say of one training step, beside this package's planner and timm on a simulated card.
 // node dist/test/bench/estimators.js: a Markdown table; an estimator that is not there is a row that says so.
+
+import { markdownTable } from '../../lib/cli/markdown.js'
 import { plan } from '../../lib/plan/plan.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
-import { madeOn, markdown } from './plan/table.js'
+import { madeOn } from './plan/table.js'
 
 const BATCHES = [32, 128]
 const CARDS = ['h100', 'rtx3060']
@@ -111,7 +113,7 @@ async function main(): Promise<number> {
     }
   }
   const head = ['batch', 'what', 'peak, MiB', 'beside timm', ...CARDS.map((card) => `on ${card}`)]
-  console.log(markdown(head, cells, 'rlrrll'))
+  console.log(markdownTable(head, cells, 'rlrrll'))
   console.log(`\nSwin-T, 224 px, ${CLASSES} classes, float32, AdamW. Made on ${madeOn()}.`)
   return 0
 }

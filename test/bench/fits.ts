@@ -1,6 +1,7 @@
 // What fits where: the largest batch of every Swin on six cards, by `plan`, and of timm's on the same ones.
 // node dist/test/bench/fits.js [tiny@224 ...]: a Markdown table for each network; asserts nothing.
 import { parseArgs } from 'node:util'
+import { markdownTable } from '../../lib/cli/markdown.js'
 import { resolveInput } from '../../lib/config/resolve.js'
 import { DryRunner } from '../../lib/plan/dry-runner.js'
 import { largestBatch } from '../../lib/plan/largest-batch.js'
@@ -9,7 +10,7 @@ import { gpuTarget, limitsOf, type PlanTarget, roomOf } from '../../lib/plan/tar
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
-import { madeOn, markdown } from './plan/table.js'
+import { madeOn } from './plan/table.js'
 
 const CARDS = ['rtx3060', 'rtx4060ti-16gb', 'rtx4090', 'a100-40gb', 'l4', 'h100']
 
@@ -112,7 +113,7 @@ async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
     const { key, totalBytes } = cardNamed(card)
     return `${key} (${(totalBytes / 2 ** 30).toFixed(1)} GiB)`
   })
-  return markdown(['', ...heads], rows, `l${'r'.repeat(CARDS.length)}`)
+  return markdownTable(['', ...heads], rows, `l${'r'.repeat(CARDS.length)}`)
 }
 
 async function main(): Promise<number> {

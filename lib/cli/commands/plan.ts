@@ -2,10 +2,10 @@
 import type { Argv } from 'yargs'
 import type { PresetName } from '../../config/preset-names.js'
 import { changeRun } from '../../config/run-parts.js'
-import { getDeviceProperties } from '../../device/cuda.js'
 import { cardOfDevice, resolveDevice } from '../../device/device.js'
 import { type PlanResult, plan } from '../../plan/plan.js'
 import type { PlanRow } from '../../plan/plan-row.js'
+import { gpuOfDevice } from '../../plan/target.js'
 import { planReport } from '../../report/plan-report.js'
 import {
   type Command,
@@ -134,18 +134,7 @@ function gpusOf({ gpu, device }: GlobalOptions & PlanArguments): string[] | unde
   const card = cardOfDevice(device)
   if (card !== undefined) return [card.key]
   const { name: resolved } = resolveDevice(device)
-  if (resolved === 'cpu') return undefined
-  const index = Number(resolved.slice('cuda:'.length))
-  const { name, totalMemoryBytes, major, minor } = getDeviceProperties(index)
-  return [isCard(name) ? name : `${totalMemoryBytes}B,sm_${major}${minor}`]
-}
-
-function isCard(name: string): boolean {
-  try {
-    return cardOfDevice(`sim:${name}`) !== undefined
-  } catch {
-    return false
-  }
+  return resolved === 'cpu' ? undefined : [gpuOfDevice(resolved)]
 }
 
 /** Of a search one that fits each card is enough; else every row has to. */

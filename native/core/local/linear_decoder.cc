@@ -64,11 +64,7 @@ at::Tensor LinearDecoder::LearnSquares(const at::Tensor& features, const at::Ten
   proj_.weight.mutable_grad() = dweight;
   proj_.bias.mutable_grad() = dbias;
   at::Tensor added = gradient.view(rows.sizes());
-  if (type == at::kFloat) {
-    added.addmm_(dtokens, weights);
-  } else {
-    added.add_(InputGradient(dtokens, weights));
-  }
+  AddInputGradient(added, dtokens, weights);
   return loss;
 }
 

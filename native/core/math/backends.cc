@@ -50,9 +50,6 @@ at::Tensor ByConvolution(const at::Tensor& dy, const at::Tensor& x, at::Tensor p
   return std::get<1>(gradients).reshape({out, in}).contiguous();
 }
 
-// What allocates as the product does, and computes nothing.
-bool IsDry(const at::Tensor& operand) { return operand.is_cpu() && IsDryRun(); }
-
 // Does oneDNN's product know the type here? In bfloat16 that takes a processor with AVX-512.
 bool HasOneDnn(c10::ScalarType type) {
   const auto works = [](c10::ScalarType of) {
@@ -93,7 +90,7 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
 
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
                            const at::Tensor& bias) {
-  if (IsDry(x)) {
+  if (IsDryRunOn(x.device())) {
     std::vector<int64_t> sizes = x.contiguous().sizes().vec();
     sizes.back() = weight.size(0);
     return at::empty(sizes, x.options());
@@ -103,7 +100,7 @@ at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tenso
 }
 
 at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& weight) {
-  if (IsDry(dy)) {
+  if (IsDryRunOn(dy.device())) {
     at::Tensor turned;
     if (backend == Backend::kOneDnnCopied) turned = at::empty_like(weight);
     return at::empty({dy.size(0), weight.size(1)}, dy.options());
@@ -114,7 +111,7 @@ at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tens
 }
 
 at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& x) {
-  if (IsDry(x)) return at::empty({dy.size(1), x.size(1)}, x.options());
+  if (IsDryRunOn(x.device())) return at::empty({dy.size(1), x.size(1)}, x.options());
   if (backend == Backend::kMkl) return at::mm(dy.t(), x);
   if (backend == Backend::kConvolution) return ByConvolution(dy, x, {});
   return OneDnnLinear(dy.t(), x.t(), {});
@@ -122,7 +119,7 @@ at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Ten
 
 void AddWeightGradientBy(Backend backend, at::Tensor& sum, const at::Tensor& dy,
                          const at::Tensor& x) {
-  if (IsDry(x)) {
+  if (IsDryRunOn(x.device())) {
     if (backend != Backend::kMkl) WeightGradientBy(backend, dy, x);
   } else if (backend == Backend::kMkl) {
     sum.addmm_(dy.t(), x);

@@ -10,6 +10,7 @@
 #include "math/backends.h"
 #include "math/product_choices.h"
 #include "math/work_count.h"
+#include "memory/dry_run.h"
 
 namespace localformer {
 namespace {
@@ -90,6 +91,15 @@ void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& 
   };
   AddWeightGradientBy(BackendFor(ShapeOf(ProductKind::kAddedWeightGradient, dy, x), attempt), sum,
                       dy, x);
+}
+
+void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& weight) {
+  if (dy.scalar_type() != sum.scalar_type()) {
+    sum.add_(InputGradient(dy, weight));
+    return;
+  }
+  CountWork(dy.scalar_type(), 2 * dy.size(0) * weight.numel());
+  if (!IsDryRunOn(sum.device())) sum.addmm_(dy, weight);
 }
 
 at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

@@ -20,6 +20,10 @@ at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x);
 // it.
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x);
 
+// The gradient of x, added to a `sum` [rows, in] of float32; by the default backend where it adds
+// in place.
+void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& weight);
+
 // LinearProduct for autograd: the gradients are InputGradient's and WeightGradient's, the bias's a
 // sum over the rows. Keeps x and the weight, as at::linear does.
 at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

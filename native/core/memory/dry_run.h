@@ -13,6 +13,9 @@ namespace localformer {
 // Is it on for the calling thread, or for the process?
 bool IsDryRun();
 
+// And is it of effect there: on the CPU?
+inline bool IsDryRunOn(c10::Device device) { return device.is_cpu() && IsDryRun(); }
+
 // For processes that only plan: from now on, on all threads.
 void SetDryRuns(bool dry);
 

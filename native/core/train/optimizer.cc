@@ -26,9 +26,6 @@ std::unique_ptr<Optimizer> Make(const OptimizerOptions& options, const Parameter
 
 constexpr Kind kKinds[] = {{"adamw", Make<AdamW>}, {"sgd", Make<Sgd>}};
 
-// Updates allocate nothing.
-bool IsDry(const at::Tensor& parameter) { return parameter.is_cpu() && IsDryRun(); }
-
 bool TakesDecay(const std::string& name, const at::Tensor& parameter) {
   return parameter.dim() > 1 && name.find("relative_position_bias_table") == std::string::npos;
 }
@@ -46,8 +43,8 @@ Optimizer::Optimizer(const ParameterList& parameters, double weight_decay,
     group.parameters.push_back(parameter);
     const auto plain = parameter.options().requires_grad(false);
     for (auto& kind : group.state) {
-      kind.push_back(IsDry(parameter) ? at::empty(parameter.sizes(), plain)
-                                      : at::zeros(parameter.sizes(), plain));
+      kind.push_back(IsDryRunOn(parameter.device()) ? at::empty(parameter.sizes(), plain)
+                                                    : at::zeros(parameter.sizes(), plain));
     }
     group.steps.push_back(at::zeros({}, plain));
   }
@@ -68,7 +65,8 @@ void Optimizer::Step(double learning_rate, const at::Tensor& found) {
     groups.push_back(std::move(due));
   }
   for (const Group& group : groups) {
-    if (IsDry(group.parameters.front())) continue;
+    // An update allocates nothing.
+    if (IsDryRunOn(group.parameters.front().device())) continue;
     at::_foreach_add_(group.steps, one);
     Update(group, learning_rate, found.defined() ? std::optional<at::Tensor>(found) : std::nullopt);
   }

@@ -1,11 +1,12 @@
 // The largest batches that are planned for cards, and whether just those can be trained there.
+
+import { markdownTable } from '../../../lib/cli/markdown.js'
 import {
   type PlanOnTrial,
   type RandomPlan,
   randomPlans,
   tryPlan,
 } from '../../helpers/card-trial.js'
-import { markdown } from './table.js'
 
 const SEED = 20_261_129
 const COUNT = 30
@@ -70,7 +71,7 @@ export function cardTable(rows: readonly CardRow[]): string {
   ])
   const head = ['card', 'Swin', 'px', 'run', 'fits', 'possible', 'it', 'one more']
   return [
-    markdown(head, cells, 'llrlrrll'),
+    markdownTable(head, cells, 'llrlrrll'),
     '',
     `${rows.length} drawn by chance (seed ${SEED}); ${rows.filter(isKept).length} as planned.`,
   ].join('\n')

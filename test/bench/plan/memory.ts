@@ -1,9 +1,10 @@
 // Peaks that were planned beside those of steps that were computed, each in a process of its own, and what
 // becomes of both under a limit a little above the peak and one below.
+
+import { markdownTable } from '../../../lib/cli/markdown.js'
 import { DryRunner } from '../../../lib/plan/dry-runner.js'
 import { MEMORY_CASES, type PlanCase } from './cases.js'
 import { MIB, requestOfCase } from './requests.js'
-import { markdown } from './table.js'
 
 /** Of a peak: what a limit is above it for a step that has to run, and below it for one that must not. */
 const ABOVE = 0.03
@@ -121,7 +122,7 @@ export function memoryTable(rows: readonly MemoryRow[]): string {
   const worstModule = Math.max(...rows.map((row) => Math.abs(row.worstModuleError)))
   const same = rows.filter(({ plannedBytes, measuredBytes }) => plannedBytes === measuredBytes)
   return [
-    markdown(head, cells, 'lrrrrrrll'),
+    markdownTable(head, cells, 'lrrrrrrll'),
     '',
     `${rows.length} configurations, ${same.length} of them equal to the byte; worst case ${percent(worst)} of the peak, ${percent(worstModule)} of a module's.`,
   ].join('\n')

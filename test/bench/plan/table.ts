@@ -1,17 +1,5 @@
-// A Markdown table, and what machine it was made on.
+// What machine a table was made on.
 import { cpus } from 'node:os'
-
-const RULES: Readonly<Record<string, string>> = { l: '---', r: '---:' }
-
-/** @param sides `l` or `r` for each column. */
-export function markdown(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  sides: string,
-): string {
-  const rule = [...sides].map((side) => RULES[side] ?? '---')
-  return [head, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-}
 
 /** Date and processor, for a line below a table. */
 export function madeOn(): string {

@@ -1,11 +1,12 @@
 // Estimated times of a step beside measured ones: are configurations set in the same order?
+
+import { markdownTable } from '../../../lib/cli/markdown.js'
 import { DryRunner } from '../../../lib/plan/dry-runner.js'
 import { measureCosts } from '../../../lib/plan/search.js'
 import { stepSecondsOf } from '../../../lib/plan/step-time.js'
 import { cpuTarget } from '../../../lib/plan/target.js'
 import { TIMED, TIMED_RUNS } from './cases.js'
 import { CLASSES, configOfCase, requestOfCase } from './requests.js'
-import { markdown } from './table.js'
 
 /** Other work on the machine meets all of them alike when they take turns; the least of each counts. */
 const ROUNDS = 2
@@ -77,7 +78,7 @@ export function timeTable(rows: readonly TimeRow[]): string {
   ])
   const { imageSize, batchSize } = TIMED
   return [
-    markdown(['run', 'estimated, s', 'measured, s', 'ratio'], cells, 'lrrr'),
+    markdownTable(['run', 'estimated, s', 'measured, s', 'ratio'], cells, 'lrrr'),
     '',
     `${rows.length} configurations at ${imageSize} px, batch ${batchSize}, the least of ${ROUNDS} steps each; Spearman's rank correlation ${correlationOf(rows).toFixed(3)}.`,
   ].join('\n')
