@@ -26,6 +26,7 @@ export * as memory from './device/memory.js'
 export type { DeviceCalls, Kernel } from './device/simulation.js'
 export * as simulation from './device/simulation.js'
 export { getThreads, setThreads } from './device/threads.js'
+export * as distributed from './distributed/distributed.js'
 export {
   type DetailedEvaluation,
   type EvaluateOptions,
@@ -53,6 +54,7 @@ export type {
   OptimizerOptions,
   Weight,
 } from './local/options.js'
+export type { Parallel, ParallelOptions } from './local/parallel.js'
 export type { Split } from './local/splits.js'
 export {
   type Parameter,

@@ -8,8 +8,20 @@ import { fileURLToPath } from 'node:url'
 
 /** From the lowest; docs/architecture.md says what each is for. */
 const ROOMS = [
-  ...['base', 'metrics', 'libtorch', 'simulated', 'native', 'device', 'datasets', 'batch', 'local'],
-  ...['weights', 'evaluate', 'train', 'config', 'loggers', 'run-folder', 'plan', 'report', 'runs'],
+  ...['base', 'metrics', 'libtorch', 'simulated', 'native', 'device', 'datasets', 'batch'],
+  ...[
+    'distributed',
+    'local',
+    'weights',
+    'evaluate',
+    'train',
+    'config',
+    'loggers',
+    'run-folder',
+    'plan',
+    'report',
+    'runs',
+  ],
   ...['measure', 'doctor', 'cli'],
 ]
 

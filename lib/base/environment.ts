@@ -58,6 +58,43 @@ export function isContinuousIntegration(): boolean {
   return isSet(process.env.CI)
 }
 
+/** Who this process is among those that were started with it, as it was written. */
+export interface GroupVariables {
+  readonly rank: string | undefined
+  readonly worldSize: string | undefined
+  readonly localRank: string | undefined
+  readonly address: string | undefined
+  readonly port: string | undefined
+  /** The store is hosted by torchrun's agent. */
+  readonly usesAgentStore: boolean
+  /** Which start of the group it is, where a launcher starts it again. */
+  readonly attempt: string
+  /** Network interface that tensors take. */
+  readonly interface: string | undefined
+}
+
+/**
+ * `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`, as torchrun and Kubernetes'
+ * training operators set them; where Slurm's `srun` started the processes and these are not set, its
+ * `SLURM_PROCID`, `SLURM_NTASKS` and `SLURM_LOCALID`. `GLOO_SOCKET_IFNAME` names an interface.
+ */
+export function groupVariables(): GroupVariables {
+  const { env } = process
+  // Slurm sets its variables in the shell of a job, too, and there without a place to meet.
+  const isSlurm = !env.RANK && !env.WORLD_SIZE && env.SLURM_PROCID && env.MASTER_ADDR
+  const [run, count] = [env.TORCHELASTIC_RUN_ID ?? '', env.TORCHELASTIC_RESTART_COUNT ?? '0']
+  return {
+    rank: (isSlurm ? env.SLURM_PROCID : env.RANK) || undefined,
+    worldSize: (isSlurm ? env.SLURM_NTASKS : env.WORLD_SIZE) || undefined,
+    localRank: (isSlurm ? env.SLURM_LOCALID : env.LOCAL_RANK) || undefined,
+    address: env.MASTER_ADDR || undefined,
+    port: env.MASTER_PORT || undefined,
+    usesAgentStore: isSet(env.TORCHELASTIC_USE_AGENT_STORE),
+    attempt: `${run}/${count}`,
+    interface: env.GLOO_SOCKET_IFNAME || undefined,
+  }
+}
+
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '' && value !== '0' && value.toLowerCase() !== 'false'
 }

@@ -15,6 +15,7 @@ export const ERROR_CODES = [
   'ERR_CHECKSUM',
   'ERR_CHECKPOINT',
   'ERR_NON_FINITE',
+  'ERR_DISTRIBUTED',
   'ERR_TORCH',
 ] as const
 

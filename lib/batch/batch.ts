@@ -50,6 +50,11 @@ export interface SplitBatch {
   readonly indices: ArrayLike<number>
   /** Augmentation while training; default: none. */
   readonly augment?: Augmentation
+  /**
+   * @internal What these images are of a larger batch, which several processes take together: those from
+   * `first` on among `size`. Where images are mixed their partners stand behind them.
+   */
+  readonly share?: { readonly first: number; readonly size: number } | undefined
 }
 
 const BATCH_KEYS = [
@@ -131,8 +136,8 @@ export function splitToNativeBatch(batch: SplitBatch, input: InputShape): PlainB
 }
 
 function readSplitBatch(batch: SplitBatch, input: InputShape): PlainBatch {
-  checkKeys(batch, 'batch', ['split', 'indices', 'augment'])
-  const { split, indices } = batch
+  checkKeys(batch, 'batch', ['split', 'indices', 'augment', 'share'])
+  const { split, indices, share } = batch
   if (typeof split !== 'object' || split === null || !isArrayOf(split.images, Uint8Array)) {
     throw shapeError('a split of a data set', 'split', split)
   }
@@ -168,6 +173,7 @@ function readSplitBatch(batch: SplitBatch, input: InputShape): PlainBatch {
     mean: channels(split.mean, 'mean', 0),
     std: channels(split.std, 'std', 1),
     augment: augmentationOf(batch.augment, Math.min(height, width)),
+    ...(share === undefined ? {} : { share }),
   }
 }
 

@@ -18,6 +18,15 @@ export interface GlobalOptions {
 export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>
 
 let isJsonPrinted = false
+let speaker = 'localformer'
+
+/** From now on what is said beside results names this rank. */
+export function speakAs(rank: number): void {
+  speaker = `localformer, rank ${rank}`
+}
+
+/** Whoever tells of an error. */
+export const speakerName = () => speaker
 
 /** Prints the one JSON document of a command; what fails after it is told on standard error alone. */
 export function printJson(document: unknown): void {

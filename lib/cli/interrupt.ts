@@ -1,6 +1,7 @@
 // Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
 // itself installs no signal handlers.
 import process from 'node:process'
+import { rank } from '../distributed/group.js'
 import { warn } from './command.js'
 
 /**
@@ -22,8 +23,10 @@ export async function untilInterrupted(
     await work(controller.signal)
   } catch (error) {
     // What went wrong meanwhile is told, interrupted or not: a checkpoint that could not be kept.
-    if (!controller.signal.aborted || !isAbort(error)) throw error
-    warn(`localformer: ${typeof message === 'string' ? message : message()}`)
+    // Of several ranks rank 0 decides, and the others end behind the same step.
+    const isInterrupted = controller.signal.aborted || rank() > 0
+    if (!isInterrupted || !isAbort(error)) throw error
+    if (rank() === 0) warn(`localformer: ${typeof message === 'string' ? message : message()}`)
     process.exitCode = 130
   } finally {
     process.off('SIGINT', interrupt)

@@ -9,7 +9,7 @@ import { isDebug } from '../base/environment.js'
 import { LocalformerError } from '../base/errors.js'
 import { packageVersion } from '../base/version.js'
 import { checkDeviceName } from '../device/device.js'
-import { exitCodeOf, printHint, printJson, warn } from './command.js'
+import { exitCodeOf, printHint, printJson, speakerName, warn } from './command.js'
 import { commands } from './commands/index.js'
 import { checkGiven, checkPositionals, type ParsedOptions, usageError } from './usage.js'
 
@@ -92,7 +92,7 @@ function wantsJson(argv: readonly string[]): boolean {
 
 function reportError(error: unknown, json: boolean): void {
   if (error instanceof LocalformerError) {
-    warn(`localformer: ${error.message} [${error.code}]`)
+    warn(`${speakerName()}: ${error.message} [${error.code}]`)
     if (error.hint) printHint(error.hint)
     if (isDebug() && error.stack) printHint(error.stack)
     if (json) {
@@ -105,7 +105,7 @@ function reportError(error: unknown, json: boolean): void {
     return
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  printHint(`localformer: unexpected error\n${text}`)
+  printHint(`${speakerName()}: unexpected error\n${text}`)
   if (json) {
     const message = error instanceof Error ? error.message : String(error)
     printJson({ schema: 1, error: { code: null, message, hint: null } })

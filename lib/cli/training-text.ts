@@ -51,12 +51,18 @@ export function evaluationLine(event: EventOf<'evaluation'>): string {
   return `Test ${wordsOf(EVALUATION_METRICS, event)}; heads: ${heads.join(', ')}`
 }
 
+function peaksOf(ranks: NonNullable<EventOf<'done'>['ranks']>): string {
+  const { peakAllocatedBytes: metric } = STEP_METRICS
+  return ranks.map((of) => formatMetric(metric, of.peakAllocatedBytes)).join(', ')
+}
+
 export function doneLine(event: EventOf<'done'>): string {
-  const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes, stoppedEarly } = event
+  const { steps, seconds, imagesPerSecond: speed, peakAllocatedBytes, stoppedEarly, ranks } = event
   return [
     `${steps} ${steps === 1 ? 'step' : 'steps'} in ${seconds.toFixed(0)} s`,
     ...(speed === null ? [] : [said(STEP_METRICS.imagesPerSecond, speed)]),
     said(STEP_METRICS.peakAllocatedBytes, peakAllocatedBytes),
+    ...(ranks === undefined ? [] : [`of ranks ${peaksOf(ranks)}`]),
     ...(stoppedEarly ? ['stopped early: it did not get better'] : []),
   ].join(', ')
 }

@@ -35,7 +35,7 @@ export function changeRun(text: string, parts: RunParts): string {
     return method === 'backprop' ? known?.isShared === true : known?.isOfMethod !== true
   }
   const kept = Object.fromEntries(Object.entries(base).filter(stays))
-  if (parts.split !== undefined && !['stages', 'balanced'].includes(parts.split))
+  if (parts.split !== undefined && !['stages', 'balanced', 'timed'].includes(parts.split))
     delete kept.modules
   const { modules, method: _, ...keys } = { ...kept, ...parts }
   const pairs = Object.entries(keys).map(([key, value]) => `,${key}=${value}`)

@@ -7,11 +7,13 @@ import type { ImageBatch } from '../batch/batch.js'
 import { checkImages, type ImageSplit } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
 import { checkComputes } from '../device/device.js'
+import { inGroup } from '../distributed/group.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
 import type { EvaluationFigures } from '../metrics/evaluation-metrics.js'
 import { isHandle } from '../native/handle.js'
+import { awaitNative } from '../native/load.js'
 import { type ClassScore, classScores, confusionMatrix } from './scores.js'
 
 export interface EvaluateOptions {
@@ -101,10 +103,18 @@ async function lookAt(
   const { classes } = config
   checkComputes(device, 'evaluate')
   const predicted = new Int32Array(part.count)
-  let sums: { lossSum: number; correct: number; correctTop5: number }[] = []
-  let done = 0
+  const heads = subject instanceof Trainer ? subject.modules.length : 1
+  let sums: Sums[] = []
+  let [done, count] = [0, 0]
+  const division = subject instanceof Trainer ? subject.division : undefined
   for (const batch of batches(part, { batchSize })) {
-    signal?.throwIfAborted()
+    const isOwn = division === undefined || count++ % division.replicas === division.replica
+    if (!isOwn) {
+      done += batch.labels.length
+      continue
+    }
+    // Of several ranks none may leave the others waiting.
+    if (division === undefined) signal?.throwIfAborted()
     const results = await scoresOf(subject, batch)
     sums = results.map((result, k) => ({
       lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
@@ -114,6 +124,7 @@ async function lookAt(
     predicted.set((results[results.length - 1] as BatchEvaluation).predicted, done)
     done += batch.labels.length
   }
+  if (division !== undefined) sums = await sumOverRanks(sums, predicted, heads)
   const scores = sums.map(({ lossSum, correct, correctTop5 }) => ({
     accuracy: correct / part.count,
     top5Accuracy: classes > 5 ? correctTop5 / part.count : null,
@@ -130,8 +141,35 @@ async function scoresOf(
   subject: SwinTransformer | Trainer,
   batch: ImageBatch,
 ): Promise<readonly BatchEvaluation[]> {
-  return subject instanceof Trainer ? subject.evaluate(batch) : [await subject.evaluate(batch)]
+  if (!(subject instanceof Trainer)) return [await subject.evaluate(batch)]
+  return subject.takesBatches ? subject.evaluate(batch) : subject.evaluateHanded()
 }
+
+interface Sums {
+  readonly lossSum: number
+  readonly correct: number
+  readonly correctTop5: number
+}
+
+/** Every image was looked at by one rank for each head; those that others saw are 0 here. */
+async function sumOverRanks(
+  sums: readonly Sums[],
+  predicted: Int32Array,
+  heads: number,
+): Promise<Sums[]> {
+  const own = Array.from({ length: heads }, (_, k) => sums[k] ?? NOTHING)
+  const { native } = inGroup()
+  const values = [...own.flatMap((of) => [of.lossSum, of.correct, of.correctTop5]), ...predicted]
+  const all = await awaitNative(() => native.sum(values))
+  predicted.set(all.slice(3 * heads))
+  return own.map((_, k) => ({
+    lossSum: all[3 * k] as number,
+    correct: all[3 * k + 1] as number,
+    correctTop5: all[3 * k + 2] as number,
+  }))
+}
+
+const NOTHING: Sums = { lossSum: 0, correct: 0, correctTop5: 0 }
 
 /**
  * Is it a split, rather than a whole data set or something else?

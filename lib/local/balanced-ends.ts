@@ -1,14 +1,12 @@
 // A balanced split of a network for the options that it is trained with, by measuring its modules.
 import { LocalformerError } from '../base/errors.js'
 import { balance, modulePeak } from './balance.js'
+import { measuredBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
 import { nested, recipeOf } from './native-trainer.js'
 import { momentsOf } from './offload.js'
 import { resolveSplit, unitNames } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
-
-/** Tokens after the patch embedding of what is measured at once: 8 images of 224 px. */
-const MEASURED_TOKENS = 8 * 56 * 56
 
 /**
  * Index behind the last unit of each module. Modules are measured on a batch of zeros, of the size that
@@ -54,11 +52,6 @@ export async function balancedEnds(
   const rival = modules <= depths.length ? resolveSplit('stages', modules, depths) : undefined
   const units = unitNames(depths).length
   return balance({ units, modules, estimate: whole, measure, rival })
-}
-
-function measuredBatch({ config }: SwinTransformer, balanceFor: number): number {
-  const tokens = (config.imageSize / config.patchSize) ** 2
-  return Math.max(1, Math.min(balanceFor, Math.max(8, Math.floor(MEASURED_TOKENS / tokens))))
 }
 
 // What a network's parts take is the same whenever they are asked, and cuts for several batches ask

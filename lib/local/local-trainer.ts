@@ -9,6 +9,7 @@ import type { LocalOptions } from './options.js'
 import { specTextOf } from './spec-text.js'
 import { modulesOf, resolveSplit } from './splits.js'
 import type { SwinTransformer } from './swin-transformer.js'
+import { timedEnds } from './timed-ends.js'
 import { Trainer } from './trainer.js'
 
 /**
@@ -39,7 +40,12 @@ export class LocalTrainer extends Trainer {
     checkPerModule(o)
     // Refused here, too, where there are more modules than units.
     const first = resolveSplit(o.split, o.modules, depths)
-    const ends = o.split === 'balanced' ? await balancedEnds(model, o) : first
+    const ends =
+      o.split === 'balanced'
+        ? await balancedEnds(model, o)
+        : o.split === 'timed'
+          ? await timedEnds(model, o)
+          : first
     const recipe = recipeOf(o, ends)
     const spec = specTextOf(o.method, o)
     const native = await createNative(model, recipe, o.method)

@@ -207,13 +207,16 @@ const LOCAL = {
     schema: () =>
       zod().union(
         [
-          zod().enum(['stages', 'balanced', 'blocks']),
+          zod().enum(['stages', 'balanced', 'timed', 'blocks']),
           zod().array(zod().union([zod().number(), zod().string()])),
         ],
-        { error: '"stages", "balanced", "blocks" or a list of stages or units to cut behind' },
+        {
+          error:
+            '"stages", "balanced", "timed", "blocks" or a list of stages or units to cut behind',
+        },
       ),
     ...{ default: 'stages', native: null, key: 'split', read: cuts },
-    help: 'stages, balanced, blocks or cuts joined by +',
+    help: 'stages, balanced, timed, blocks or cuts joined by +',
   },
   balanceFor: {
     ...{ schema: () => integer(1), default: 32, native: null },
@@ -302,6 +305,6 @@ function range(text: string) {
 }
 
 function cuts(text: string) {
-  if (['stages', 'balanced', 'blocks'].includes(text)) return text
+  if (['stages', 'balanced', 'timed', 'blocks'].includes(text)) return text
   return text.split('+').map((cut) => (/^\d+$/.test(cut) ? Number(cut) : cut))
 }

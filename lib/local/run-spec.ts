@@ -5,7 +5,7 @@ import { kindOf } from '../base/validate.js'
 import { type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
 import type { OptionRow } from './option-rows.js'
 import { type LocalOptions, OPTION_ROWS, SHARED } from './options.js'
-import { describeSplit, modulesOf } from './splits.js'
+import { describeSplit, MEASURED_SPLITS, modulesOf } from './splits.js'
 import { METHODS, type Method } from './words.js'
 
 /** One configuration as a run spec names it: `METHOD[:K][,key=value...]`. */
@@ -85,10 +85,10 @@ export function modulesOfSpec({ split, modules, asked }: RunSpec, depths: readon
 
 /** The spec with its split written out, so that it makes the same modules everywhere. */
 export function pinSplit(spec: RunSpec, cuts: readonly string[]): string {
-  if (spec.split !== 'balanced') return spec.text
+  if (!MEASURED_SPLITS.includes(spec.split)) return spec.text
   // A single module is cut nowhere, which no list of cuts can say.
   const written = cuts.length === 0 ? 'stages' : describeSplit(cuts)
-  return spec.text.replace('split=balanced', `split=${written}`)
+  return spec.text.replace(`split=${spec.split}`, `split=${written}`)
 }
 
 function readPairs(

@@ -5,10 +5,12 @@ import { describe, LocalformerError } from '../base/errors.js'
  * - `stages`: behind stages 1, 2, ... K-1.
  * - `balanced`: so that the largest module's peak memory is smallest, from what each unit was
  *   measured to take; any K up to the number of units.
+ * - `timed`: so that every module takes as long as the others, from what each unit takes here; for
+ *   modules on several ranks. Any K up to the number of units.
  * - `blocks`: one module for each block, the grid changes before it and the classifier included.
  * - a list of where to cut: stage numbers, `stage1`, or names of units, in rising order.
  */
-export type Split = 'stages' | 'balanced' | 'blocks' | readonly (number | string)[]
+export type Split = 'stages' | 'balanced' | 'timed' | 'blocks' | readonly (number | string)[]
 
 /** Names of the units of a network, in order. */
 export function unitNames(depths: readonly number[]): string[] {
@@ -32,6 +34,9 @@ export function stageEnds(depths: readonly number[]): number[] {
   return ends
 }
 
+/** Splits that are made by measuring, and then written out as cuts. */
+export const MEASURED_SPLITS: readonly Split[] = ['balanced', 'timed']
+
 /** How many modules a split makes by itself; undefined where any number is possible. */
 export function modulesOf(split: Split, depths: readonly number[]): number | undefined {
   if (split === 'blocks') return depths.reduce((a, b) => a + b, 0)
@@ -40,14 +45,14 @@ export function modulesOf(split: Split, depths: readonly number[]): number | und
 
 /**
  * @param depths Blocks in each stage.
- * @param balance Gives the ends of a balanced split into so many modules.
+ * @param measured Gives the ends of a split that is made by measuring into so many modules.
  * @throws {LocalformerError} `ERR_CONFIG` that says which splits are possible.
  */
 export function resolveSplit(
   split: Split,
   modules: number,
   depths: readonly number[],
-  balance: (modules: number) => readonly number[] = (count) =>
+  measured: (modules: number) => readonly number[] = (count) =>
     unitNames(depths)
       .slice(0, count)
       .map((_, k) => k + 1),
@@ -61,8 +66,8 @@ export function resolveSplit(
       `Ask for ${fixed} modules, or leave their number out.`,
     )
   }
-  if (split === 'balanced') {
-    if (modules <= names.length) return [...balance(modules)]
+  if (MEASURED_SPLITS.includes(split)) {
+    if (modules <= names.length) return [...measured(modules)]
     throw impossible(
       `A network of ${names.length} units cannot be cut into ${modules} modules`,
       `Possible are 1 to ${names.length} modules.`,
@@ -81,7 +86,7 @@ export function resolveSplit(
     `A network of ${stages} stages cannot be cut into ${modules} modules behind ` +
       (split === 'stages' ? 'its stages' : describe(cuts)),
     `Cut in rising order behind stages 1 to ${stages - 1} (\`stages\`: at most ${stages} modules) or ` +
-      `behind units: ${names.slice(0, -1).join(', ')}. \`balanced\` makes up to ${names.length} modules.`,
+      `behind units: ${names.slice(0, -1).join(', ')}. \`balanced\` and \`timed\` make up to ${names.length} modules.`,
   )
 }
 

@@ -318,6 +318,16 @@ export class SwinTransformer extends Handle<NativeModel> {
     return this.exclusive((model) => model.measureModule(options))
   }
 
+  /** @internal Seconds of each unit in a step of `batchSize` images. */
+  async timeUnits(options: Parameters<NativeModel['timeUnits']>[0]): Promise<number[]> {
+    return this.exclusive((model) => model.timeUnits(options))
+  }
+
+  /** @internal Seconds of a step of a module of units [begin, end), without its update. */
+  async timeModule(options: Parameters<NativeModel['timeModule']>[0]): Promise<number> {
+    return this.exclusive((model) => model.timeModule(options))
+  }
+
   /** Frees the network and every trainer made of it. */
   override dispose(): void {
     for (const child of this.#children) child.dispose()

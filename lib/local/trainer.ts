@@ -11,6 +11,7 @@ import {
 } from '../batch/batch.js'
 import { PreparedBatch } from '../batch/prepared-batch.js'
 import { keepProductChoices } from '../device/products.js'
+import { exchange, inGroup } from '../distributed/group.js'
 import type {
   NativeMemoryPoint,
   NativePhaseCalls,
@@ -28,9 +29,11 @@ import { tensorsOf } from '../native/tensors.js'
 import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { Recipe } from './native-trainer.js'
+import { type Division, divisionOf, type ParallelOptions, resolveParallel } from './parallel.js'
 import { parseRunSpec, pinSplit } from './run-spec.js'
 import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
 import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
+import { evenEnds, moduleSeconds } from './timed-ends.js'
 import type { Method } from './words.js'
 
 export interface StepOptions {
@@ -49,6 +52,8 @@ export interface StepOptions {
   readonly timeline?: boolean
   /** Count what a simulated device is asked to do, by module and phase; default false. */
   readonly calls?: boolean
+  /** Of several ranks: tell the others that training ends behind this step, which sets `stops`; default false. */
+  readonly stop?: boolean
 }
 
 /**
@@ -101,6 +106,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   /** Run spec that makes such modules, its cuts written out: `paper:4,decoder=conv`. */
   readonly spec: string
   #averageDecay: number | undefined
+  #division: Division | undefined
 
   protected constructor(
     native: NativeTrainer,
@@ -125,27 +131,39 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * module's step happens as a whole or not at all: where one fails, the modules before it have
    * learned, and everything else is as it was, random numbers and memory too.
    *
+   * Of a trainer that was parallelized every rank steps at once: with its share of the batch, or with null
+   * where {@link takesBatches} is false. Modules that other ranks have come back with `learned: false`.
+   *
    * @throws {LocalformerError} `ERR_SHAPE`, `ERR_DATASET` (a label that is no class),
    *   `ERR_NON_FINITE` (a loss or a gradient of the module that it names),
-   *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed.
+   *   `ERR_OUT_OF_MEMORY`, whose `module` names the one that failed; `ERR_DISTRIBUTED` where another
+   *   rank is lost.
    */
-  async step(batch: ImageBatch | PreparedBatch, options: StepOptions = {}): Promise<TrainStep> {
-    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline', 'calls'])
+  async step(
+    batch: ImageBatch | PreparedBatch | null,
+    options: StepOptions = {},
+  ): Promise<TrainStep> {
+    checkKeys(options, 'options', ['learningRate', 'clipNorm', 'timeline', 'calls', 'stop'])
     const { learningRate, clipNorm, ...rest } = readArgument('options', () => ({ ...options }))
     const learningRates = readArgument('learningRate', () => this.#ratesOf(learningRate))
     checkClipNorm(clipNorm)
     const timeline = checkFlag(rest.timeline ?? false, 'timeline')
     const calls = checkFlag(rest.calls ?? false, 'calls')
-    const input = isHandle(batch, PreparedBatch)
-      ? this.#preparedFor(batch)
-      : toNativeBatch(labelled(batch), this.model.config)
+    const stop = checkFlag(rest.stop ?? false, 'stop')
+    this.#checkRates(learningRates)
+    const input =
+      batch === null && !this.takesBatches
+        ? null
+        : isHandle(batch, PreparedBatch)
+          ? this.#preparedFor(batch)
+          : toNativeBatch(labelled(batch as ImageBatch), this.model.config)
     const {
       timeline: points,
       calls: phases,
       transfers,
       ...result
     } = await this.#compute((trainer) =>
-      trainer.step(input, { learningRates, clipNorm, timeline, calls }),
+      trainer.step(input, { learningRates, clipNorm, timeline, calls, stop }),
     )
     return {
       ...result,
@@ -198,6 +216,75 @@ export abstract class Trainer extends Handle<NativeTrainer> {
   async evaluate(batch: ImageBatch): Promise<readonly BatchEvaluation[]> {
     const input = unmixed(toNativeBatch(labelled(batch), this.model.config))
     return this.#compute((trainer) => trainer.evaluate(input))
+  }
+
+  /** @internal The same where features come from another rank. */
+  async evaluateHanded(): Promise<readonly BatchEvaluation[]> {
+    return this.#compute((trainer) => trainer.evaluate(null))
+  }
+
+  /**
+   * Shares the work of this trainer among the ranks of the process group, for good; all ranks call it with
+   * the same options, on trainers made alike. From the next step on a rank keeps the weights and the
+   * optimizer state of its own modules alone. With `data` a rank gives {@link step} its share of each batch;
+   * {@link train} sees to that, and to batches that are handed on.
+   *
+   * @throws {LocalformerError} `ERR_CONFIG` where ranks, stages and modules do not go together, or this
+   *   process is in no group (`distributed.init()`); `ERR_DEVICE_UNAVAILABLE` on CUDA; `ERR_DISTRIBUTED`.
+   */
+  async parallelize(options: ParallelOptions = {}): Promise<void> {
+    const { native, place } = inGroup()
+    const modules = this.modules.length
+    const o = resolveParallel(options, { modules, worldSize: place.worldSize })
+    if (this.#division !== undefined) {
+      throw new LocalformerError('ERR_CONFIG', 'The trainer was parallelized already')
+    }
+    if (this.model.device !== 'cpu') {
+      throw new LocalformerError(
+        'ERR_DEVICE_UNAVAILABLE',
+        `Several ranks train on the CPU, and this network is on ${this.model.device}`,
+        { hint: 'Choose device cpu.' },
+      )
+    }
+    const costs = o.stages === 1 ? [1] : await moduleSeconds(this.model, this.recipe)
+    // Times differ from rank to rank: rank 0's count.
+    const [decided = '[]'] = await exchange('stages', JSON.stringify(evenEnds(costs, o.stages)))
+    const stageEnds = o.stages === 1 ? [modules] : (JSON.parse(decided) as number[])
+    await this.exclusive((trainer) =>
+      trainer.divide(native, { stageEnds, features: o.features, inFlight: o.inFlight }),
+    )
+    this.#division = divisionOf(stageEnds, place)
+  }
+
+  /** This rank's part of the work; undefined where it is not shared. */
+  get division(): Division | undefined {
+    return this.#division
+  }
+
+  /** Does {@link step} take a batch here, or do features come from another rank? */
+  get takesBatches(): boolean {
+    return this.#division === undefined || this.#division.stage === 0
+  }
+
+  /**
+   * On all ranks at once: brings what other ranks have to rank 0, weights, optimizer state and averages, so
+   * that everything can be read there until the next step. Does nothing where the work is not shared.
+   *
+   * @throws {LocalformerError} `ERR_DISTRIBUTED`
+   */
+  async gather(): Promise<void> {
+    if (this.#division === undefined) return
+    await this.exclusive((trainer) => trainer.gather())
+  }
+
+  // A rank that runs none of its modules would wait for features that nobody sends.
+  #checkRates(rates: readonly (number | null)[]): void {
+    const { stages = 1 } = this.#division ?? {}
+    if (stages === 1 || rates.length === this.modules.length) return
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `Modules on several ranks are trained all together, not the first ${rates.length} alone`,
+    )
   }
 
   /**

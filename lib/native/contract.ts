@@ -84,6 +84,11 @@ export interface NativeBatch {
   readonly std: readonly number[]
   /** Augmentation of native/core/data/augmentation.h. */
   readonly augment: NativeOptions
+  /**
+   * What these images are of a larger batch: the ones from `first` on among `size`. Where images are
+   * mixed their partners stand behind them.
+   */
+  readonly share?: { readonly first: number; readonly size: number } | undefined
 }
 
 export interface NativeTensor {
@@ -171,6 +176,8 @@ export interface NativeTransfers {
 
 export interface NativeStep extends NativeStepFigures {
   readonly modules: readonly (NativeModuleStep | NativeModuleStep<false>)[]
+  /** Does any rank end the training behind this step? */
+  readonly stops: boolean
   /** Null where nothing is offloaded. */
   readonly transfers: NativeTransfers | null
   /** Null where it was not asked for. */
@@ -268,6 +275,14 @@ export interface NativeModel {
     readonly recompute: string
     readonly dtype: string
   }): Promise<NativeUnitCost[]>
+  /** Seconds that each unit takes in a step. */
+  timeUnits(options: {
+    readonly batchSize: number
+    readonly recompute: string
+    readonly dtype: string
+  }): Promise<number[]>
+  /** Seconds of a step of a module without its update; options as for `measureModule`. */
+  timeModule(options: Parameters<NativeModel['measureModule']>[0]): Promise<number>
   measureModule(options: {
     /** Units [begin, end). */
     readonly begin: number
@@ -284,18 +299,21 @@ export interface NativeTrainer {
   auxiliaryParameters(): NativeParameter[]
   readAuxiliary(): Promise<NativeTensors>
   writeAuxiliary(values: NativeTensors): Promise<void>
+  /** `batch`: null where features come from another rank. */
   step(
-    batch: NativeBatch | NativePrepared,
+    batch: NativeBatch | NativePrepared | null,
     options: {
       /** Of the modules that run, from the first; null only passes features on. */
       readonly learningRates: readonly (number | null)[]
       readonly clipNorm: number | undefined
       readonly timeline: boolean
       readonly calls: boolean
+      /** Tell the other ranks that the training ends behind this step. */
+      readonly stop: boolean
     },
   ): Promise<NativeStep>
-  /** With the averaged weights, where an average is kept. */
-  evaluate(batch: NativeBatch): Promise<NativeEvaluation[]>
+  /** With the averaged weights, where an average is kept; of modules that are here. */
+  evaluate(batch: NativeBatch | null): Promise<NativeEvaluation[]>
   /** Class logits of every module's head; weights as for `evaluate`. */
   predict(batch: NativeBatch): Promise<NativeTensor[]>
   /** One entry for each module with a decoder; weights as for `evaluate`. */
@@ -321,7 +339,60 @@ export interface NativeTrainer {
   readAverage(): Promise<NativeTensors>
   readState(): Promise<NativeTrainingState>
   writeState(state: NativeTrainingState): Promise<void>
+  /** Divides the work among the ranks of a group, for good. */
+  divide(group: NativeGroup, options: NativeDivision): Promise<void>
+  /** On all ranks at once: rank 0 gets what it released. */
+  gather(): Promise<void>
   dispose(): void
+}
+
+export interface NativeDivision {
+  /** Index behind the last module of each stage; the ranks of a stage share a batch. */
+  readonly stageEnds: readonly number[]
+  /** What features travel in. */
+  readonly features: 'float32' | 'bfloat16'
+  /** Batches that a stage may be ahead of the next one. */
+  readonly inFlight: number
+}
+
+/** Processes that train together. All but `fail` is done in turn, in the same order on all ranks. */
+export interface NativeGroup {
+  /** What every rank gives under a key, by rank; each key once. */
+  exchange(key: string, text: string): Promise<string[]>
+  /** Over all ranks. */
+  sum(values: readonly number[]): Promise<number[]>
+  /** Of this process since it joined. */
+  traffic(): Promise<NativeTraffic>
+  /** The others end with this. */
+  fail(reason: string): void
+  /** When all ranks have come to this. */
+  leave(): Promise<void>
+  dispose(): Promise<void>
+}
+
+export interface NativeTraffic {
+  /** Of tensors. */
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  /** Waited for other ranks. */
+  readonly waitSeconds: number
+}
+
+export interface NativeGroupOptions {
+  readonly rank: number
+  readonly worldSize: number
+  /** Of the store. */
+  readonly address: string
+  readonly port: number
+  /** Does this process host it? */
+  readonly hostsStore: boolean
+  /** Of all keys. */
+  readonly prefix: string
+  /** For all ranks to come. */
+  readonly joinSeconds: number
+  /** Without a sign of life a rank is lost. */
+  readonly silenceSeconds: number
+  readonly interface: string | undefined
 }
 
 export interface NativeSegment {
@@ -348,6 +419,8 @@ export interface NativeSnapshot {
 export interface NativeTorch {
   createModel(options: NativeModelOptions, device: string): Promise<NativeModel>
   createTrainer(model: NativeModel, options: NativeTrainerOptions): Promise<NativeTrainer>
+  /** When all ranks are there. */
+  joinGroup(options: NativeGroupOptions): Promise<NativeGroup>
   /** Augments on the data thread, beside a step. */
   prepareBatch(batch: NativeBatch): Promise<NativePrepared>
   /** PyTorch's flat keys. */
@@ -447,6 +520,7 @@ export interface NativeProductChoice {
 export const NATIVE_EXPORTS = [
   'createModel',
   'createTrainer',
+  'joinGroup',
   'prepareBatch',
   'memoryStats',
   'emptyCache',

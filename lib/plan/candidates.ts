@@ -44,7 +44,7 @@ export function candidatesFor({
   const isLocalOnly = Object.keys(fixed).some(
     (part) => part === 'modules' || (part !== 'method' && SPEC_KEYS[part]?.isShared !== true),
   )
-  const isCut = fixed.split !== undefined && !['stages', 'balanced'].includes(fixed.split)
+  const isCut = fixed.split !== undefined && !['stages', 'balanced', 'timed'].includes(fixed.split)
   const cuts = CUTS.filter((cut) => {
     if (fixed.method !== undefined && (cut.method === 'backprop') !== (method === 'backprop')) {
       return false

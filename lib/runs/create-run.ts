@@ -15,10 +15,13 @@ import { createTraining } from '../config/create.js'
 import { ResolvedConfig, resolveConfig } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
+import { isInitialized, orAbandon, rank } from '../distributed/group.js'
+import type { ParallelOptions } from '../local/parallel.js'
 import { Trainer } from '../local/trainer.js'
 import type { Logger } from '../loggers/logger.js'
 import { checkLoggers } from '../loggers/loggers.js'
 import { isHandle } from '../native/handle.js'
+import { FollowedFolder } from '../run-folder/followed-folder.js'
 import { checkFree, RunFolder } from '../run-folder/run-folder.js'
 import type { TrainOptions } from '../train/options.js'
 import { checkTraining, train } from '../train/train.js'
@@ -52,9 +55,14 @@ export interface CreateRunOptions {
   readonly checkpointEvery?: number
   /** Stops between two steps, with a checkpoint kept. */
   readonly signal?: AbortSignal
+  /**
+   * How the ranks of the process group share a run of a configuration, where this process is in one;
+   * default: each batch. A script's own trainer is parallelized by the script.
+   */
+  readonly parallel?: ParallelOptions
 }
 
-const KEYS = ['directory', 'overwrite', 'data', 'loggers', 'checkpointEvery', 'signal']
+const KEYS = ['directory', 'overwrite', 'data', 'loggers', 'checkpointEvery', 'signal', 'parallel']
 
 /**
  * Makes a run: everything that `localformer train` does, from a configuration, or from a script's own
@@ -68,6 +76,9 @@ const KEYS = ['directory', 'overwrite', 'data', 'loggers', 'checkpointEvery', 's
  * for await (const event of own.events()) console.log(event)
  * ```
  *
+ * In a process group (`distributed.init()`) every rank makes the run, and trains its part of it; rank 0
+ * alone has its folder and its loggers.
+ *
  * @throws {LocalformerError} `ERR_CONFIG` (a folder that holds another run, too), `ERR_BUSY` where
  *   another process writes it, and what `createTraining` throws.
  */
@@ -75,23 +86,32 @@ export async function createRun(
   subject: TrainingConfigInput | ResolvedConfig | RunSubjectParts,
   options: CreateRunOptions = {},
 ): Promise<Run> {
+  // Where a rank fails the others must not wait for it.
+  return orAbandon(() => create(subject, options))
+}
+
+async function create(
+  subject: TrainingConfigInput | ResolvedConfig | RunSubjectParts,
+  options: CreateRunOptions,
+): Promise<Run> {
   const what = readArgument('what is run', () => {
     checkKeys(subject, 'what is run', Object.keys(subject ?? {}))
     return isA(subject, ResolvedConfig) ? subject : { ...subject }
   })
   const checked = readArgument('options', () => checkOptions(options))
   const given = checked.directory === undefined ? undefined : path.resolve(checked.directory)
-  if (given !== undefined && !checked.overwrite) await checkFree(given)
+  const follows = rank() > 0
+  if (given !== undefined && !checked.overwrite && !follows) await checkFree(given)
   const { parts, dispose } = isParts(what)
     ? await partsOfScript(what, checked)
     : await partsOfConfig(what, checked)
-  const directory = given ?? (await newFolder(parts.run))
+  const directory = given ?? (follows ? '' : await newFolder(parts.run))
   try {
     return await open(directory, parts, dispose, checked)
   } catch (error) {
     dispose()
     // It was made for this run, which did not begin.
-    if (given === undefined) await rm(directory, { recursive: true, force: true })
+    if (given === undefined && !follows) await rm(directory, { recursive: true, force: true })
     throw error
   }
 }
@@ -118,11 +138,12 @@ interface Made extends Pick<RunParts, 'trainer' | 'data' | 'config' | 'run' | 'w
 
 async function partsOfConfig(
   written: TrainingConfigInput | ResolvedConfig,
-  { data, signal, checkpointEvery }: CreateRunOptions,
+  { data, signal, checkpointEvery, parallel }: CreateRunOptions,
 ) {
   const training = await createTraining(written, data)
   const { trainer, options, weights } = training
   try {
+    if (isInitialized()) await trainer.parallelize(parallel)
     const config = { ...recordedConfig(training), ...definedOf({ checkpointEvery }) }
     const loop = signal === undefined ? options : { ...options, signal }
     checkTraining(trainer, training.data, loop)
@@ -143,6 +164,7 @@ async function partsOfScript(subject: RunSubjectParts, options: CreateRunOptions
     throw new LocalformerError('ERR_CONFIG', `\`${name}\` has no effect on such a run`)
   }
   if (options.data !== undefined) refuse('data')
+  if (options.parallel !== undefined) refuse('parallel')
   if (signal !== undefined && subject.options === undefined) refuse('signal')
   const training = subject.options && { ...subject.options, ...(signal && { signal }) }
   if (training !== undefined) checkTraining(trainer, data, training)
@@ -175,14 +197,12 @@ async function open(
   const warnings: string[] = []
   const isOwn = training === undefined
   const kept = isOwn ? { ...config, training: null, loop: 'own' } : config
-  const folder = await RunFolder.create(
-    directory,
-    { trainer, data, run, config: kept },
-    overwrite,
-    {
-      ...{ loggers, onProblem: (problem: string) => warnings.push(problem) },
-    },
-  )
+  const onProblem = (problem: string) => warnings.push(problem)
+  const subject = { trainer, data, run, config: kept }
+  const folder =
+    rank() > 0
+      ? new FollowedFolder(directory)
+      : await RunFolder.create(directory, subject, overwrite, { loggers, onProblem })
   const events = isOwn ? undefined : train(trainer, data, training)
   const ownLoop = isOwn ? new OwnLoop(trainer, data, undefined) : undefined
   const parts = { folder, config, trainer, data, run, weights, events, ownLoop, summary: null }

@@ -6,10 +6,13 @@ import { checkFile, checkKeys, checkSignal, definedOf, readArgument } from '../b
 import { createTraining } from '../config/create.js'
 import type { TrainingConfig } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
+import { isInitialized, orAbandon, rank } from '../distributed/group.js'
+import type { ParallelOptions } from '../local/parallel.js'
 import type { Trainer } from '../local/trainer.js'
 import type { Logger } from '../loggers/logger.js'
 import { checkLoggers } from '../loggers/loggers.js'
 import type { LoadedState } from '../run-folder/checkpoint-store.js'
+import { FollowedFolder } from '../run-folder/followed-folder.js'
 import { type Continuation, RunFolder } from '../run-folder/run-folder.js'
 import { differencesOf, surroundingsOf } from '../run-folder/surroundings.js'
 import { checkResumes, scheduleAt } from '../train/course.js'
@@ -38,13 +41,15 @@ export interface ResumeRunOptions extends ResumeChanges {
   readonly loggers?: readonly Logger[]
   /** Stops between two steps, with a checkpoint kept. */
   readonly signal?: AbortSignal
+  /** As of `createRun`; the run may have had any number of ranks before. */
+  readonly parallel?: ParallelOptions
 }
 
 const CHANGES = [
   ...(['device', 'threads', 'checkpointEvery', 'checkpointSteps'] as const),
   ...(['epochs', 'maxSteps', 'patience'] as const),
 ] satisfies readonly (keyof ResumeChanges)[]
-const KEYS = ['data', 'trainer', 'options', 'loggers', 'signal', ...CHANGES]
+const KEYS = ['data', 'trainer', 'options', 'loggers', 'signal', 'parallel', ...CHANGES]
 
 /**
  * Goes on with the run of a folder, bit for bit as if it had not stopped; also after `kill -9`, in the
@@ -64,6 +69,10 @@ const KEYS = ['data', 'trainer', 'options', 'loggers', 'signal', ...CHANGES]
  *   refused leaves the folder as it was.
  */
 export async function resumeRun(directory: string, options: ResumeRunOptions = {}): Promise<Run> {
+  return orAbandon(() => resume(directory, options))
+}
+
+async function resume(directory: string, options: ResumeRunOptions): Promise<Run> {
   checkFile(directory, 'directory', 'the folder of a run')
   checkKeys(options, 'options', KEYS)
   const given = readArgument('options', () => ({ ...options }))
@@ -87,6 +96,7 @@ async function resumeConfigured(directory: string, options: ResumeRunOptions): P
   const training = await createTraining(isKept ? rest : config, options.data)
   const { trainer, data, weights } = training
   try {
+    if (isInitialized()) await trainer.parallelize(options.parallel)
     const loop = { ...training.options, ...(options.signal && { signal: options.signal }) }
     const parts = { trainer, data, config, run: config.run, weights, loop }
     return await open(directory, parts, options, () => training.dispose())
@@ -122,6 +132,9 @@ async function resumeParts(
 function checkEffect(o: ResumeRunOptions): void {
   const refuse = (name: string, why: string) => {
     throw new LocalformerError('ERR_CONFIG', `\`${name}\` has no effect ${why}`)
+  }
+  if (o.trainer !== undefined && o.parallel !== undefined) {
+    refuse('parallel', 'on a `trainer`, which the script parallelizes')
   }
   if (o.trainer === undefined) {
     if (o.options !== undefined) refuse('options', 'without a `trainer`: name what changes itself')
@@ -174,12 +187,11 @@ async function open(
     const isWritten = over === null && loop !== undefined
     return { isOver: over !== null, wasOver: isLonger, config: isWritten ? config : undefined }
   }
-  const folder = await RunFolder.resume(
-    directory,
-    { trainer, data, run, config },
-    { loggers, onProblem },
-    decide,
-  )
+  const subject = { trainer, data, run, config }
+  const folder =
+    rank() > 0
+      ? await FollowedFolder.resume(directory, decide)
+      : await RunFolder.resume(directory, subject, { loggers, onProblem }, decide)
   try {
     const state = isLonger ? patientAgain(folder.state) : folder.state
     const ownLoop = loop === undefined ? new OwnLoop(trainer, data, state?.progress) : undefined

@@ -7,7 +7,7 @@ import type { SwinTransformer } from '../local/swin-transformer.js'
 import type { Trainer } from '../local/trainer.js'
 import { meansOf } from '../metrics/means.js'
 import { ReportKeeper } from '../report/keep-report.js'
-import type { RunFolder } from '../run-folder/run-folder.js'
+import { FollowedFolder, type RunRecord } from '../run-folder/followed-folder.js'
 import type { DoneEvent, RunEvent, TrainEvent } from '../train/events.js'
 import type { TrainingProgress } from '../train/training-state.js'
 import type { WeightsReport } from '../weights/plan.js'
@@ -17,7 +17,8 @@ import { type RunSummary, summaryOf } from './run-summary.js'
 
 /** What a run is made of; {@link createRun} and {@link resumeRun} put it together. */
 export interface RunParts {
-  readonly folder: RunFolder
+  /** Of several ranks only rank 0 writes into it. */
+  readonly folder: RunRecord
   readonly config: TrainingConfig
   readonly trainer: Trainer
   readonly data: Dataset
@@ -53,7 +54,8 @@ export class Run implements AsyncDisposable {
   /** How far the checkpoint was from which the run goes on; null: it begins. */
   readonly startedFrom: TrainingProgress | null
   readonly #parts: RunParts
-  readonly #report: ReportKeeper
+  /** None where another rank writes it. */
+  readonly #report: ReportKeeper | undefined
   readonly #warnings: string[]
   #told = 0
   #lastModules: RunSummary['modules'] | undefined
@@ -74,7 +76,9 @@ export class Run implements AsyncDisposable {
     this.startedFrom = parts.folder.state?.progress ?? null
     this.#summary = parts.summary
     this.#warnings = warnings
-    this.#report = new ReportKeeper(parts.folder.directory, parts.trainer, parts.data, (problem) =>
+    const { folder, trainer, data } = parts
+    if (folder instanceof FollowedFolder) return
+    this.#report = new ReportKeeper(folder.directory, trainer, data, (problem) =>
       warnings.push(problem),
     )
   }
@@ -236,7 +240,7 @@ export class Run implements AsyncDisposable {
             `npx localformer train --resume ${this.directory}`,
         )
       }
-      if (event.reason === 'epoch') await this.#report.epochEnded(event.epoch)
+      if (event.reason === 'epoch') await this.#report?.epochEnded(event.epoch)
     }
     if (event.type === 'done') await this.#end(event)
   }
@@ -247,7 +251,7 @@ export class Run implements AsyncDisposable {
     const before = meansOf(folder.state?.progress.epochSums ?? [])
     const modules = this.#lastModules ?? before
     const { directory, weights } = folder
-    await this.#report.ended()
+    await this.#report?.ended()
     const summary = summaryOf({ run, directory, weights, event, modules, warnings: this.#warnings })
     // Last, for it says that the run is over.
     await folder.writeSummary(summary)

@@ -19,6 +19,7 @@ import {
 } from './options.js'
 import { NO_PACE, type Pace } from './pace.js'
 import { learningRateAt } from './schedule.js'
+import { CommonStop, checkShared, sumsOfAll } from './together.js'
 import { isBetter, type TrackedMetric, trackedMetric } from './tracked-metric.js'
 import {
   checkIdentity,
@@ -55,12 +56,16 @@ export interface Course {
   /** Before `startedAt`. */
   secondsBefore: number
   peakAllocatedBytes: number
+  /** Of several ranks: what this one kept behind its last step. */
+  residentBytes: number
   pace: Pace
   evaluation: Evaluation | null
   readonly metric: TrackedMetric
   best: TrainingProgress['best']
   epochsSinceBest: number
   identity: RunIdentity | undefined
+  /** Of several ranks: how they stop together. */
+  readonly stop: CommonStop
 }
 
 export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOptions): Course {
@@ -72,6 +77,7 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
   checkSplit(data.train)
   checkSplit(data.test)
   checkFits(trainer, data)
+  checkShared(trainer, o)
   const metric = metricOf(trainer, o)
   const split = firstImages(data.train, o.trainLimit ?? data.train.count)
   const order = { batchSize: o.batchSize, seed: o.seed, shuffle: true, dropLast: true }
@@ -90,8 +96,10 @@ export function planCourse(trainer: Trainer, data: Dataset, o: ResolvedTrainOpti
     ...{ phases: phasesOf(trainer, o), frozenAtFirst: frozenIn(trainer) },
     ...{ step: 0, epoch: 0, stepInEpoch: 0, stage: 'begin', phase: 0, epochSums: [] },
     ...{ startedAt: performance.now(), secondsBefore: 0, peakAllocatedBytes: 0 },
+    residentBytes: 0,
     pace: NO_PACE,
     ...{ evaluation: null, metric, best: null, epochsSinceBest: 0, identity: undefined },
+    stop: new CommonStop(trainer, o.signal),
   }
 }
 
@@ -115,6 +123,8 @@ export async function checkpointEvent(
   reason: 'epoch' | 'steps' | 'interrupted' | 'failed',
   isBest = false,
 ): Promise<TrainEvent> {
+  course.epochSums = await sumsOfAll(course.trainer, course.epochSums)
+  await course.trainer.gather()
   const { step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes } = course
   const { best, epochsSinceBest, epochSums, pace } = course
   const progress: TrainingProgress = {

@@ -4,6 +4,7 @@ import type { ModuleStep } from '../local/module-trainer.js'
 import type { MemoryPoint } from '../local/trainer.js'
 import type { ModuleMeans } from '../metrics/module-metrics.js'
 import type { StepFigures } from '../metrics/step-metrics.js'
+import type { RankFigures } from './together.js'
 import type { TrainingProgress } from './training-state.js'
 
 /** The last event of a run that came to its end. */
@@ -60,6 +61,8 @@ export type TrainEvent =
       readonly evaluation: Evaluation | null
       /** True where `patience` ended the run before its last epoch. */
       readonly stoppedEarly: boolean
+      /** Where several trained it: what each rank took. */
+      readonly ranks?: readonly RankFigures[]
     }
 
 /** What a run tells of itself. */

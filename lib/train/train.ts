@@ -2,13 +2,14 @@
 
 import { LocalformerError } from '../base/errors.js'
 import { oneAhead } from '../batch/batch-ahead.js'
-import type { PreparedBatch } from '../batch/prepared-batch.js'
 import type { Dataset } from '../datasets/dataset.js'
+import * as memory from '../device/memory.js'
+import { abandon } from '../distributed/group.js'
 import { type Evaluation, evaluateHeads } from '../evaluate/evaluate.js'
 import type { ModuleTrainer } from '../local/module-trainer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { meansOf, withStep } from '../metrics/means.js'
-import { preparations } from './batches.js'
+import { preparations, type StepInput } from './batches.js'
 import {
   type Course,
   checkpointEvent,
@@ -25,7 +26,9 @@ import {
 import type { DoneEvent, TrainEvent } from './events.js'
 import { resolveTrainOptions, type TrainOptions } from './options.js'
 import { paceWith, throughputOf } from './pace.js'
+import { agreeOn, figuresOfAll, sumsOfAll } from './together.js'
 import { checkIdentity } from './training-state.js'
+
 /**
  * The events of a training, which goes on as they are asked for; awaited it runs to its end and gives
  * the last event. (So an `async` function that returns it trains, too.)
@@ -76,23 +79,35 @@ async function* eventsOf(
   if (state !== undefined) checkIdentity(await identityOf(course), state.progress.identity)
   if (ema !== undefined) await trainer.keepAverage(ema)
   if (state !== undefined) await resumeCourse(course, state)
+  const isShared = trainer.division !== undefined
+  if (isShared) await agreeOn(trainer, await identityOf(course), course.step)
   try {
     yield* runPhases(course)
   } catch (error) {
+    if (isShared && !course.stop.isCommon) await abandon(error)
     // A module's step happens as a whole or not at all; those before it have taken theirs.
-    if (isFailedStep(error) && course.step > (state?.progress.step ?? 0))
+    if (!isShared && isFailedStep(error) && course.step > (state?.progress.step ?? 0))
       yield await checkpointEvent(course, 'failed')
     // Between two steps: everything is as the last one left it.
-    if (signal?.aborted && error === signal.reason)
+    const isAborted = signal?.aborted === true && error === signal.reason
+    if (isShared ? course.stop.isCommon : isAborted)
       yield await checkpointEvent(course, 'interrupted')
     throw error
   }
-  const { step: steps, peakAllocatedBytes, evaluation } = course
+  const { step: steps, residentBytes, peakAllocatedBytes, evaluation } = course
   const [seconds, imagesPerSecond] = [secondsOf(course), throughputOf(course.pace)]
+  const ranks = await figuresOfAll(trainer, { residentBytes, peakAllocatedBytes, seconds })
+  await trainer.gather()
   const stoppedEarly = steps < course.phases.length * course.stepsPerPhase && isStopped(course)
   yield {
-    ...{ type: 'done', steps, seconds, imagesPerSecond, peakAllocatedBytes, evaluation },
+    ...{ type: 'done', steps, seconds, imagesPerSecond, evaluation },
+    // Of the rank that took most.
+    peakAllocatedBytes: Math.max(
+      peakAllocatedBytes,
+      ...(ranks ?? []).map((rank) => rank.peakAllocatedBytes),
+    ),
     stoppedEarly,
+    ...(ranks === undefined ? {} : { ranks }),
   }
 }
 
@@ -184,11 +199,11 @@ async function* runEpoch(
   const { activeModule } = phase
   const start = performance.now()
   let askedAt = start
-  for await (const batch of oneAhead(preparations(course, end))) {
-    using _ = batch
+  for await (const input of oneAhead(preparations(course, end))) {
+    using _ = input
     const waited = (performance.now() - askedAt) / 1000
-    options.signal?.throwIfAborted()
-    const event = await runStep(course, phase, end, batch, waited)
+    stopWhereTold(course)
+    const event = await runStep(course, phase, end, input, waited)
     course.epochSums = withStep(course.epochSums, event.modules)
     course.stepInEpoch++
     yield event
@@ -200,32 +215,44 @@ async function* runEpoch(
   }
   const seconds = (performance.now() - start) / 1000
   const epochs = phases.length * options.epochs
+  course.epochSums = await sumsOfAll(course.trainer, course.epochSums)
   const modules = meansOf(course.epochSums)
   yield { type: 'epoch', epoch, epochs, activeModule, modules, seconds }
+}
+
+/** @throws the signal's reason: at once, of several ranks behind the same step. */
+function stopWhereTold({ options, trainer, stop }: Course): void {
+  if (trainer.division === undefined) options.signal?.throwIfAborted()
+  else stop.check()
 }
 
 async function runStep(
   course: Course,
   phase: Phase,
   end: number,
-  batch: PreparedBatch,
+  input: StepInput,
   waitSeconds: number,
 ) {
   const { stepsPerPhase, phases, options } = course
   const stepOfPhase = course.step - (end - stepsPerPhase)
   const rates = ratesAt(stepOfPhase, phase, course)
   const started = performance.now()
-  const stepping = course.trainer.step(batch, {
+  const stepping = course.trainer.step(input.batch, {
     learningRate: rates,
     // The first step also fills caches.
     timeline: stepOfPhase === 1,
+    ...(course.stop.isDue ? { stop: true } : {}),
     ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
   })
   // The step holds what it needs; with this reference gone it frees the bytes once they are floats.
-  batch.dispose()
+  input.dispose()
   const result = await stepping
+  course.stop.learn(result)
+  if (course.trainer.division !== undefined) {
+    course.residentBytes = memory.allocated(course.trainer.model.device)
+  }
   const seconds = (performance.now() - started) / 1000
-  const [images, took] = [batch.count, waitSeconds + seconds]
+  const [images, took] = [options.batchSize, waitSeconds + seconds]
   course.step++
   course.pace = paceWith(course.pace, { images, seconds: took })
   course.peakAllocatedBytes = Math.max(course.peakAllocatedBytes, result.peakAllocatedBytes)

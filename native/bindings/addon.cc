@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "features_wrap.h"
 #include "file_lock.h"
+#include "group_wrap.h"
 #include "memory/caching_cpu_allocator.h"
 #include "memory_functions.h"
 #include "model_wrap.h"
@@ -38,9 +39,11 @@ Napi::Object Register(Napi::Env env, Napi::Object exports) {
   data->trainer = Napi::Persistent(TrainerWrap::Define(env));
   data->features = Napi::Persistent(FeaturesWrap::Define(env));
   data->prepared = Napi::Persistent(PreparedWrap::Define(env));
+  data->group = Napi::Persistent(GroupWrap::Define(env));
   exports.Set("createModel", Napi::Function::New(env, ModelWrap::Create, "createModel"));
   exports.Set("createTrainer", Napi::Function::New(env, TrainerWrap::Create, "createTrainer"));
   exports.Set("prepareBatch", Napi::Function::New(env, PreparedWrap::Create, "prepareBatch"));
+  exports.Set("joinGroup", Napi::Function::New(env, GroupWrap::Join, "joinGroup"));
   DefineMemoryFunctions(env, exports);
   DefineProductFunctions(env, exports);
   DefineDryRunFunctions(env, exports);

@@ -25,6 +25,7 @@ struct AddonData {
   Napi::FunctionReference trainer;
   Napi::FunctionReference features;
   Napi::FunctionReference prepared;
+  Napi::FunctionReference group;
 };
 
 inline AddonData& DataOf(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }

@@ -53,6 +53,8 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          InstanceMethod<&ModelWrap::Gradients>("gradients"),
                          InstanceMethod<&ModelWrap::MeasureUnits>("measureUnits"),
                          InstanceMethod<&ModelWrap::MeasureModule>("measureModule"),
+                         InstanceMethod<&ModelWrap::TimeUnits>("timeUnits"),
+                         InstanceMethod<&ModelWrap::TimeModule>("timeModule"),
                          InstanceMethod<&ModelWrap::Dispose>("dispose"),
                      });
 }
@@ -191,6 +193,30 @@ Napi::Value ModelWrap::MeasureModule(const Napi::CallbackInfo& info) {
                      cancelled = data.executor.cancelled()] {
           const ArithmeticInUse arithmetic(options.module.precision);
           return localformer::MeasureModule(*state->model, state->device, options, cancelled);
+        });
+  });
+}
+
+Napi::Value ModelWrap::TimeUnits(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
+                     cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(Precision::kIeee);
+          return localformer::TimeUnits(*state->model, state->device, options, cancelled);
+        });
+  });
+}
+
+Napi::Value ModelWrap::TimeModule(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    AddonData& data = DataOf(info.Env());
+    return data.executor.Run(
+        info.Env(), [state = state(), options = FromJs<MeasureModuleOptions>(info[0], "options"),
+                     cancelled = data.executor.cancelled()] {
+          const ArithmeticInUse arithmetic(options.module.precision);
+          return localformer::TimeModule(*state->model, state->device, options, cancelled);
         });
   });
 }

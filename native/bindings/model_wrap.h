@@ -40,6 +40,8 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value Gradients(const Napi::CallbackInfo& info);
   Napi::Value MeasureUnits(const Napi::CallbackInfo& info);
   Napi::Value MeasureModule(const Napi::CallbackInfo& info);
+  Napi::Value TimeUnits(const Napi::CallbackInfo& info);
+  Napi::Value TimeModule(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<ModelState> state_;

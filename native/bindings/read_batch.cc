@@ -12,6 +12,7 @@ namespace {
 
 // No side is longer, so that sizes do not overflow.
 constexpr int64_t kLargestSide = int64_t{1} << 16;
+constexpr int64_t kLargestBatch = int64_t{1} << 32;
 constexpr double kMostOps = 16.0;
 
 void CheckSize(size_t received, size_t expected, const std::string& name) {
@@ -107,6 +108,20 @@ void CheckAugmentation(const BatchInput& batch) {
   CheckWithin(augment.mix_probability, 1.0, "mixProbability");
 }
 
+// Random numbers are drawn by these places.
+void CheckShare(const BatchInput& batch) {
+  const BatchOptions& options = batch.options;
+  if (!options.share) return;
+  const int64_t given = options.Given(batch.count);
+  const bool is_paired = !options.augment.mixes() || batch.count % 2 == 0;
+  if (is_paired && options.share->first >= 0 && options.share->size > 0 &&
+      options.share->size <= kLargestBatch && options.share->first <= options.share->size - given) {
+    return;
+  }
+  throw CodedError("ERR_SHAPE", "Expected " + std::to_string(batch.count) +
+                                    " images of a larger batch for `share` but received others");
+}
+
 }  // namespace
 
 BatchInput ReadBatch(const Napi::Value& value) {
@@ -119,6 +134,7 @@ BatchInput ReadBatch(const Napi::Value& value) {
   batch.options = FromJs<BatchOptions>(value, "batch");
   CheckSide(batch.options.image_size, "imageSize");
   CheckAugmentation(batch);
+  CheckShare(batch);
   batch.labels = ReadClasses(object, "labels", batch.count);
   batch.other_labels = ReadClasses(object, "otherLabels", batch.count);
   if (!batch.other_labels.empty()) {

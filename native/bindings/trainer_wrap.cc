@@ -8,6 +8,7 @@
 #include "coded_error.h"
 #include "features_wrap.h"
 #include "from_js.h"
+#include "group_wrap.h"
 #include "local/evaluation.h"
 #include "local/reconstruction.h"
 #include "local/supervision.h"
@@ -91,6 +92,19 @@ std::vector<int64_t> ReadLabelsOf(const Napi::Value& value, const at::Tensor& fe
                                     ", for `labels` but received " + std::to_string(labels.size()));
 }
 
+// None where another rank gives this one its features.
+std::shared_ptr<const BatchInput> ReadOwnBatch(const Napi::Value& value) {
+  return value.IsNull() ? nullptr : PreparedWrap::ReadStepBatch(value);
+}
+
+// Has this rank the first module? Then it has to be given a batch, and no other rank may be.
+bool TakesBatch(Strategy& strategy, bool is_given) {
+  const bool takes = strategy.division() == nullptr || strategy.division()->is_first_stage();
+  if (takes == is_given) return takes;
+  throw CodedError("ERR_CONFIG", takes ? "Expected a batch but received none"
+                                       : "Expected no batch: features come from another rank");
+}
+
 }  // namespace
 
 Napi::Function TrainerWrap::Define(Napi::Env env) {
@@ -112,6 +126,8 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::ReadAverage>("readAverage"),
                          InstanceMethod<&TrainerWrap::ReadState>("readState"),
                          InstanceMethod<&TrainerWrap::WriteState>("writeState"),
+                         InstanceMethod<&TrainerWrap::Divide>("divide"),
+                         InstanceMethod<&TrainerWrap::Gather>("gather"),
                          InstanceMethod<&TrainerWrap::Dispose>("dispose"),
                      });
 }
@@ -180,35 +196,37 @@ Napi::Value TrainerWrap::WriteAuxiliary(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::Step(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(), [state = state(), batch = PreparedWrap::ReadStepBatch(info[0]),
-                     options = FromJs<StepOptions>(info[1], "options"),
-                     cancelled = data.executor.cancelled()]() mutable {
-          const ComputesAs computing(*state->strategy, "batch");
-          const auto start = WorkNow();
-          const c10::Device device = state->model->device;
-          at::Tensor images = batch->Images(device);
-          Supervision supervision = SupervisionOf(*batch, device);
-          // The step works on floats of its own; a prepared batch that was disposed is free now.
-          batch.reset();
-          return state->strategy->Step(std::move(images), std::move(supervision), options, start,
-                                       cancelled);
-        });
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadOwnBatch(info[0]),
+                                          options = FromJs<StepOptions>(info[1], "options"),
+                                          cancelled = data.executor.cancelled()]() mutable {
+      const ComputesAs computing(*state->strategy, "batch");
+      const auto start = WorkNow();
+      const c10::Device device = state->model->device;
+      at::Tensor images;
+      Supervision supervision;
+      if (TakesBatch(*state->strategy, batch != nullptr)) {
+        images = batch->Images(device);
+        supervision = SupervisionOf(*batch, device);
+      }
+      // The step works on floats of its own; a prepared batch that was disposed is free now.
+      batch.reset();
+      return state->strategy->Step(std::move(images), std::move(supervision), options, start,
+                                   cancelled);
+    });
   });
 }
 
 Napi::Value TrainerWrap::Evaluate(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
-    return data.executor.Run(info.Env(), [state = state(), batch = ReadBatch(info[0]),
+    return data.executor.Run(info.Env(), [state = state(), batch = ReadOwnBatch(info[0]),
                                           cancelled = data.executor.cancelled()] {
       const ComputesAs computing(*state->strategy, "evaluation");
-      std::vector<LogitScore> scores;
-      for (const at::Tensor& logits :
-           HeadLogits(*state->strategy, batch.Images(state->model->device), cancelled)) {
-        scores.push_back(ScoreLogits(logits, batch.labels));
+      if (!TakesBatch(*state->strategy, batch != nullptr)) {
+        return HeadScores(*state->strategy, {}, {}, cancelled);
       }
-      return scores;
+      return HeadScores(*state->strategy, batch->Images(state->model->device), batch->labels,
+                        cancelled);
     });
   });
 }
@@ -355,6 +373,24 @@ Napi::Value TrainerWrap::WriteState(const Napi::CallbackInfo& info) {
         .executor.Run(info.Env(), [state = state(), values = ReadTrainingState(info[0])] {
           localformer::WriteState(values, state->strategy.get());
         });
+  });
+}
+
+Napi::Value TrainerWrap::Divide(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(info.Env(), [state = state(), group = GroupWrap::From(info[0])->group(),
+                                   options = FromJs<DivisionOptions>(info[1], "options")] {
+          state->strategy->Divide(group, options);
+        });
+  });
+}
+
+Napi::Value TrainerWrap::Gather(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      state->strategy->Gather();
+    });
   });
 }
 

@@ -24,7 +24,7 @@ const NOT_CALLED = new Set(['LocalformerError', 'plan'])
 /** What ends the subject for all that come after, or is only for the package itself. */
 const NOT_TRIED = new Set([
   ...['constructor', 'dispose', 'finish', 'adopt', 'runExclusive', 'look', 'exclusive'],
-  ...['of', 'holds', 'measureModule'],
+  ...['of', 'holds', 'measureModule', 'timeModule', 'timeUnits'],
 ])
 
 const HANG_MS = 20_000

@@ -26,11 +26,16 @@ import {
   memorySnapshotOption,
   tellSnapshot,
 } from '../memory-snapshot.js'
+import { amongRanks, isTeller, parallelOf, type RankArguments, rankOptions } from '../ranks.js'
 import { resumed } from '../resume.js'
 import { createTrainingProgress } from '../training-progress.js'
 import { tellEvent } from '../training-text.js'
 
-interface TrainArguments extends ConfigArguments, MemoryLimitArguments, MemorySnapshotArguments {
+interface TrainArguments
+  extends ConfigArguments,
+    MemoryLimitArguments,
+    MemorySnapshotArguments,
+    RankArguments {
   runDir: string | undefined
   resume: string | undefined
   overwrite: boolean | undefined
@@ -47,6 +52,7 @@ export const trainCommand: Command<TrainArguments> = {
       .options(dataModuleOption)
       .options(memoryLimitOption)
       .options(memorySnapshotOption)
+      .options(rankOptions)
       .options({
         'run-dir': {
           type: 'string',
@@ -91,20 +97,36 @@ export const trainCommand: Command<TrainArguments> = {
         hint: 'Without it --batch-size is the effective batch, and --accumulate cuts it into micro-batches.',
       })
     }
-    await checkMemorySnapshot(options)
-    if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
-    const written = await configOf(withoutAuto(options))
-    const { runDir, overwrite = false } = options
-    // Before images are read, which may take long.
-    if (runDir !== undefined && !overwrite) await checkFree(path.resolve(runDir))
-    const data = await openImages(options, written.config)
-    await follow(options, written.config, async (signal) =>
-      createRun(await sized(options, written, data, signal), {
-        ...{ data, overwrite, signal },
-        ...(runDir === undefined ? {} : { directory: runDir }),
-      }),
-    )
+    await amongRanks(options, () => trainOn(options))
   },
+}
+
+async function trainOn(options: GlobalOptions & TrainArguments): Promise<void> {
+  const parallel = parallelOf(options)
+  if (parallel !== undefined) checkShareable(options)
+  await checkMemorySnapshot(options)
+  if (options.resume !== undefined) return resumeTraining(options, path.resolve(options.resume))
+  const written = await configOf(withoutAuto(options))
+  const { runDir, overwrite = false } = options
+  // Before images are read, which may take long.
+  if (runDir !== undefined && !overwrite && isTeller()) await checkFree(path.resolve(runDir))
+  const data = await openImages(options, written.config)
+  await follow(options, written.config, async (signal) =>
+    createRun(await sized(options, written, data, signal), {
+      ...{ data, overwrite, signal },
+      ...(runDir === undefined ? {} : { directory: runDir }),
+      ...(parallel === undefined ? {} : { parallel }),
+    }),
+  )
+}
+
+/** What one process does that several cannot do at once. */
+function checkShareable({ batchSize, memorySnapshot }: TrainArguments): void {
+  const refuse = (flag: string) => {
+    throw new LocalformerError('ERR_USAGE', `\`${flag}\` is for one process, and these are several`)
+  }
+  if (batchSize === AUTO) refuse('--batch-size auto')
+  if (memorySnapshot !== undefined) refuse('--memory-snapshot')
 }
 
 async function resumeTraining(options: GlobalOptions & TrainArguments, directory: string) {
@@ -115,9 +137,14 @@ async function resumeTraining(options: GlobalOptions & TrainArguments, directory
   }
   const { config, changes, isLonger } = await resumed(withoutAuto(options), directory)
   const summary = await readRunSummary(directory)
-  if (summary !== null && !isLonger) return tellOver(options, directory, summary)
+  if (summary !== null && !isLonger) {
+    return isTeller() ? tellOver(options, directory, summary) : undefined
+  }
   const data = await openImages(options, config)
-  await follow(options, config, (signal) => resumeRun(directory, { ...changes, data, signal }))
+  const parallel = parallelOf(options)
+  await follow(options, config, (signal) =>
+    resumeRun(directory, { ...changes, data, signal, ...(parallel && { parallel }) }),
+  )
 }
 
 function openImages(
@@ -143,10 +170,12 @@ async function follow(
       recordingMemory(memorySnapshot, device, async (write) => {
         await using run = await make(signal)
         directory = run.directory
-        tellBeginning(options, run)
+        if (isTeller()) tellBeginning(options, run)
         const progress = createTrainingProgress({ quiet: options.quiet })
         try {
-          for await (const event of run.events()) tellEvent(options, event, progress)
+          for await (const event of run.events()) {
+            if (isTeller()) tellEvent(options, event, progress)
+          }
         } finally {
           progress.finish()
           // While the network is alive, however training ended; what fails here is told at the end.
@@ -154,6 +183,7 @@ async function follow(
           if (written) tellSnapshot(options, memorySnapshot ?? '', written.isComplete)
         }
         const summary = await run.finish()
+        if (!isTeller()) return
         if (options.json) printJson(summary)
         else printLine(`Run folder ${directory}`)
       }),

@@ -25,33 +25,37 @@ at::Tensor Resize(const at::Tensor& images, int64_t size) {
   return at::upsample_bilinear2d(images, {size, size}, /*align_corners=*/false);
 }
 
-void EraseSome(float* images, int64_t count, int64_t size, const Augmentation& options) {
+void EraseSome(float* images, int64_t count, const BatchOptions& options) {
+  const int64_t size = options.image_size;
   for (int64_t i = 0; i < count; ++i) {
-    ImageRandom random(options.seed, i, ImageRandom::Subject::kErasing);
-    Erase(images + i * 3 * size * size, size, DrawErasing(options, size, random));
+    ImageRandom random(options.augment.seed, options.PlaceOf(i, count),
+                       ImageRandom::Subject::kErasing);
+    Erase(images + i * 3 * size * size, size, DrawErasing(options.augment, size, random));
   }
 }
 
 }  // namespace
 
 at::Tensor AugmentPixels(const uint8_t* pixels, int64_t count, int64_t height, int64_t width,
-                         const Augmentation& options, const std::atomic<bool>* cancelled) {
+                         const BatchOptions& options, const std::atomic<bool>* cancelled) {
+  const Augmentation& augment = options.augment;
   const at::Tensor out = at::empty({count, 3, height, width}, at::TensorOptions().dtype(at::kByte));
   const int64_t size = 3 * height * width;
-  const bool crops = options.crop_padding > 0 || options.flip;
+  const bool crops = augment.crop_padding > 0 || augment.flip;
   const std::vector<CropFlip> crop_flips =
-      crops ? DrawCropFlips(options, count) : std::vector<CropFlip>();
+      crops ? DrawCropFlips(augment, options.WholeBatch(count)) : std::vector<CropFlip>();
   for (int64_t i = 0; i < count; ++i) {
     if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) throw Cancelled();
+    const int64_t place = options.PlaceOf(i, count);
     const uint8_t* image = pixels + i * size;
     uint8_t* target = out.data_ptr<uint8_t>() + i * size;
     if (crops) {
-      ApplyCropFlip(image, height, width, options, crop_flips[static_cast<size_t>(i)], target);
+      ApplyCropFlip(image, height, width, augment, crop_flips[static_cast<size_t>(place)], target);
     } else {
       std::copy(image, image + size, target);
     }
-    ImageRandom random(options.seed, i, ImageRandom::Subject::kRandAugment);
-    ApplyRandAugment({target, height, width}, options, random);
+    ImageRandom random(augment.seed, place, ImageRandom::Subject::kRandAugment);
+    ApplyRandAugment({target, height, width}, augment, random);
   }
   return out;
 }
@@ -73,9 +77,11 @@ at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options,
   if (!on_host) return images;
   const int64_t count = images.size(0), size = options.image_size;
   float* values = images.data_ptr<float>();
-  if (augment.erasing > 0.0) EraseSome(values, count, size, augment);
-  if (augment.mixes()) ApplyMixes(values, size, DrawMixes(augment, count, size));
-  return Upload(images, device);
+  if (augment.erasing > 0.0) EraseSome(values, count, options);
+  if (!augment.mixes()) return Upload(images, device);
+  ApplyMixes(values, size, MixesOf(options, count));
+  const int64_t given = options.Given(count);
+  return Upload(given < count ? images.slice(0, 0, given).clone() : images, device);
 }
 
 }  // namespace localformer

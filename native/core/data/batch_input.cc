@@ -10,7 +10,7 @@ namespace localformer {
 
 void BatchInput::Augment(const std::atomic<bool>* cancelled) {
   if (pixels.empty()) return;
-  augmented = AugmentPixels(pixels.data(), count, height, width, options.augment, cancelled);
+  augmented = AugmentPixels(pixels.data(), count, height, width, options, cancelled);
   pixels = {};
 }
 
@@ -24,7 +24,7 @@ at::Tensor BatchInput::Images(c10::Device device) const {
   if (!pixels.empty()) {
     const at::Tensor bytes =
         options.augment.changes_pixels()
-            ? AugmentPixels(pixels.data(), count, height, width, options.augment, nullptr)
+            ? AugmentPixels(pixels.data(), count, height, width, options, nullptr)
             : at::from_blob(const_cast<uint8_t*>(pixels.data()), {count, 3, height, width},
                             at::TensorOptions().dtype(at::kByte));
     return ToNetworkInput(bytes, options, device);
@@ -37,11 +37,12 @@ at::Tensor BatchInput::Images(c10::Device device) const {
 
 MixedLabels BatchInput::LabelsAfterMixing() const {
   MixedLabels mixed{labels, other_labels, label_shares};
-  if (!options.augment.mixes()) return mixed;
-  mixed.others.resize(labels.size());
-  mixed.shares.resize(labels.size());
-  const std::vector<Mix> mixes = DrawMixes(options.augment, count, options.image_size);
-  for (size_t i = 0; i < labels.size(); ++i) {
+  if (!options.augment.mixes() || labels.empty()) return mixed;
+  const std::vector<Mix> mixes = MixesOf(options, count);
+  mixed.labels.resize(mixes.size());
+  mixed.others.resize(mixes.size());
+  mixed.shares.resize(mixes.size());
+  for (size_t i = 0; i < mixes.size(); ++i) {
     const int64_t other = labels[static_cast<size_t>(mixes[i].other)];
     const bool own_is_larger = mixes[i].share >= 0.5F;
     mixed.labels[i] = own_is_larger ? labels[i] : other;

@@ -56,12 +56,14 @@ void Paste(const float* other, int64_t size, const PixelBox& box, float* out) {
 
 }  // namespace
 
-std::vector<Mix> DrawMixes(const Augmentation& options, int64_t count, int64_t size) {
-  std::vector<Mix> mixes(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    ImageRandom random(options.seed, i, ImageRandom::Subject::kMixing);
+std::vector<Mix> MixesOf(const BatchOptions& batch, int64_t count) {
+  const Augmentation& options = batch.augment;
+  const int64_t size = batch.image_size, given = batch.Given(count);
+  std::vector<Mix> mixes(static_cast<size_t>(given));
+  for (int64_t i = 0; i < given; ++i) {
+    ImageRandom random(options.seed, batch.PlaceOf(i, count), ImageRandom::Subject::kMixing);
     Mix& mix = mixes[static_cast<size_t>(i)];
-    mix.other = count - 1 - i;
+    mix.other = batch.share ? given + i : count - 1 - i;
     const bool mixed = random.Uniform() < options.mix_probability;
     const bool second = random.Uniform() < 0.5;
     if (!mixed) continue;
@@ -90,6 +92,12 @@ void ApplyMixes(float* images, int64_t size, const std::vector<Mix>& mixes) {
   for (size_t i = 0; i < mixes.size(); ++i) {
     const auto j = static_cast<size_t>(mixes[i].other);
     if (j <= i) break;
+    if (j >= mixes.size()) {
+      const std::vector<float> own(images + static_cast<int64_t>(i) * values,
+                                   images + static_cast<int64_t>(i + 1) * values);
+      apply(i, own.data(), images + static_cast<int64_t>(j) * values);
+      continue;
+    }
     const std::vector<float> one(images + static_cast<int64_t>(i) * values,
                                  images + static_cast<int64_t>(i + 1) * values);
     const std::vector<float> other(images + static_cast<int64_t>(j) * values,

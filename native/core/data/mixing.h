@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "data/batch.h"
 #include "data/random_erasing.h"
 
 namespace localformer {
@@ -17,10 +18,11 @@ struct Mix {
   PixelBox box;  // Of cutmix: what is taken from the other image.
 };
 
-// One for each of `count` images of size x size pixels.
-std::vector<Mix> DrawMixes(const Augmentation& options, int64_t count, int64_t size);
+// One for each of the images that the network gets of a batch of `count`.
+std::vector<Mix> MixesOf(const BatchOptions& options, int64_t count);
 
-// In place on normalised images [count, 3, size, size].
+// In place on normalised images [count, 3, size, size]. A partner is another image that is mixed
+// with this one, or one that is not mixed itself.
 void ApplyMixes(float* images, int64_t size, const std::vector<Mix>& mixes);
 
 }  // namespace localformer

@@ -78,7 +78,7 @@ at::Tensor ClassLogits(const SwinModel& model, const at::Tensor& images,
 std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
                                    const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
-  WeightRelay weights(strategy, strategy.modules().size(),
+  WeightRelay weights(strategy, 0, strategy.modules().size(),
                       [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
   ForwardContext context;
   context.cancelled = cancelled;
@@ -92,6 +92,42 @@ std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
     logits.push_back(module->Classify(x, context));
   }
   return logits;
+}
+
+std::vector<LogitScore> HeadScores(Strategy& strategy, at::Tensor images,
+                                   std::vector<int64_t> labels,
+                                   const std::atomic<bool>* cancelled) {
+  c10::NoGradGuard no_grad;
+  Division* division = strategy.division();
+  std::vector<LogitScore> scores(strategy.modules().size());
+  if (division == nullptr) {
+    const std::vector<at::Tensor> logits = HeadLogits(strategy, std::move(images), cancelled);
+    std::transform(logits.begin(), logits.end(), scores.begin(),
+                   [&](const at::Tensor& of) { return ScoreLogits(of, labels); });
+    return scores;
+  }
+  Handover batch;
+  if (division->evaluation_in) {
+    batch = division->evaluation_in->Receive();
+    const int64_t* data = batch.supervision.labels.const_data_ptr<int64_t>();
+    labels.assign(data, data + batch.supervision.labels.numel());
+  } else {
+    batch.features = strategy.Patches(std::exchange(images, {}));
+    batch.supervision.labels = LabelTensor(labels, c10::kCPU);
+  }
+  ForwardContext context;
+  context.cancelled = cancelled;
+  for (size_t k = division->first(); k < division->last(); ++k) {
+    const ModuleTrainer& module = *strategy.modules()[k];
+    EnterPlace(module.name(), "evaluation");
+    TensorsInUse weights = module.UseForEvaluation();
+    weights.Await();
+    const AverageInUse average(module);
+    batch.features = module.Forward(std::move(batch.features), context);
+    scores[k] = ScoreLogits(module.Classify(batch.features, context), labels);
+  }
+  if (division->evaluation_out) division->evaluation_out->Send(batch);
+  return scores;
 }
 
 NetworkGradients GradientsOf(const SwinModel& model, const at::Tensor& images,

@@ -42,6 +42,12 @@ at::Tensor ClassLogits(const SwinModel& model, const at::Tensor& images,
 std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
                                    const std::atomic<bool>* cancelled);
 
+// What every module's head says of normalised images. Divided among ranks: of the modules that are
+// here, nothing of others; `images` and `labels` are given where the first module is, and handed
+// on.
+std::vector<LogitScore> HeadScores(Strategy& strategy, at::Tensor images,
+                                   std::vector<int64_t> labels, const std::atomic<bool>* cancelled);
+
 struct NetworkGradients {
   at::Tensor logits;
   double loss = 0.0;        // Mean cross-entropy.

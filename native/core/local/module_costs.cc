@@ -4,11 +4,14 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "coded_error.h"
 #include "local/module_trainer.h"
+#include "math/work_count.h"
 #include "memory/dry_run.h"
 #include "swin/embedding.h"
 #include "train/device.h"
@@ -38,6 +41,49 @@ int64_t OptimizerBytes(const Segment& segment, const OptimizerOptions& options,
   return AllocatedBytes(device) - before;
 }
 
+// A module alone, and what it would be given.
+struct Trial {
+  Trial(const SwinModel& model, c10::Device device, const MeasureModuleOptions& options,
+        const Segment& segment, const ModuleOptions& own)
+      : module(0, segment, static_cast<size_t>(options.end) == model.units().size(),
+               SiteOf(model, static_cast<size_t>(options.begin), static_cast<size_t>(options.end),
+                      own.target),
+               model.units()[0]->output(), own, generator, nullptr),
+        own_bytes(AllocatedBytes(device)),
+        floats(at::TensorOptions().dtype(at::kFloat).device(device)) {
+    const int64_t batch = options.batch_size, side = model.options().image_size;
+    supervision.labels = at::zeros({batch}, floats.dtype(at::kLong));
+    if (module.reconstructs() && own.target == Target::kImage) {
+      // Kept from the first module to the last, so that it is none of this one's.
+      supervision.patches =
+          CutIntoPatches(at::zeros({batch, 3, side, side}, floats), model.options().patch_size);
+    }
+    const FeatureShape& input = segment.front()->input();
+    shape = {batch, input.height, input.width, input.channels};
+  }
+
+  void Rehearse(const std::atomic<bool>* cancelled) {
+    ForwardContext context;
+    context.training = true;
+    context.generator = &generator;
+    context.cancelled = cancelled;
+    module.Rehearse(at::zeros(shape, floats), supervision, context);
+  }
+
+  at::Generator generator = at::detail::createCPUGenerator(0);
+  ModuleTrainer module;
+  int64_t own_bytes;  // Allocated when the module was made, and nothing that it is given.
+  at::TensorOptions floats;
+  Supervision supervision;
+  std::vector<int64_t> shape;
+};
+
+// What a module takes while it is at work is the same wherever it waits.
+ModuleOptions AtWork(ModuleOptions options) {
+  options.offload = OffloadWhat::kNone;
+  return options;
+}
+
 }  // namespace
 
 ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
@@ -46,42 +92,49 @@ ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
   // On the CPU what it takes is known without computing it.
   const DryRunScope dry(device);
   ForgetCache(device);
-  const auto begin = static_cast<size_t>(options.begin), end = static_cast<size_t>(options.end);
-  at::Generator generator = at::detail::createCPUGenerator(0);
-  const Segment segment = model.Slice(begin, end);
+  const Segment segment =
+      model.Slice(static_cast<size_t>(options.begin), static_cast<size_t>(options.end));
   TensorsInUse parameters = UseParameters(segment);
   parameters.Await();
-  // What a module takes while it is at work is the same wherever it waits.
-  ModuleOptions own = options.module;
-  own.offload = OffloadWhat::kNone;
+  const ModuleOptions own = AtWork(options.module);
   const int64_t optimizer = OptimizerBytes(segment, own.optimizer, device);
   const int64_t before = AllocatedBytes(device);
-  ModuleTrainer module(0, segment, end == model.units().size(),
-                       SiteOf(model, begin, end, own.target), model.units()[0]->output(), own,
-                       generator, nullptr);
+  Trial trial(model, device, options, segment, own);
   ModuleCost cost;
-  cost.resident = AllocatedBytes(device) - before - optimizer;
-  const int64_t batch = options.batch_size, side = model.options().image_size;
-  const at::TensorOptions floats = at::TensorOptions().dtype(at::kFloat).device(device);
-  Supervision supervision;
-  supervision.labels = at::zeros({batch}, floats.dtype(at::kLong));
-  if (module.reconstructs() && own.target == Target::kImage) {
-    // Kept from the first module to the last, so that it is none of this one's.
-    supervision.patches =
-        CutIntoPatches(at::zeros({batch, 3, side, side}, floats), model.options().patch_size);
-  }
-  ForwardContext context;
-  context.training = true;
-  context.generator = &generator;
-  context.cancelled = cancelled;
+  cost.resident = trial.own_bytes - before - optimizer;
   const int64_t resident = AllocatedBytes(device);
   const PeakWindow window = OpenPeakWindow(device);
-  const FeatureShape& input = segment.front()->input();
-  module.Rehearse(at::zeros({batch, input.height, input.width, input.channels}, floats),
-                  supervision, context);
+  trial.Rehearse(cancelled);
   Synchronize(device);
   cost.peak = window.PeakAllocated() - resident;
   return cost;
+}
+
+double TimeModule(const SwinModel& model, c10::Device device, const MeasureModuleOptions& options,
+                  const std::atomic<bool>* cancelled) {
+  Check(options, model.units().size());
+  const Segment segment =
+      model.Slice(static_cast<size_t>(options.begin), static_cast<size_t>(options.end));
+  TensorsInUse parameters = UseParameters(segment);
+  parameters.Await();
+  Trial trial(model, device, options, segment, AtWork(options.module));
+  const WorkCount before = CountedWork();
+  trial.Rehearse(cancelled);
+  if (IsDryRun() || !device.is_cpu()) {
+    // Any rate will do: shares are what is asked for.
+    const WorkCount now = CountedWork();
+    return static_cast<double>(now.float32 - before.float32 + now.bfloat16 - before.bfloat16) /
+           1e11;
+  }
+  double least = 0.0;
+  for (int i = 0; i < 2; ++i) {
+    Stopwatch stopwatch(device);
+    trial.Rehearse(cancelled);
+    stopwatch.Stop();
+    Synchronize(device);
+    least = i == 0 ? stopwatch.Seconds() : std::min(least, stopwatch.Seconds());
+  }
+  return least;
 }
 
 }  // namespace localformer

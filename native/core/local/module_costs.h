@@ -44,4 +44,9 @@ struct MeasureModuleOptions {
 ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
                          const MeasureModuleOptions& options, const std::atomic<bool>* cancelled);
 
+// Seconds of a step of the same module without its update: the less of two behind one that warms
+// up. In a dry run and on a card, which may be a simulated one, in proportion to its products.
+double TimeModule(const SwinModel& model, c10::Device device, const MeasureModuleOptions& options,
+                  const std::atomic<bool>* cancelled);
+
 }  // namespace localformer

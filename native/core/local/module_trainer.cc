@@ -15,6 +15,7 @@
 #include "memory/memory_timeline.h"
 #include "memory/upload.h"
 #include "memory/work_place.h"
+#include "swin/depth_coins.h"
 #include "swin/embedding.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
@@ -48,8 +49,8 @@ at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, d
 }
 
 // What the device's memory looks like after a module's work.
-void Finish(c10::Device device, const PeakWindow& window, const at::Tensor& output,
-            UnsettledStep* step) {
+void Measure(c10::Device device, const PeakWindow& window, const at::Tensor& output,
+             UnsettledStep* step) {
   step->result.peak_allocated_bytes = window.PeakAllocated();
   step->result.allocated_bytes_after = AllocatedBytes(device);
   step->result.feature_bytes = static_cast<int64_t>(output.nbytes());
@@ -161,56 +162,100 @@ ForwardContext ModuleTrainer::Prepared(const ForwardContext& context) const {
   return own;
 }
 
-UnsettledStep ModuleTrainer::Step(at::Tensor features, const Supervision& supervision,
-                                  const UpdateOptions& update, const ForwardContext& context,
-                                  StepReadings* readings, at::Tensor* output,
-                                  const std::function<void(ModuleStepResult*)>& after_backward) {
-  const c10::Device device = supervision.labels.device();
-  UnsettledStep step(device);
-  step.samples = supervision.labels.size(0);
-  const PeakWindow window = OpenPeakWindow(device);
+template <typename Work>
+void ModuleTrainer::OrAbandon(StepUnderway* underway, c10::Device device, const Work& work) {
   const AllocationWatch watch;
-  step.made_optimizer = optimizer_ == nullptr;
-  TensorsInUse weights, state;
-  const auto undo = [&] {
-    ClearGradients();
-    weights = TensorsInUse();
-    state = TensorsInUse();
-    Forget(step);
-  };
   try {
-    phase_ = Phase::kUpdate;
-    EnterPlace(name_, "optimizer");
-    if (!optimizer_) optimizer_ = MakeOptimizer();
-    weights = UseWeights();
-    // Needed for the update alone: the passes before it hide that they come.
-    state = UseState();
-    weights.Await();
-    *output = ComputeGradients(std::move(features), supervision, Prepared(context), &step);
-    after_backward(&step.result);
-    Enter(Phase::kUpdate);
-    LookAtGradients(update, readings, &step);
-    watch.ThrowIfFailed();
-    state.Await();
-    optimizer_->Step(update.learning_rate, readings->found());
-    if (average_) average_->Update(readings->found());
+    work(watch);
   } catch (const c10::Error& error) {
-    undo();
+    Abandon(underway);
     ThrowAsOwn(error, device);
   } catch (CodedError& error) {
-    undo();
+    Abandon(underway);
     // Others name what they are about themselves; host memory does not know whom it is for.
     error.text.insert({{"module", name_}, {"phase", WordOf(phase_)}});
     throw;
   } catch (...) {
-    undo();
+    Abandon(underway);
     throw;
   }
+}
+
+void ModuleTrainer::Abandon(StepUnderway* underway) {
+  underway->sum.reset();
   ClearGradients();
-  Finish(device, window, *output, &step);
-  state.Release(/*changed=*/true);
-  weights.Release(/*changed=*/true);
-  return step;
+  underway->weights = TensorsInUse();
+  underway->state = TensorsInUse();
+  Forget(underway->step);
+}
+
+StepUnderway ModuleTrainer::Begin(at::Tensor features, const Supervision& supervision,
+                                  const ForwardContext& context, Communicator* replicas,
+                                  double told, const std::function<void()>& after_forward,
+                                  const std::function<void(ModuleStepResult*)>& after_backward) {
+  const c10::Device device = supervision.labels.device();
+  StepUnderway underway(device);
+  UnsettledStep& step = underway.step;
+  step.samples = context.batch_size > 0 ? context.batch_size : supervision.labels.size(0);
+  step.is_share = replicas != nullptr;
+  step.after_forward = after_forward;
+  step.made_optimizer = optimizer_ == nullptr;
+  OrAbandon(&underway, device, [&](const AllocationWatch& watch) {
+    phase_ = Phase::kUpdate;
+    EnterPlace(name_, "optimizer");
+    if (!optimizer_) optimizer_ = MakeOptimizer();
+    underway.weights = UseWeights();
+    // Needed for the update alone: the passes before it hide that they come.
+    underway.state = UseState();
+    underway.weights.Await();
+    underway.output = ComputeGradients(std::move(features), supervision, Prepared(context), &step);
+    watch.ThrowIfFailed();
+    after_backward(&step.result);
+    if (replicas == nullptr) return;
+    std::vector<double> numbers = {told};
+    ForEachReading(step, [&](const Reading& reading) {
+      if (reading.value()) numbers.push_back(*reading.value());
+    });
+    underway.sum.emplace(*replicas, AllParameters(), std::move(numbers));
+  });
+  return underway;
+}
+
+UnsettledStep ModuleTrainer::Finish(StepUnderway* underway, const UpdateOptions& update,
+                                    StepReadings* readings) {
+  const c10::Device device = underway->output.device();
+  UnsettledStep& step = underway->step;
+  OrAbandon(underway, device, [&](const AllocationWatch& watch) {
+    Enter(Phase::kUpdate);
+    if (underway->sum) {
+      const std::vector<double> numbers = underway->sum->Finish();
+      auto number = numbers.begin();
+      step.told = *number++;
+      ForEachReading(step, [&](Reading& reading) {
+        if (reading.value()) reading.Replace(*number++);
+      });
+      underway->sum.reset();
+      step.is_share = false;
+      CheckLosses(step);
+    }
+    LookAtGradients(update, readings, &step);
+    watch.ThrowIfFailed();
+    underway->state.Await();
+    optimizer_->Step(update.learning_rate, readings->found());
+    if (average_) average_->Update(readings->found());
+  });
+  ClearGradients();
+  Measure(device, underway->window, underway->output, &step);
+  underway->state.Release(/*changed=*/true);
+  underway->weights.Release(/*changed=*/true);
+  return std::move(step);
+}
+
+void ModuleTrainer::DrawInVain(int64_t batch, at::Generator& generator) const {
+  const DepthCoins coins(segment_, batch, generator, c10::kCPU, at::kFloat);
+  if (decoder_ != nullptr && options_.sample < 1.0) {
+    at::rand({batch, site_.output.tokens()}, generator, at::kFloat);
+  }
 }
 
 void ModuleTrainer::LookAtGradients(const UpdateOptions& update, StepReadings* readings,
@@ -287,31 +332,37 @@ UnsettledStep ModuleTrainer::Pass(at::Tensor features, const ForwardContext& con
   } catch (const c10::Error& error) {
     ThrowAsOwn(error, device);
   }
-  Finish(device, window, *output, &step);
+  Measure(device, window, *output, &step);
   return step;
 }
 
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
                                            const ForwardContext& context, UnsettledStep* step) {
   const int64_t batch = supervision.labels.size(0);
+  // Of all ranks that have this module.
+  const int64_t whole = context.batch_size > 0 ? context.batch_size : batch;
+  const auto share_of = [whole](int64_t samples) {
+    return static_cast<double>(samples) / static_cast<double>(whole);
+  };
   int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
   const std::optional<RecomputePlan> plan = PlanOf(size, features.device());
   if (plan) size = plan->micro_batch;
-  if (size == batch) return LearnFrom(std::move(features), supervision, 1.0, context, plan, step);
+  if (size == batch) {
+    return LearnFrom(std::move(features), supervision, share_of(batch), context, plan, step);
+  }
   at::Tensor output;
   const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
     const int64_t end = std::min(begin + size, batch);
-    const double share = static_cast<double>(end - begin) / static_cast<double>(batch);
     // Every micro-batch draws for the whole batch and takes its part: the result does not depend on
     // their number.
     at::Generator generator = before.clone();
     ForwardContext own = context;
     own.generator = &generator;
-    own.first_sample = begin;
-    own.batch_size = batch;
+    own.first_sample = context.first_sample + begin;
+    own.batch_size = whole;
     const at::Tensor part = LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end),
-                                      share, own, plan, step);
+                                      share_of(end - begin), own, plan, step);
     if (!output.defined()) {
       context.generator->set_state(generator.get_state());
       output = EmptyBatch(part, batch);
@@ -345,6 +396,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
   step->penalty.Add(share, pass->energy());
+  if (step->after_forward) std::exchange(step->after_forward, {})();
   Enter(Phase::kLosses);
   at::Tensor gradient =
       last() ? ClassifierGradient(pass->output(), supervision, share, step)
@@ -513,7 +565,7 @@ ParameterList ModuleTrainer::NamedParameters() const {
 }
 
 void ModuleTrainer::CheckLosses(const UnsettledStep& step) const {
-  if (IsDryRun()) return;
+  if (IsDryRun() || step.is_share) return;
   const char* which = !IsFinite(step.label_loss)            ? "label"
                       : !IsFinite(step.reconstruction_loss) ? "reconstruction"
                       : !IsFinite(step.penalty)             ? "penalty"

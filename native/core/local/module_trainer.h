@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "coded_error.h"
+#include "distributed/gradient_sum.h"
 #include "fields.h"
 #include "local/auxiliary_site.h"
 #include "local/decoder.h"
@@ -118,7 +119,24 @@ struct UnsettledStep {
   // Parameters whose gradients' largest magnitudes are kept behind these numbers.
   std::vector<std::string> checked;
   bool made_optimizer = false;
+  // Its numbers are those of this rank's samples alone, until they have been added up.
+  bool is_share = false;
+  // What every rank tells the others, added up as these are.
+  double told = 0.0;
+  // Called once, when the first forward pass is done.
+  std::function<void()> after_forward;
   Stopwatch stopwatch;
+};
+
+// A step whose gradients are there, or on their way to the other ranks, and whose update is not.
+struct StepUnderway {
+  explicit StepUnderway(c10::Device device) : step(device), window(OpenPeakWindow(device)) {}
+
+  UnsettledStep step;
+  PeakWindow window;
+  TensorsInUse weights, state;
+  at::Tensor output;  // Detached, [B, H, W, C]; the logits of the last module.
+  std::optional<GradientSum> sum;
 };
 
 class ModuleTrainer {
@@ -132,16 +150,26 @@ class ModuleTrainer {
                 const FeatureShape& largest_map, const ModuleOptions& options,
                 at::Generator& generator, std::shared_ptr<CopyStream> copies);
 
-  // One local step. `features` [B, H, W, C], for the first module patches; taken by value so that
-  // the caller can give its reference up. `*output` receives the detached output of the forward
-  // pass, taken before the update; the logits where this is the last module. `after_backward` is
-  // called while the gradients are alive. Throws CodedError ERR_NON_FINITE before the weights are
-  // touched, on the CPU; a device that `readings` are kept on leaves them as they are by itself,
-  // and Settle throws.
-  UnsettledStep Step(at::Tensor features, const Supervision& supervision,
-                     const UpdateOptions& update, const ForwardContext& context,
-                     StepReadings* readings, at::Tensor* output,
+  // A local step as far as its gradients. `features` [B, H, W, C], for the first module patches;
+  // taken by value so that the caller can give its reference up. `replicas`: the ranks that have
+  // this module too, each with its share of the batch, whose gradients begin to be added up, and
+  // `told` with them; null: there are none. `after_backward` is called while the gradients are
+  // alive.
+  StepUnderway Begin(at::Tensor features, const Supervision& supervision,
+                     const ForwardContext& context, Communicator* replicas, double told,
+                     const std::function<void()>& after_forward,
                      const std::function<void(ModuleStepResult*)>& after_backward);
+
+  // Its update, behind which no gradients are left. Throws CodedError ERR_NON_FINITE before the
+  // weights are touched, on the CPU; a device that `readings` are kept on leaves them as they are
+  // by itself, and Settle throws.
+  UnsettledStep Finish(StepUnderway* underway, const UpdateOptions& update, StepReadings* readings);
+
+  // In place of its update: as if the step had not begun.
+  void Abandon(StepUnderway* underway);
+
+  // Draws what a step would draw, and forgets it: `batch` samples of all ranks.
+  void DrawInVain(int64_t batch, at::Generator& generator) const;
 
   // What a step did, with the numbers that it kept. The device is done with it. Throws CodedError
   // ERR_NON_FINITE for a step that changed nothing.
@@ -178,6 +206,8 @@ class ModuleTrainer {
   const Segment& segment() const { return segment_; }
   bool last() const { return head_ == nullptr; }
   bool reconstructs() const { return decoder_ != nullptr; }
+  // Are its losses those of a batch, and not of its samples?
+  bool needs_whole_batch() const { return decoder_ != nullptr && decoder_->needs_whole_batch(); }
   const ModuleOptions& options() const { return options_; }
   const ParameterList& segment_parameters() const { return segment_parameters_; }
   // `head.*` and `decoder.*`; empty for the last module.
@@ -207,6 +237,9 @@ class ModuleTrainer {
   WeightAverage* average() const { return average_.get(); }
 
  private:
+  // Runs `work`, of a step: what it throws leaves everything as it was, and names this module.
+  template <typename Work>
+  void OrAbandon(StepUnderway* underway, c10::Device device, const Work& work);
   // What an update takes beside the weights.
   TensorsInUse UseState() const;
   // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.

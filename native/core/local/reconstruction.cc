@@ -83,7 +83,7 @@ std::vector<Reconstruction> Reconstruct(const Strategy& strategy, const at::Tens
                                         Supervision supervision,
                                         const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
-  WeightRelay weights(strategy, strategy.modules().size(),
+  WeightRelay weights(strategy, 0, strategy.modules().size(),
                       [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
   ForwardContext context;
   context.cancelled = cancelled;

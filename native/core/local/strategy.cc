@@ -9,6 +9,8 @@
 
 #include "coded_error.h"
 #include "math/tuning_clock.h"
+#include "memory/absent_tensors.h"
+#include "memory/memory_stats.h"
 #include "memory/work_place.h"
 #include "swin/embedding.h"
 #include "train/device.h"
@@ -71,7 +73,8 @@ bool Strategy::needs_image() const {
 StepResult Strategy::Step(at::Tensor images, Supervision supervision, const StepOptions& options,
                           std::chrono::steady_clock::time_point start,
                           const std::atomic<bool>* cancelled) {
-  const c10::Device device = supervision.labels.device();
+  const c10::Device device = model_->parameters().front().second.device();
+  Release();
   const PeakWindow window = OpenPeakWindow(device);
   const auto timeline = options.timeline
                             ? std::make_shared<MemoryTimeline>(device, AllocatedBytes(device))
@@ -82,43 +85,32 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   StepResult result;
   const double tuned_before = TuningSeconds();
   const Transfers before = copies_ ? copies_->transfers() : Transfers();
-  const size_t count = std::min(modules_.size(), options.learning_rates.size());
-  WeightRelay weights(*this, count, [&](const ModuleTrainer& module) {
-    const bool learns = options.learning_rates[static_cast<size_t>(module.index())].has_value();
-    return learns ? module.UseWeights() : module.UseSegment();
-  });
-  at::Tensor features = Patches(images);
-  images.reset();
-  if (needs_image()) supervision.patches = features;
-  ForwardContext passing;
-  passing.cancelled = cancelled;
+  Handover batch;
+  if (division_ && division_->training_in) {
+    batch = division_->training_in->Receive();
+  } else {
+    batch.features = Patches(images);
+    images.reset();
+    if (needs_image()) supervision.patches = batch.features;
+    batch.supervision = std::move(supervision);
+  }
+  batch.stops |= options.stop;
   StepsUnderway underway(device);
   try {
-    for (size_t k = 0; k < count; ++k) {
-      weights.Advance();
-      const std::optional<double>& rate = options.learning_rates[k];
-      at::Tensor output;
-      if (rate) {
-        BeginModule(k, std::move(features), supervision, {*rate, options.clip_norm}, cancelled,
-                    &underway, &output);
-      } else {
-        underway.steps.push_back(modules_[k]->Pass(std::move(features), passing, &output));
-      }
-      features = std::move(output);
-    }
-    weights.Advance();
+    StepModules(std::move(batch), options, cancelled, &underway);
   } catch (...) {
     // A module before it may have failed too, which the host would have learned of only now: that
     // one is told. What else goes wrong meanwhile is not what the step failed of.
     try {
-      Settle(0, &underway);
+      Settle(&underway);
     } catch (const CodedError&) {
       throw;
     } catch (...) {
     }
     throw;
   }
-  result.modules = Settle(0, &underway);
+  result.modules = Settle(&underway);
+  result.stops = underway.stops;
   if (copies_) result.transfers = copies_->transfers() - before;
   result.peak_allocated_bytes = window.PeakAllocated();
   result.peak_reserved_bytes = window.PeakReserved();
@@ -129,42 +121,123 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
   return result;
 }
 
+void Strategy::StepModules(Handover batch, const StepOptions& options,
+                           const std::atomic<bool>* cancelled, StepsUnderway* underway) {
+  at::Tensor features = std::move(batch.features);
+  const Supervision& supervision = batch.supervision;
+  underway->stops = batch.stops;
+  const size_t count = std::min(modules_.size(), options.learning_rates.size());
+  WeightRelay weights(
+      *this, FirstHere(), std::min(count, LastHere()), [&](const ModuleTrainer& module) {
+        const auto k = static_cast<size_t>(module.index());
+        return options.learning_rates[k] ? module.UseWeights() : module.UseSegment();
+      });
+  ForwardContext passing;
+  passing.cancelled = cancelled;
+  // A module whose gradients are being added up over the ranks while the next one runs forward.
+  std::optional<size_t> pending;
+  std::optional<StepUnderway> pending_step;
+  const auto update_of = [&](size_t k) {
+    return UpdateOptions{*options.learning_rates[k], options.clip_norm};
+  };
+  const auto finish_pending = [&] {
+    if (!pending) return;
+    const size_t k = *std::exchange(pending, {});
+    underway->steps[k] = modules_[k]->Finish(&*pending_step, update_of(k), &underway->readings);
+    underway->stops |= underway->steps[k].told > 0.0;
+    pending_step.reset();
+  };
+  try {
+    for (size_t k = 0; k < count; ++k) {
+      const bool learns = options.learning_rates[k].has_value();
+      underway->steps.emplace_back(supervision.labels.device());
+      if (division_ && !division_->Has(k)) {
+        underway->steps[k].result.learned = false;
+        underway->steps[k].stopwatch.Stop();
+        // Random numbers are drawn in the order in which one process would.
+        if (learns) modules_[k]->DrawInVain(WholeBatch(supervision), generator_);
+        continue;
+      }
+      weights.Advance();
+      at::Tensor output;
+      if (learns) {
+        StepUnderway step =
+            BeginModule(k, std::move(features), supervision, cancelled, finish_pending, underway);
+        output = step.output;
+        if (step.sum) {
+          pending_step.emplace(std::move(step));
+          pending = k;
+        } else {
+          underway->steps[k] = modules_[k]->Finish(&step, update_of(k), &underway->readings);
+        }
+      } else {
+        underway->steps[k] = modules_[k]->Pass(std::move(features), passing, &output);
+      }
+      if (division_ && k + 1 == division_->last() && division_->training_out && k + 1 < count) {
+        division_->training_out->Send({output, supervision, batch.stops});
+      }
+      features = std::move(output);
+    }
+    finish_pending();
+  } catch (...) {
+    if (pending) modules_[*pending]->Abandon(&*pending_step);
+    throw;
+  }
+  weights.Advance();
+}
+
+int64_t Strategy::WholeBatch(const Supervision& supervision) const {
+  const int64_t own = supervision.labels.size(0);
+  return division_ ? own * division_->replica_count() : own;
+}
+
 ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
                                       const Supervision& supervision, const UpdateOptions& update,
                                       const std::atomic<bool>* cancelled, at::Tensor* output) {
   StepsUnderway underway(supervision.labels.device());
-  BeginModule(index, std::move(features), supervision, update, cancelled, &underway, output);
-  return Settle(index, &underway).front();
+  underway.first = index;
+  StepUnderway step =
+      BeginModule(index, std::move(features), supervision, cancelled, {}, &underway);
+  *output = step.output;
+  underway.steps.push_back(modules_[index]->Finish(&step, update, &underway.readings));
+  return Settle(&underway).front();
 }
 
-void Strategy::BeginModule(size_t index, at::Tensor features, const Supervision& supervision,
-                           const UpdateOptions& update, const std::atomic<bool>* cancelled,
-                           StepsUnderway* underway, at::Tensor* output) {
+StepUnderway Strategy::BeginModule(size_t index, at::Tensor features,
+                                   const Supervision& supervision,
+                                   const std::atomic<bool>* cancelled,
+                                   const std::function<void()>& after_forward,
+                                   StepsUnderway* underway) {
   // A module that fails has drawn nothing.
   at::Generator generator = generator_.clone();
   ForwardContext context;
   context.training = true;
   context.generator = &generator;
   context.cancelled = cancelled;
-  underway->steps.push_back(
-      modules_[index]->Step(std::move(features), supervision, update, context, &underway->readings,
-                            output, [this](ModuleStepResult* result) {
-                              for (size_t k = 0; k < modules_.size(); ++k) {
-                                if (modules_[k]->HasGradient()) {
-                                  result->modules_with_gradients.push_back(static_cast<int64_t>(k));
-                                }
-                              }
-                            }));
+  if (division_ && division_->replicas() != nullptr) {
+    context.batch_size = WholeBatch(supervision);
+    context.first_sample = division_->replica() * supervision.labels.size(0);
+  }
+  StepUnderway step = modules_[index]->Begin(
+      std::move(features), supervision, context, division_ ? division_->replicas() : nullptr,
+      underway->stops ? 1.0 : 0.0, after_forward, [this](ModuleStepResult* result) {
+        for (size_t k = 0; k < modules_.size(); ++k) {
+          if (modules_[k]->HasGradient()) {
+            result->modules_with_gradients.push_back(static_cast<int64_t>(k));
+          }
+        }
+      });
   underway->generators.push_back(std::exchange(generator_, std::move(generator)));
+  return step;
 }
 
-std::vector<ModuleStepResult> Strategy::Settle(size_t first, StepsUnderway* underway) {
+std::vector<ModuleStepResult> Strategy::Settle(StepsUnderway* underway) {
   const std::vector<std::vector<float>> kept = underway->readings.Read();
   std::vector<ModuleStepResult> results;
   auto numbers = kept.begin();
   auto generator = underway->generators.begin();
   for (UnsettledStep& step : underway->steps) {
-    const ModuleTrainer& module = *modules_[first + results.size()];
+    const ModuleTrainer& module = *modules_[underway->first + results.size()];
     const bool learned = step.result.learned;
     try {
       results.push_back(module.Settle(
@@ -172,7 +245,7 @@ std::vector<ModuleStepResult> Strategy::Settle(size_t first, StepsUnderway* unde
     } catch (...) {
       // Neither it nor a later one has changed anything.
       for (size_t k = results.size(); k < underway->steps.size(); ++k) {
-        modules_[first + k]->Forget(underway->steps[k]);
+        modules_[underway->first + k]->Forget(underway->steps[k]);
       }
       generator_ = std::move(*generator);
       throw;
@@ -192,6 +265,101 @@ at::Tensor Strategy::ForwardModule(size_t index, at::Tensor features,
   return module.Forward(std::move(features), context);
 }
 
+void Strategy::Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options) {
+  if (copies_) {
+    throw CodedError("ERR_CONFIG", "Offloading and several ranks do not go together",
+                     "Leave `offload` out: each rank has the weights of its own modules alone.");
+  }
+  division_ = std::make_unique<Division>(std::move(group), options, modules_.size());
+  const bool is_shared = division_->replicas() != nullptr;
+  for (const auto& module : modules_) {
+    if (is_shared && module->needs_whole_batch()) {
+      throw CodedError("ERR_CONFIG",
+                       "The decoder of " + module->name() +
+                           " normalises over the whole batch (BatchNorm), which ranks that share a "
+                           "batch do not see",
+                       "Use decoder linear, conv or transformer, or parallel modules.");
+    }
+  }
+}
+
+size_t Strategy::FirstHere() const { return division_ ? division_->first() : 0; }
+size_t Strategy::LastHere() const { return division_ ? division_->last() : modules_.size(); }
+
+std::vector<at::Tensor> Strategy::ValuesOf(size_t module) const {
+  const ModuleTrainer& own = *modules_[module];
+  std::vector<at::Tensor> values;
+  for (const ParameterList* list : {&own.segment_parameters(), &own.auxiliary_parameters()}) {
+    for (const auto& [name, parameter] : *list) values.push_back(parameter.detach());
+  }
+  if (own.optimizer() != nullptr) {
+    for (const auto& [name, state] : own.optimizer()->State()) values.push_back(state);
+  }
+  if (own.average() != nullptr) {
+    const std::vector<at::Tensor>& averages = own.average()->values();
+    values.insert(values.end(), averages.begin(), averages.end());
+  }
+  return values;
+}
+
+void Strategy::Release() {
+  bool has_freed = false;
+  for (size_t k = 0; division_ && k < modules_.size(); ++k) {
+    if (division_->Has(k) || modules_[k]->segment().front()->is_absent()) continue;
+    ModuleTrainer& module = *modules_[k];
+    module.SetOptimizer(nullptr);
+    module.SetAverage(nullptr);
+    for (const ParameterList* list :
+         {&module.segment_parameters(), &module.auxiliary_parameters()}) {
+      for (const auto& [name, parameter] : *list) MakeAbsent(parameter);
+    }
+    SetAbsent(k, true);
+    has_freed = true;
+  }
+  // Steps will not fill it again: it goes back to the system.
+  if (has_freed) AllocatorFor(c10::Device(c10::kCPU))->emptyCache();
+}
+
+void Strategy::SetAbsent(size_t module, bool is_absent) {
+  size_t begin = 0;
+  for (size_t k = 0; k < module; ++k) begin += modules_[k]->segment().size();
+  for (size_t i = 0; i < modules_[module]->segment().size(); ++i) {
+    model_->units()[begin + i]->SetAbsent(is_absent);
+  }
+}
+
+void Strategy::Gather() {
+  if (!division_) return;
+  constexpr int kGatherTag = 300;
+  c10::NoGradGuard no_grad;
+  const std::shared_ptr<Communicator>& all = division_->group().all();
+  for (size_t k = 0; k < modules_.size(); ++k) {
+    const int owner = division_->OwnerOf(k);
+    if (owner == 0) continue;
+    ModuleTrainer& module = *modules_[k];
+    if (all->rank() == 0) {
+      for (const ParameterList* list :
+           {&module.segment_parameters(), &module.auxiliary_parameters()}) {
+        for (const auto& [name, parameter] : *list) MakePresent(parameter);
+      }
+      SetAbsent(k, false);
+      if (module.optimizer() == nullptr) module.SetOptimizer(module.MakeOptimizer());
+      if (average_decay_ && module.average() == nullptr) {
+        module.SetAverage(module.MakeAverage(*average_decay_));
+      }
+    } else if (all->rank() != owner) {
+      continue;
+    }
+    for (const at::Tensor& value : ValuesOf(k)) {
+      if (all->rank() == 0) {
+        all->Receive(value, owner, kGatherTag).Wait();
+      } else {
+        all->Send(value, 0, kGatherTag).Wait();
+      }
+    }
+  }
+}
+
 ParameterList Strategy::AuxiliaryParameters() const {
   ParameterList list;
   for (size_t k = 0; k < modules_.size(); ++k) {
@@ -207,6 +375,7 @@ void Strategy::KeepAverage(std::optional<double> decay) {
                    [&](const auto& module) { return module->MakeAverage(*decay); });
   }
   for (size_t k = 0; k < modules_.size(); ++k) modules_[k]->SetAverage(std::move(averages[k]));
+  average_decay_ = decay;
 }
 
 ParameterList Strategy::AverageParameters() const {
@@ -227,8 +396,12 @@ ParameterList Strategy::AverageParameters() const {
   return network;
 }
 
-WeightRelay::WeightRelay(const Strategy& strategy, size_t count, Use use)
-    : strategy_(strategy), count_(count), use_(std::move(use)), ahead_(Of(0, 0)) {}
+WeightRelay::WeightRelay(const Strategy& strategy, size_t first, size_t last, Use use)
+    : strategy_(strategy),
+      last_(last),
+      use_(std::move(use)),
+      next_(first),
+      ahead_(Of(first, first)) {}
 
 void WeightRelay::Advance() {
   // Changed or not was said by the step. Released first: the same stream then has room for the
@@ -241,7 +414,7 @@ void WeightRelay::Advance() {
 }
 
 TensorsInUse WeightRelay::Of(size_t index, size_t at_work) const {
-  if (index >= count_) return {};
+  if (index >= last_) return {};
   try {
     return use_(*strategy_.modules()[index]);
   } catch (const c10::Error& error) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "distributed/division.h"
 #include "local/module_trainer.h"
 #include "math/product_choices.h"
 #include "memory/memory_timeline.h"
@@ -23,6 +24,7 @@ struct StepResult {
   int64_t peak_allocated_bytes = 0;
   int64_t peak_reserved_bytes = 0;
   double seconds = 0.0;                // From the batch as it was stored to the device's last work.
+  bool stops = false;                  // Does any rank end the training behind this step?
   double tuning_seconds = 0.0;         // Not in it: measuring which backend is fastest.
   std::optional<Transfers> transfers;  // Of what is offloaded; none where nothing is.
   std::optional<std::vector<MemoryPoint>> timeline;  // Where it was asked for.
@@ -35,6 +37,7 @@ struct StepResult {
     visit("peakAllocatedBytes", self.peak_allocated_bytes);
     visit("peakReservedBytes", self.peak_reserved_bytes);
     visit("seconds", self.seconds);
+    visit("stops", self.stops);
     visit("tuningSeconds", self.tuning_seconds);
     visit("transfers", self.transfers);
     visit("timeline", self.timeline);
@@ -63,6 +66,7 @@ struct StepOptions {
   std::vector<std::optional<double>> learning_rates;
   std::optional<double> clip_norm;  // Largest norm of each module's gradients.
   bool timeline = false;            // Record what memory looks like over the step.
+  bool stop = false;                // Tell the other ranks that the training ends behind this step.
   bool calls = false;               // Count what a simulated device is asked, by module and phase.
 
   template <typename Self, typename Visit>
@@ -71,6 +75,7 @@ struct StepOptions {
     visit("clipNorm", self.clip_norm);
     visit("timeline", self.timeline);
     visit("calls", self.calls);
+    visit("stop", self.stop);
   }
 };
 
@@ -82,6 +87,11 @@ class Strategy {
   // One step on a normalised batch: images [B, 3, H, W]. Module k+1 begins when module k has
   // updated its weights and freed its graph and gradients. `start` is WorkNow() when the batch was
   // taken up: the step's seconds count from there, its peaks from the call.
+  //
+  // Divided among ranks: `images` are this rank's share of the batch, undefined, with an empty
+  // `supervision`, where features come from another rank. Modules that others have are in the
+  // result as those that did not learn. Where gradients are added up, a module's update waits until
+  // the next one's forward pass is done.
   StepResult Step(at::Tensor images, Supervision supervision, const StepOptions& options,
                   std::chrono::steady_clock::time_point start, const std::atomic<bool>* cancelled);
 
@@ -119,6 +129,14 @@ class Strategy {
   // By the names of the weights, the network's first; empty where no average is kept.
   ParameterList AverageParameters() const;
 
+  // Divides the work among the ranks of a group, for good. From the next step on what others have
+  // is not here: weights, optimizer state and averages of their modules are freed.
+  void Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options);
+  // Null where it is not divided.
+  Division* division() { return division_.get(); }
+  // On all ranks at once: brings to rank 0 what others have, until its next step.
+  void Gather();
+
   // What auxiliary weights, stochastic depth and samples are drawn from.
   at::Generator& generator() { return generator_; }
 
@@ -128,16 +146,31 @@ class Strategy {
     explicit StepsUnderway(c10::Device device) : readings(device) {}
 
     StepReadings readings;
+    size_t first = 0;  // Index of the module of the first step.
     std::vector<UnsettledStep> steps;
+    bool stops = false;                     // Has this rank, or one that it learned of, to stop?
     std::vector<at::Generator> generators;  // As they were before each step that learned.
   };
 
-  void BeginModule(size_t index, at::Tensor features, const Supervision& supervision,
-                   const UpdateOptions& update, const std::atomic<bool>* cancelled,
-                   StepsUnderway* underway, at::Tensor* output);
-  // Waits for the device. `first`: index of the first one underway. Throws CodedError
-  // ERR_NON_FINITE for the first module that did not learn; neither did those behind it.
-  std::vector<ModuleStepResult> Settle(size_t first, StepsUnderway* underway);
+  // Its gradients; `after_forward` may be none.
+  StepUnderway BeginModule(size_t index, at::Tensor features, const Supervision& supervision,
+                           const std::atomic<bool>* cancelled,
+                           const std::function<void()>& after_forward, StepsUnderway* underway);
+  // All modules that are here, one after the other.
+  void StepModules(Handover batch, const StepOptions& options, const std::atomic<bool>* cancelled,
+                   StepsUnderway* underway);
+  void Release();
+  // Of all ranks that share a batch.
+  int64_t WholeBatch(const Supervision& supervision) const;
+  // The modules that are here: [first, last).
+  size_t FirstHere() const;
+  size_t LastHere() const;
+  void SetAbsent(size_t module, bool is_absent);
+  // A module's parameters and what is kept for them.
+  std::vector<at::Tensor> ValuesOf(size_t module) const;
+  // Waits for the device. Throws CodedError ERR_NON_FINITE for the first module that did not learn;
+  // neither did those behind it.
+  std::vector<ModuleStepResult> Settle(StepsUnderway* underway);
 
   std::shared_ptr<SwinModel> model_;
   const std::string label_;
@@ -146,6 +179,8 @@ class Strategy {
   std::shared_ptr<CopyStream> copies_;  // None where nothing is offloaded.
   std::vector<std::shared_ptr<void>> claims_;
   std::vector<std::unique_ptr<ModuleTrainer>> modules_;
+  std::unique_ptr<Division> division_;
+  std::optional<double> average_decay_;
 };
 
 // Modules one after the other, the weights of each on the device and those of the next on their way
@@ -154,10 +189,10 @@ class WeightRelay {
  public:
   // `use`: begins to bring what a module takes.
   using Use = std::function<TensorsInUse(const ModuleTrainer&)>;
-  // Over the first `count` modules.
-  WeightRelay(const Strategy& strategy, size_t count, Use use);
+  // Over modules [first, last).
+  WeightRelay(const Strategy& strategy, size_t first, size_t last, Use use);
 
-  // To the next module, the first one at first; what the one before took is no longer needed.
+  // To the next module, `first` at first; what the one before took is no longer needed.
   void Advance();
 
  private:
@@ -165,9 +200,9 @@ class WeightRelay {
   TensorsInUse Of(size_t index, size_t at_work) const;
 
   const Strategy& strategy_;
-  size_t count_;
+  size_t last_;
   Use use_;
-  size_t next_ = 0;
+  size_t next_;
   TensorsInUse at_work_, ahead_;
 };
 

@@ -4,10 +4,12 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "fields.h"
 #include "kernels/cpu.h"
+#include "math/work_count.h"
 #include "memory/dry_run.h"
 #include "train/device.h"
 
@@ -44,33 +46,80 @@ UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
   return cost;
 }
 
+// What units are measured with, one after the other.
+class UnitTrials {
+ public:
+  UnitTrials(const SwinModel& model, c10::Device device, const MeasureOptions& measure,
+             const std::atomic<bool>* cancelled)
+      : largest_(model.units()[0]->output()),
+        device_(device),
+        measure_(measure),
+        batch_(AtLeast(1, measure.batch_size, "batchSize")) {
+    context_.training = true;
+    context_.generator = &generator_;
+    context_.compute_type = measure.compute_type;
+    context_.cancelled = cancelled;
+    options_.recompute = measure.recompute;
+    options_.chunk_values = RecomputedValues(batch_, largest_);
+  }
+
+  UnitCost Of(const Unit& unit) {
+    TensorsInUse parameters = UseParameters({&unit});
+    parameters.Await();
+    if (measure_.recompute == Recompute::kBlock && !HasVectorKernels(device_, at::kFloat)) {
+      options_.plan = PlanRecompute({&unit}, batch_, largest_, measure_.compute_type, {});
+    }
+    return MeasureUnit(unit, context_, options_, device_, batch_);
+  }
+
+ private:
+  const FeatureShape& largest_;
+  c10::Device device_;
+  MeasureOptions measure_;
+  int64_t batch_;
+  at::Generator generator_ = at::detail::createCPUGenerator(0);
+  ForwardContext context_;
+  SegmentPassOptions options_;
+};
+
 }  // namespace
 
 std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
                                    const MeasureOptions& measure,
                                    const std::atomic<bool>* cancelled) {
-  const int64_t batch = AtLeast(1, measure.batch_size, "batchSize");
   const DryRunScope dry(device);
-  at::Generator generator = at::detail::createCPUGenerator(0);
-  ForwardContext context;
-  context.training = true;
-  context.generator = &generator;
-  context.compute_type = measure.compute_type;
-  context.cancelled = cancelled;
-  const FeatureShape& largest = model.units()[0]->output();
-  SegmentPassOptions options;
-  options.recompute = measure.recompute;
-  options.chunk_values = RecomputedValues(batch, largest);
+  UnitTrials trials(model, device, measure, cancelled);
   std::vector<UnitCost> costs;
-  for (const auto& unit : model.units()) {
-    TensorsInUse parameters = UseParameters({unit.get()});
-    parameters.Await();
-    if (measure.recompute == Recompute::kBlock && !HasVectorKernels(device, at::kFloat)) {
-      options.plan = PlanRecompute({unit.get()}, batch, largest, measure.compute_type, {});
-    }
-    costs.push_back(MeasureUnit(*unit, context, options, device, batch));
-  }
+  for (const auto& unit : model.units()) costs.push_back(trials.Of(*unit));
   return costs;
+}
+
+std::vector<double> TimeUnits(const SwinModel& model, c10::Device device,
+                              const MeasureOptions& measure, const std::atomic<bool>* cancelled) {
+  UnitTrials trials(model, device, measure, cancelled);
+  std::vector<double> seconds;
+  for (const auto& unit : model.units()) {
+    const WorkCount before = CountedWork();
+    trials.Of(*unit);
+    if (IsDryRun() || !device.is_cpu()) {
+      // Any rate will do: shares are what is asked for.
+      const WorkCount now = CountedWork();
+      seconds.push_back(
+          static_cast<double>(now.float32 - before.float32 + now.bfloat16 - before.bfloat16) /
+          1e11);
+      continue;
+    }
+    double least = 0.0;
+    for (int i = 0; i < 2; ++i) {
+      Stopwatch stopwatch(device);
+      trials.Of(*unit);
+      stopwatch.Stop();
+      Synchronize(device);
+      least = i == 0 ? stopwatch.Seconds() : std::min(least, stopwatch.Seconds());
+    }
+    seconds.push_back(least);
+  }
+  return seconds;
 }
 
 }  // namespace localformer

@@ -50,4 +50,10 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
                                    const MeasureOptions& options,
                                    const std::atomic<bool>* cancelled);
 
+// Seconds that each unit takes in a step, forward and backward: the less of two runs behind one
+// that warms up. In a dry run and on a card, which may be a simulated one, in proportion to its
+// products.
+std::vector<double> TimeUnits(const SwinModel& model, c10::Device device,
+                              const MeasureOptions& options, const std::atomic<bool>* cancelled);
+
 }  // namespace localformer

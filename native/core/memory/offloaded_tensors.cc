@@ -9,6 +9,8 @@
 #include <exception>
 #include <utility>
 
+#include "memory/absent_tensors.h"
+
 namespace localformer {
 namespace {
 
@@ -170,6 +172,7 @@ Offloading Offload(const std::vector<at::Tensor>& tensors,
 }
 
 at::Tensor ReadValues(const at::Tensor& tensor) {
+  if (IsAbsent(tensor)) ThrowAbsent();
   const auto* waiting = OffloadedTensors::WaitingOf(tensor);
   if (waiting == nullptr) return tensor.detach().cpu();
   waiting->host->copies->Synchronize();
@@ -184,6 +187,7 @@ at::Tensor ReadValues(const at::Tensor& tensor) {
 }
 
 void WriteValues(const at::Tensor& tensor, const at::Tensor& values) {
+  if (IsAbsent(tensor)) ThrowAbsent();
   c10::NoGradGuard no_grad;
   const auto* waiting = OffloadedTensors::WaitingOf(tensor);
   if (waiting == nullptr) {

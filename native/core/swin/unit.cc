@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "memory/absent_tensors.h"
+
 namespace localformer {
 
 void ForwardContext::ThrowIfCancelled() const {
@@ -29,7 +31,10 @@ std::shared_ptr<void> Unit::OffloadParameters(const std::shared_ptr<CopyStream>&
 
 TensorsInUse UseParameters(const Segment& segment) {
   TensorsInUse in_use;
-  for (const Unit* unit : segment) in_use.Add(unit->offloaded());
+  for (const Unit* unit : segment) {
+    if (unit->is_absent()) ThrowAbsent();
+    in_use.Add(unit->offloaded());
+  }
   return in_use;
 }
 

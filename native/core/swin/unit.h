@@ -94,11 +94,16 @@ class Unit {
   // While the claim is kept they do.
   std::shared_ptr<void> OffloadParameters(const std::shared_ptr<CopyStream>& copies);
 
+  // Has another rank its weights (memory/absent_tensors.h)?
+  bool is_absent() const { return is_absent_; }
+  void SetAbsent(bool is_absent) { is_absent_ = is_absent; }
+
  private:
   std::string name_;
   FeatureShape input_;
   FeatureShape output_;
   std::shared_ptr<OffloadedTensors> offloaded_;
+  bool is_absent_ = false;
 };
 
 // What a unit is.
@@ -119,7 +124,8 @@ UnitDescription Describe(const Unit& unit);
 
 using Segment = std::vector<const Unit*>;
 
-// Begins to bring the segment's parameters to the device, where they stay in use.
+// Begins to bring the segment's parameters to the device, where they stay in use. Throws CodedError
+// ERR_DISTRIBUTED where another rank has them.
 TensorsInUse UseParameters(const Segment& segment);
 
 // Runs the units of a segment one after the other. Where gradients are recorded, cancellation is

@@ -19,6 +19,9 @@ class Reading {
   void Add(double share, const at::Tensor& value);
   void Add(double share, const Reading& other);
 
+  // In place of what was added: of a number that is known, what it came to elsewhere too.
+  void Replace(double value) { value_ = value; }
+
   // None where nothing was added, and, on a device, until it was settled.
   const std::optional<double>& value() const { return value_; }
 

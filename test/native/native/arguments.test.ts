@@ -84,7 +84,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     writeAuxiliary: () => [{}],
     step: () => [
       batch(),
-      { learningRates: [0, null], clipNorm: undefined, timeline: false, calls: false },
+      { learningRates: [0, null], clipNorm: undefined, timeline: false, calls: false, stop: false },
     ],
     evaluate: () => [batch()],
     predict: () => [batch()],

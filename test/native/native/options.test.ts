@@ -153,7 +153,13 @@ test("a step's options", async () => {
   await using model = await SwinTransformer.create(TINY)
   await using trainer = await LocalTrainer.create(model, { modules: 2 })
   const batch = toNativeBatch(byteBatch(2), model.config)
-  const options = { learningRates: [0, null], clipNorm: 1, timeline: false, calls: false }
+  const options = {
+    learningRates: [0, null],
+    clipNorm: 1,
+    timeline: false,
+    calls: false,
+    stop: false,
+  }
   const use = (given: typeof options) => trainer.native.step(batch, given)
   await use(options)
   await refusesOthers(options, use)

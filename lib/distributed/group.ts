@@ -1,0 +1,227 @@
+// The group of processes that this one trains in, as torch.distributed has a default one: joined by
+// `init`, left by `destroy`.
+import { LocalformerError } from '../base/errors.js'
+import { lazy, number, parseOptions, positive, zod } from '../base/validate.js'
+import { packageVersion } from '../base/version.js'
+import type { NativeGroup, NativeTraffic } from '../native/contract.js'
+import { awaitNative, callNative, loadTorch } from '../native/load.js'
+import { type GroupPlace, groupPlace } from './place.js'
+
+export interface InitOptions {
+  /** For all ranks to come, seconds; default 300. */
+  readonly joinSeconds?: number
+  /**
+   * A rank that gives no sign of life for so many seconds is lost, and all others end; default 15, at
+   * least 5. Signs come from a thread of their own, once a second, however long a step takes.
+   */
+  readonly silenceSeconds?: number
+}
+
+const schema = lazy(() =>
+  zod().object({
+    joinSeconds: positive(86_400).default(300),
+    silenceSeconds: number(5, { max: 86_400 }).default(15),
+  }),
+)
+
+/** What a rank gave and waited for since it joined; bytes of tensors. */
+export type Traffic = Readonly<NativeTraffic>
+
+interface Current {
+  readonly native: NativeGroup
+  readonly place: GroupPlace
+}
+
+let current: Current | undefined
+/** Groups that this process has joined: each has keys of its own. */
+let joined = 0
+
+/**
+ * Joins the processes that were started together, from `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and
+ * `MASTER_PORT`; returns when all are there. The ranks have to be of one version of this package and of
+ * LibTorch.
+ *
+ * ```ts
+ * await distributed.init()
+ * await using trainer = await LocalTrainer.create(model, { modules: 4 })
+ * await trainer.parallelize({ parallel: 'data' })
+ * await train(trainer, data, { batchSize: 256 }) // 256 over all ranks
+ * await distributed.destroy()
+ * ```
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` where the variables do not fit or versions differ;
+ *   `ERR_DISTRIBUTED` where ranks do not come, a rank or the port is taken; `ERR_BUSY` where this
+ *   process is in a group already.
+ */
+export async function init(options: InitOptions = {}): Promise<void> {
+  const { joinSeconds, silenceSeconds } = parseOptions(schema(), options)
+  if (current !== undefined) {
+    throw new LocalformerError('ERR_BUSY', 'This process is in a process group already', {
+      hint: 'Call `await distributed.destroy()` on all ranks first.',
+    })
+  }
+  const place = groupPlace()
+  exchanges = 0
+  const { rank, worldSize, address, port, hostsStore } = place
+  const native = await awaitNative(() =>
+    loadTorch().joinGroup({
+      ...{ rank, worldSize, address, port, hostsStore, joinSeconds, silenceSeconds },
+      prefix: `localformer/${place.attempt}/${joined++}`,
+      interface: place.interface,
+    }),
+  )
+  current = { native, place }
+  try {
+    const { libtorch } = loadTorch().versions()
+    await agree('versions', { localformer: packageVersion(), libtorch }, 'ERR_CONFIG')
+  } catch (error) {
+    await abandon(error)
+    throw error
+  }
+}
+
+/** Is this process in a group? */
+export function isInitialized(): boolean {
+  return current !== undefined
+}
+
+/** This process's number in its group, from 0; 0 where it is in none. */
+export function rank(): number {
+  return current?.place.rank ?? 0
+}
+
+/** How many processes the group has; 1 where this one is in none. */
+export function worldSize(): number {
+  return current?.place.worldSize ?? 1
+}
+
+/** This process's number among those of its host, from 0. */
+export function localRank(): number {
+  return current?.place.localRank ?? 0
+}
+
+/** Waits until all ranks have called it. */
+export async function barrier(): Promise<void> {
+  await exchange('barrier', '')
+}
+
+/** What this process gave and waited for since it joined. */
+export async function traffic(): Promise<Traffic> {
+  const { native } = inGroup()
+  return awaitNative(() => native.traffic())
+}
+
+/**
+ * Leaves the group when all ranks have come to this; does nothing where this process is in none. Trainers
+ * that were parallelized cannot step any more.
+ *
+ * @throws {LocalformerError} `ERR_DISTRIBUTED`
+ */
+export async function destroy(): Promise<void> {
+  if (current === undefined) return
+  const { native } = current
+  try {
+    await awaitNative(() => native.leave())
+  } finally {
+    current = undefined
+    await native.dispose()
+  }
+}
+
+/** @internal This process has failed: the others are told, and nobody is waited for. */
+export async function abandon(error: unknown): Promise<void> {
+  if (current === undefined) return
+  const { native } = current
+  current = undefined
+  // What the others said is not said again.
+  const isOurs = !(error instanceof LocalformerError && error.code === 'ERR_DISTRIBUTED')
+  if (isOurs) callNative(() => native.fail(error instanceof Error ? error.message : String(error)))
+  await native.dispose()
+}
+
+/** @internal What `work` gives; where it fails, so does the group. */
+export async function orAbandon<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    await abandon(error)
+    throw error
+  }
+}
+
+/** @internal Texts of all ranks, by rank; every rank asks in the same order. */
+export async function exchange(subject: string, text: string): Promise<readonly string[]> {
+  const { native } = inGroup()
+  return awaitNative(() => native.exchange(`${exchanges++}/${subject}`, text))
+}
+
+let exchanges = 0
+
+/** @internal The native group. */
+export function inGroup(): Current {
+  if (current !== undefined) return current
+  throw new LocalformerError('ERR_CONFIG', 'This process is in no process group', {
+    hint: 'Call `await distributed.init()` first, in every process.',
+  })
+}
+
+/**
+ * @internal Refuses where ranks were given different things: whoever differs from rank 0 says what, and
+ * the others end with that.
+ *
+ * @param facts Plain values by name, of any depth.
+ */
+export async function agree(
+  subject: string,
+  facts: object,
+  code: 'ERR_CONFIG' | 'ERR_DATASET',
+): Promise<void> {
+  const texts = await exchange(subject, JSON.stringify(facts))
+  const [first = '{}'] = texts
+  const differing = texts.flatMap((text, other) => {
+    const names = text === first ? [] : differences(JSON.parse(text), JSON.parse(first))
+    return names.length === 0 ? [] : [{ other, names }]
+  })
+  const [found] = differing
+  if (found === undefined) return
+  const told = found.names
+    .slice(0, MOST_TOLD)
+    .map(
+      ({ name, own, theirs }) => `${name} is ${own} on rank ${found.other} and ${theirs} on rank 0`,
+    )
+  const rest = found.names.length - told.length
+  throw new LocalformerError(
+    code,
+    `The ranks do not agree: ${told.join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`,
+    {
+      hint: 'Start all ranks with the same command, the same versions and the same data.',
+      details: { differing: found.names.map(({ name }) => name) },
+    },
+  )
+}
+
+const MOST_TOLD = 6
+
+interface Difference {
+  readonly name: string
+  readonly own: string
+  readonly theirs: string
+}
+
+function differences(own: unknown, theirs: unknown, name = ''): Difference[] {
+  const [left, right] = [fieldsOf(own), fieldsOf(theirs)]
+  if (left === undefined || right === undefined) {
+    const [one, other] = [JSON.stringify(own) ?? 'unset', JSON.stringify(theirs) ?? 'unset']
+    return one === other ? [] : [{ name, own: one, theirs: other }]
+  }
+  return [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((key) =>
+    differences(left[key], right[key], name === '' ? key : `${name}.${key}`),
+  )
+}
+
+/** Of an object or a list; undefined for a plain value. */
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined
+}

@@ -1,0 +1,53 @@
+// A split whose modules take the same time here, and how long modules take: for work that several ranks
+// share.
+import { measuredBatch } from './measured-batch.js'
+import type { ResolvedLocalOptions } from './methods.js'
+import { nested, type Recipe } from './native-trainer.js'
+import type { SwinTransformer } from './swin-transformer.js'
+
+/** Index behind the last unit of each module. Heads and decoders are left out: they are small. */
+export async function timedEnds(
+  model: SwinTransformer,
+  { modules, recompute, dtype }: ResolvedLocalOptions,
+): Promise<readonly number[]> {
+  const batchSize = measuredBatch(model)
+  return evenEnds(await model.timeUnits({ batchSize, recompute, dtype }), modules)
+}
+
+/** Seconds of each module in a step without its update, head and decoder included. */
+export async function moduleSeconds(
+  model: SwinTransformer,
+  { ends, modules }: Recipe,
+): Promise<number[]> {
+  const batchSize = measuredBatch(model)
+  const seconds: number[] = []
+  for (const [k, end] of ends.entries()) {
+    const module = nested(modules[k] ?? {})
+    seconds.push(await model.timeModule({ begin: ends[k - 1] ?? 0, end, batchSize, module }))
+  }
+  return seconds
+}
+
+/**
+ * Cuts a row of costs into `parts` runs, none empty, of which the most costly costs least; gives the
+ * index behind the last of each.
+ */
+export function evenEnds(costs: readonly number[], parts: number): number[] {
+  const sums = [0]
+  for (const cost of costs) sums.push((sums[sums.length - 1] as number) + cost)
+  // The best way to cut the first `end` costs into `count` runs.
+  let best = sums.map((sum, end) => ({ most: end === 0 ? Infinity : sum, ends: [end] }))
+  for (let count = 2; count <= parts; count++) {
+    const before = best
+    best = sums.map((sum, end) => {
+      let found = { most: Infinity, ends: [] as number[] }
+      for (let begin = count - 1; begin < end; begin++) {
+        const way = before[begin] as { most: number; ends: number[] }
+        const most = Math.max(way.most, sum - (sums[begin] as number))
+        if (most < found.most) found = { most, ends: [...way.ends, end] }
+      }
+      return found
+    })
+  }
+  return best[costs.length]?.ends ?? []
+}

@@ -1,0 +1,75 @@
+// Features on their way from the rank that has a module to the rank that has the next one, with the
+// labels that they are learned from. Nothing comes back: a module needs nothing of those behind it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "distributed/process_group.h"
+#include "local/supervision.h"
+
+namespace localformer {
+
+// What a rank hands on.
+struct Handover {
+  at::Tensor features;  // Float [B, H, W, C], detached.
+  Supervision supervision;
+  bool stops = false;  // The training ends behind this batch.
+};
+
+// Batches of one kind between two ranks; both ends are made with the same `tag`.
+struct LinkPlace {
+  std::shared_ptr<Communicator> among;
+  int peer = 0;
+  int tag = 0;
+};
+
+class FeatureSender {
+ public:
+  // `type`: what features travel in, float32 or bfloat16. `most_in_flight`: so many batches may be
+  // on their way when Send returns; each holds its features.
+  FeatureSender(LinkPlace place, c10::ScalarType type, int64_t most_in_flight)
+      : place_(std::move(place)), type_(type), most_in_flight_(most_in_flight) {}
+
+  // `handover.features`: nobody writes into them later.
+  void Send(const Handover& handover);
+
+ private:
+  LinkPlace place_;
+  c10::ScalarType type_;
+  int64_t most_in_flight_;
+  std::deque<std::vector<Transfer>> in_flight_;
+};
+
+class FeatureReceiver {
+ public:
+  // `ahead`: the next batch comes while this one is learned from; it has to have the same shape.
+  FeatureReceiver(LinkPlace place, bool ahead) : place_(std::move(place)), ahead_(ahead) {}
+
+  Handover Receive();
+
+ private:
+  // Shapes of what a header announces.
+  struct Form;
+  // One on its way.
+  struct Message {
+    at::Tensor header;
+    std::shared_ptr<const Form> form;  // That it is expected to have; none of the first.
+    std::vector<at::Tensor> parts;
+    std::vector<Transfer> transfers;  // The header's first.
+  };
+
+  void Expect(const Form& form, Message* message);
+
+  LinkPlace place_;
+  bool ahead_;
+  std::unique_ptr<Message> next_;
+};
+
+}  // namespace localformer

@@ -1,0 +1,417 @@
+// See process_group.h.
+#include "distributed/process_group.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
+
+#include "coded_error.h"
+#include "distributed/store_text.h"
+#include "swin/unit.h"
+
+namespace localformer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// No operation waits longer, where every rank gives signs of life: torch's own limit.
+constexpr std::chrono::minutes kLongestWait(30);
+constexpr std::chrono::milliseconds kPoll(20);
+constexpr int kConnectMilliseconds = 250;
+// The last one to leave waits so long for the others.
+constexpr double kLeaveSeconds = 60;
+// After a failure whoever hosts the store stays until the others have read what there is to say.
+constexpr std::chrono::milliseconds kLinger(3000);
+
+std::chrono::milliseconds Milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+std::string Place(const GroupOptions& options) {
+  return options.address + ":" + std::to_string(options.port);
+}
+
+// An error of c10d or Gloo, without its stack and the place in its source.
+std::string Plain(const std::exception& error) {
+  const auto* torch = dynamic_cast<const c10::Error*>(&error);
+  std::string text = torch != nullptr ? torch->what_without_backtrace() : error.what();
+  const size_t line = text.find('\n');
+  if (line != std::string::npos) text.resize(line);
+  const size_t place = text.find("] ");
+  if (text.compare(0, 1, "[") == 0 && place != std::string::npos) text.erase(0, place + 2);
+  return text;
+}
+
+// Tries until somebody listens at the store's place: c10d would do so too, and not be stopped.
+void AwaitStore(const GroupOptions& options, const std::atomic<bool>* cancelled) {
+  const auto until = Clock::now() + Milliseconds(options.join_seconds);
+  const std::string port = std::to_string(options.port);
+  for (;;) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int status = getaddrinfo(options.address.c_str(), port.c_str(), &hints, &found);
+    std::string problem = status == 0 ? "nobody listens there" : gai_strerror(status);
+    for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+      const int descriptor = socket(one->ai_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+      const bool is_begun =
+          descriptor >= 0 &&
+          (connect(descriptor, one->ai_addr, one->ai_addrlen) == 0 || errno == EINPROGRESS);
+      pollfd wanted{descriptor, POLLOUT, 0};
+      int error = 0;
+      socklen_t size = sizeof error;
+      const bool is_there = is_begun && poll(&wanted, 1, kConnectMilliseconds) == 1 &&
+                            getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+                            error == 0;
+      if (error != 0) problem = std::strerror(error);
+      if (descriptor >= 0) close(descriptor);
+      if (!is_there) continue;
+      freeaddrinfo(found);
+      return;
+    }
+    if (found != nullptr) freeaddrinfo(found);
+    if (cancelled->load(std::memory_order_relaxed)) throw Cancelled();
+    if (Clock::now() > until) {
+      throw CodedError("ERR_DISTRIBUTED",
+                       "Rank " + std::to_string(options.rank) + " found no store at " +
+                           Place(options) + " within " +
+                           std::to_string(static_cast<int64_t>(options.join_seconds)) +
+                           " s: " + problem,
+                       "Rank 0 hosts it, or torchrun's agent: look whether it runs, and whether "
+                       "MASTER_ADDR and MASTER_PORT are its own.");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(kConnectMilliseconds));
+  }
+}
+
+c10::intrusive_ptr<c10d::Store> Connect(const GroupOptions& options, bool hosts) {
+  c10d::TCPStoreOptions store;
+  store.port = static_cast<uint16_t>(options.port);
+  store.isServer = hosts;
+  store.waitWorkers = false;
+  store.timeout = Milliseconds(options.join_seconds);
+  try {
+    return c10::make_intrusive<c10d::TCPStore>(options.address, store);
+  } catch (const std::exception& error) {
+    const std::string who = "rank " + std::to_string(options.rank);
+    if (hosts) {
+      throw CodedError("ERR_DISTRIBUTED",
+                       "Port " + std::to_string(options.port) + " cannot be taken by " + who +
+                           ", which hosts the store: " + Plain(error),
+                       "Another group may use it: choose another MASTER_PORT for all ranks.");
+    }
+    throw CodedError("ERR_DISTRIBUTED",
+                     "What answers " + who + " at " + Place(options) +
+                         " is no store of a process group: " + Plain(error),
+                     "Look whether MASTER_ADDR and MASTER_PORT are those of rank 0.");
+  }
+}
+
+// Of this machine, on the way to the store; none where that cannot be told.
+std::optional<std::string> OwnAddress(const GroupOptions& options) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(options.port);
+  if (getaddrinfo(options.address.c_str(), port.c_str(), &hints, &found) != 0) return {};
+  std::optional<std::string> address;
+  const int socket_fd = socket(found->ai_family, SOCK_DGRAM, 0);
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  // A datagram socket is connected without a word to the other side.
+  if (socket_fd >= 0 && connect(socket_fd, found->ai_addr, found->ai_addrlen) == 0 &&
+      getsockname(socket_fd, reinterpret_cast<sockaddr*>(&own), &size) == 0) {
+    char text[NI_MAXHOST];
+    if (getnameinfo(reinterpret_cast<sockaddr*>(&own), size, text, sizeof text, nullptr, 0,
+                    NI_NUMERICHOST) == 0) {
+      address = text;
+    }
+  }
+  if (socket_fd >= 0) close(socket_fd);
+  freeaddrinfo(found);
+  return address;
+}
+
+c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> GlooOptions(const GroupOptions& options) {
+  // For connecting.
+  auto gloo = c10d::ProcessGroupGloo::Options::create(Milliseconds(options.join_seconds));
+  if (options.interface) {
+    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(*options.interface));
+  } else if (const std::optional<std::string> own = OwnAddress(options)) {
+    gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(*own));
+  } else {
+    gloo->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+  }
+  return gloo;
+}
+
+// What another thread says when an operation is done.
+struct Ended {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_done = false;
+  bool is_woken = false;
+
+  void Set(bool Ended::*what) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    this->*what = true;
+    changed.notify_all();
+  }
+};
+
+}  // namespace
+
+Transfer& Transfer::operator=(Transfer&& other) noexcept {
+  if (this == &other) return *this;
+  Drop();
+  among_ = std::move(other.among_);
+  work_ = std::move(other.work_);
+  tensor_ = std::move(other.tensor_);
+  reports_ = other.reports_;
+  return *this;
+}
+
+void Transfer::Drop() noexcept {
+  if (work_ == nullptr || reports_) return;
+  try {
+    work_->abort();
+  } catch (...) {
+  }
+}
+
+void Transfer::Wait() {
+  if (work_ == nullptr) return;
+  const auto begin = Clock::now();
+  const auto among = std::exchange(among_, nullptr);
+  const auto work = std::exchange(work_, nullptr);
+  Watch& watch = *among->watch_;
+  std::string broken;
+  try {
+    if (reports_) {
+      // The operation may never end where a rank is gone; this wait does.
+      const auto ended = std::make_shared<Ended>();
+      work->getFuture()->addCallback([ended](auto&) { ended->Set(&Ended::is_done); });
+      const auto failed = watch.WhenFailed([ended] { ended->Set(&Ended::is_woken); });
+      std::unique_lock<std::mutex> lock(ended->mutex);
+      ended->changed.wait(lock, [&] { return ended->is_done || ended->is_woken; });
+      if (ended->is_done) {
+        lock.unlock();
+        work->wait();
+      }
+    } else {
+      const auto failed = watch.WhenFailed([work] { work->abort(); });
+      if (!work->wait()) broken = "The operation was given up";
+    }
+  } catch (const std::exception& error) {
+    broken = Plain(error);
+  }
+  among->traffic_->wait_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
+  watch.ThrowIfFailed();
+  tensor_.reset();
+  if (broken.empty()) return;
+  watch.Explain("Lost the connection to another rank: " + broken);
+  watch.ThrowIfFailed();
+}
+
+Communicator::Communicator(const std::string& name, int rank, int size, const GroupOptions& options,
+                           const c10::intrusive_ptr<c10d::Store>& store,
+                           std::shared_ptr<Watch> watch, std::shared_ptr<Traffic> traffic)
+    : rank_(rank), size_(size), watch_(std::move(watch)), traffic_(std::move(traffic)) {
+  try {
+    backend_ = c10::make_intrusive<c10d::ProcessGroupGloo>(
+        c10::make_intrusive<c10d::PrefixStore>("gloo/" + name, store), rank, size,
+        GlooOptions(options));
+    backend_->setTimeout(kLongestWait);
+  } catch (const std::exception& error) {
+    watch_->Explain("Rank " + std::to_string(options.rank) +
+                    " could not connect to the others: " + Plain(error));
+    watch_->ThrowIfFailed();
+  }
+}
+
+Communicator::~Communicator() {
+  // Its threads may wait for a rank that is gone, and would be waited for.
+  if (watch_->failure()) static_cast<void>(backend_.release());
+}
+
+template <typename Begin>
+Transfer Communicator::Started(const at::Tensor& values, bool reports, const Begin& begin) {
+  watch_->ThrowIfFailed();
+  Transfer transfer;
+  try {
+    std::vector<at::Tensor> tensors = {values};
+    transfer.work_ = begin(tensors);
+  } catch (const std::exception& error) {
+    watch_->Explain("Lost the connection to another rank: " + Plain(error));
+    watch_->ThrowIfFailed();
+  }
+  transfer.among_ = shared_from_this();
+  transfer.tensor_ = values;
+  transfer.reports_ = reports;
+  return transfer;
+}
+
+Transfer Communicator::Sum(const at::Tensor& values) {
+  // A ring passes every value on twice, but for the last rank's.
+  const auto bytes = static_cast<int64_t>(values.nbytes()) * 2 * (size_ - 1) / size_;
+  traffic_->sent_bytes += bytes;
+  traffic_->received_bytes += bytes;
+  return Started(values, /*reports=*/true,
+                 [&](std::vector<at::Tensor>& tensors) { return backend_->allreduce(tensors); });
+}
+
+Transfer Communicator::Send(const at::Tensor& values, int to, int tag) {
+  traffic_->sent_bytes += static_cast<int64_t>(values.nbytes());
+  return Started(values, /*reports=*/false, [&](std::vector<at::Tensor>& tensors) {
+    return backend_->send(tensors, to, tag);
+  });
+}
+
+Transfer Communicator::Receive(const at::Tensor& values, int from, int tag) {
+  traffic_->received_bytes += static_cast<int64_t>(values.nbytes());
+  return Started(values, /*reports=*/false, [&](std::vector<at::Tensor>& tensors) {
+    return backend_->recv(tensors, from, tag);
+  });
+}
+
+ProcessGroup::ProcessGroup(const GroupOptions& options, const std::atomic<bool>* cancelled)
+    : options_(options), cancelled_(cancelled) {
+  if (!options_.hosts_store) AwaitStore(options_, cancelled_);
+  store_ = c10::make_intrusive<c10d::PrefixStore>(options_.prefix,
+                                                  Connect(options_, options_.hosts_store));
+  Claim();
+  watch_ = std::make_shared<Watch>(
+      c10::make_intrusive<c10d::PrefixStore>(options_.prefix, Connect(options_, /*hosts=*/false)),
+      rank(), size(), options_.silence_seconds, cancelled_);
+  all_ = std::make_shared<Communicator>("all", rank(), size(), options_, store_, watch_, traffic_);
+}
+
+ProcessGroup::~ProcessGroup() {
+  if (options_.hosts_store && watch_->failure()) std::this_thread::sleep_for(kLinger);
+}
+
+void ProcessGroup::Claim() {
+  const std::string own = std::to_string(options_.rank);
+  if (store_->add("claim/" + own, 1) > 1) {
+    throw CodedError(
+        "ERR_DISTRIBUTED",
+        "Rank " + own + " is taken: two processes of the group at " + Place(options_) + " have it",
+        "Give every process a RANK of its own, from 0 to WORLD_SIZE - 1; processes of "
+        "an earlier start may still run.");
+  }
+  Watch::Announce(*store_, rank());
+  const std::string size = std::to_string(options_.world_size);
+  Put("size", size);
+  const std::vector<std::string> sizes = Collect("size", options_.join_seconds);
+  for (size_t other = 0; other < sizes.size(); ++other) {
+    if (sizes[other] == size) continue;
+    throw CodedError("ERR_DISTRIBUTED", "Rank " + std::to_string(other) +
+                                            " was started with a WORLD_SIZE of " + sizes[other] +
+                                            ", rank " + own + " with " + size);
+  }
+}
+
+template <typename Call>
+auto ProcessGroup::Ask(Call call) const -> decltype(call()) {
+  // The thread keeps what it needs: it may be left behind.
+  std::packaged_task<decltype(call())()> task(std::move(call));
+  auto answer = task.get_future();
+  std::thread(std::move(task)).detach();
+  while (answer.wait_for(kPoll) != std::future_status::ready) {
+    if (watch_ != nullptr) watch_->ThrowIfFailed();
+    if (cancelled_->load(std::memory_order_relaxed)) throw Cancelled();
+  }
+  try {
+    return answer.get();
+  } catch (const c10::Error& error) {
+    const std::string reason = "The store at " + Place(options_) + " is gone: " + Plain(error);
+    if (watch_ == nullptr) throw CodedError("ERR_DISTRIBUTED", reason);
+    watch_->Explain(reason);
+    watch_->ThrowIfFailed();
+    throw;
+  }
+}
+
+void ProcessGroup::Put(const std::string& key, const std::string& text) {
+  const std::string own = key + "/" + std::to_string(rank());
+  Ask([store = store_, own, text] { store->set(own, BytesOf(text)); });
+}
+
+std::vector<std::string> ProcessGroup::Collect(const std::string& key, double seconds) {
+  const auto until = Clock::now() + Milliseconds(seconds);
+  std::vector<std::string> keys;
+  for (int other = 0; other < size(); ++other) keys.push_back(key + "/" + std::to_string(other));
+  const auto are_there = [&](const std::vector<std::string>& wanted) {
+    return Ask([store = store_, wanted] { return store->check(wanted); });
+  };
+  while (!are_there(keys)) {
+    if (Clock::now() > until) {
+      std::string missing;
+      for (int other = 0; other < size(); ++other) {
+        if (are_there({keys[static_cast<size_t>(other)]})) continue;
+        missing += (missing.empty() ? "" : ", ") + std::to_string(other);
+      }
+      throw CodedError("ERR_DISTRIBUTED",
+                       "Of " + std::to_string(size()) + " ranks these did not come to " +
+                           Place(options_) + " within " +
+                           std::to_string(static_cast<int64_t>(seconds)) + " s: " + missing,
+                       "Look whether they were started, and with the same MASTER_ADDR, "
+                       "MASTER_PORT and WORLD_SIZE.");
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  std::vector<std::string> texts;
+  for (const auto& bytes : Ask([store = store_, keys] { return store->multiGet(keys); })) {
+    texts.push_back(TextOf(bytes));
+  }
+  return texts;
+}
+
+std::vector<std::string> ProcessGroup::Exchange(const std::string& key, const std::string& text) {
+  watch_->ThrowIfFailed();
+  Put("exchange/" + key, text);
+  return Collect("exchange/" + key, std::chrono::duration<double>(kLongestWait).count());
+}
+
+std::shared_ptr<Communicator> ProcessGroup::Among(const std::string& name,
+                                                  const std::vector<int>& ranks) {
+  const auto own = std::find(ranks.begin(), ranks.end(), rank());
+  return std::make_shared<Communicator>(name, static_cast<int>(own - ranks.begin()),
+                                        static_cast<int>(ranks.size()), options_, store_, watch_,
+                                        traffic_);
+}
+
+void ProcessGroup::Fail(const std::string& reason) {
+  watch_->Tell("Rank " + std::to_string(rank()) + " failed: " + reason);
+}
+
+void ProcessGroup::Leave() {
+  if (std::exchange(has_left_, true)) return;
+  Put("left", "1");
+  Collect("left", std::chrono::duration<double>(kLongestWait).count());
+  watch_->Rest();
+  Put("gone", "1");
+  if (!options_.hosts_store) return;
+  try {
+    Collect("gone", kLeaveSeconds);
+  } catch (const CodedError&) {
+    // All have done what they had to: who ends without a word is not missed.
+  }
+}
+
+}  // namespace localformer

@@ -1,0 +1,174 @@
+// Processes that train together: c10d's Gloo backend over its TCPStore, from where torchrun, Slurm
+// or a shell has put them. No transport and no rendezvous of our own; who is still there is watched
+// (watch.h), so that nobody waits for a process that is gone.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+#include <vector>
+
+#include "distributed/watch.h"
+
+namespace localformer {
+
+struct GroupOptions {
+  int64_t rank = 0;
+  int64_t world_size = 1;
+  std::string address = "127.0.0.1";  // Of the store.
+  int64_t port = 29500;
+  // Does this process host the store? Else rank 0, or whoever started the processes, does.
+  bool hosts_store = false;
+  std::string prefix;           // Of all keys: one attempt of a restarted group is not another.
+  double join_seconds = 300;    // For all ranks to come.
+  double silence_seconds = 15;  // Without a sign of life a rank is lost.
+  std::optional<std::string> interface;  // Of the network; default: the one towards the store.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("rank", self.rank);
+    visit("worldSize", self.world_size);
+    visit("address", self.address);
+    visit("port", self.port);
+    visit("hostsStore", self.hosts_store);
+    visit("prefix", self.prefix);
+    visit("joinSeconds", self.join_seconds);
+    visit("silenceSeconds", self.silence_seconds);
+    visit("interface", self.interface);
+  }
+};
+
+// What this process gave and waited for since it joined. Bytes of tensors, without what protocols
+// add.
+struct Traffic {
+  int64_t sent_bytes = 0;
+  int64_t received_bytes = 0;
+  double wait_seconds = 0.0;
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    visit("sentBytes", self.sent_bytes);
+    visit("receivedBytes", self.received_bytes);
+    visit("waitSeconds", self.wait_seconds);
+  }
+};
+
+class Communicator;
+
+// Tensors on their way. One that is dropped is abandoned.
+class Transfer {
+ public:
+  Transfer() = default;
+  Transfer(Transfer&&) = default;
+  // Drops what was under way before.
+  Transfer& operator=(Transfer&& other) noexcept;
+  ~Transfer() { Drop(); }
+
+  // Throws CodedError ERR_DISTRIBUTED where the group fails meanwhile, which names the rank that
+  // was lost; Cancelled.
+  void Wait();
+  // One that was waited for, or that never was one.
+  bool is_over() const { return work_ == nullptr; }
+
+ private:
+  friend class Communicator;
+  void Drop() noexcept;
+
+  std::shared_ptr<Communicator> among_;
+  c10::intrusive_ptr<c10d::Work> work_;
+  // The operation works on its memory.
+  at::Tensor tensor_;
+  // Does it report its end by itself, or has somebody to wait for it?
+  bool reports_ = false;
+};
+
+// Some ranks of a group that work together; its operations are asked for on one thread, in the same
+// order on all of them.
+class Communicator : public std::enable_shared_from_this<Communicator> {
+ public:
+  // `watch`, `traffic`: the group's, which outlive it. `name`: the same on all ranks, and nobody
+  // else's.
+  Communicator(const std::string& name, int rank, int size, const GroupOptions& options,
+               const c10::intrusive_ptr<c10d::Store>& store, std::shared_ptr<Watch> watch,
+               std::shared_ptr<Traffic> traffic);
+  ~Communicator();
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  // Contiguous, on the CPU. The sum over all ranks, in place.
+  Transfer Sum(const at::Tensor& values);
+  // Values of a pair of ranks meet by `tag`, in their order.
+  Transfer Send(const at::Tensor& values, int to, int tag);
+  Transfer Receive(const at::Tensor& values, int from, int tag);
+
+ private:
+  friend class Transfer;
+  // `begin` gives the work.
+  template <typename Begin>
+  Transfer Started(const at::Tensor& values, bool reports, const Begin& begin);
+
+  int rank_, size_;
+  c10::intrusive_ptr<c10d::Backend> backend_;
+  std::shared_ptr<Watch> watch_;
+  std::shared_ptr<Traffic> traffic_;
+};
+
+class ProcessGroup {
+ public:
+  // Returns when all ranks are there. Throws CodedError ERR_DISTRIBUTED that says who is missing,
+  // or what is taken; Cancelled.
+  ProcessGroup(const GroupOptions& options, const std::atomic<bool>* cancelled);
+  ~ProcessGroup();
+  ProcessGroup(const ProcessGroup&) = delete;
+  ProcessGroup& operator=(const ProcessGroup&) = delete;
+
+  int rank() const { return static_cast<int>(options_.rank); }
+  int size() const { return static_cast<int>(options_.world_size); }
+
+  // What every rank gives under a key, by rank; each key once.
+  std::vector<std::string> Exchange(const std::string& key, const std::string& text);
+
+  // All ranks.
+  const std::shared_ptr<Communicator>& all() const { return all_; }
+  // Those that are named, of which this is one; `name`: theirs alone.
+  std::shared_ptr<Communicator> Among(const std::string& name, const std::vector<int>& ranks);
+
+  const Traffic& traffic() const { return *traffic_; }
+  // Throws CodedError ERR_DISTRIBUTED, or Cancelled.
+  void ThrowIfFailed() const { watch_->ThrowIfFailed(); }
+
+  // This rank has failed: the others end with that.
+  void Fail(const std::string& reason);
+  // All ranks have done what they had to, and leave; whoever hosts the store is the last.
+  void Leave();
+
+ private:
+  void Claim();
+  // What a call of the store gives; one that is not answered is not waited for once the group has
+  // failed or the environment goes away.
+  template <typename Call>
+  auto Ask(Call call) const -> decltype(call());
+  // This rank's value of a key.
+  void Put(const std::string& key, const std::string& text);
+  // Of a key's values by rank, when all are there.
+  std::vector<std::string> Collect(const std::string& key, double seconds);
+
+  GroupOptions options_;
+  const std::atomic<bool>* cancelled_;
+  c10::intrusive_ptr<c10d::Store> store_;  // With the group's prefix.
+  std::shared_ptr<Watch> watch_;
+  std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
+  std::shared_ptr<Communicator> all_;
+  bool has_left_ = false;
+};
+
+}  // namespace localformer

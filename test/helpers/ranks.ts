@@ -1,0 +1,129 @@
+// Processes that train together, started as a shell would: what each printed and how it ended.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer } from 'node:net'
+import type { ParallelOptions } from '../../lib/local/parallel.js'
+import type { TrainOptions } from '../../lib/train/options.js'
+import { type Ended, fixture } from './child.js'
+
+/** What a rank says on standard error once it trains. */
+export const STEPPING = 'stepping'
+
+/** What a process of fixtures/rank.ts does. */
+export interface RankJob {
+  /** Run spec. */
+  readonly run: string
+  readonly parallel?: ParallelOptions
+  readonly training: TrainOptions
+  readonly dropPath?: number
+  /** A run with a folder, which goes on where there is one. */
+  readonly directory?: string
+  readonly init?: { readonly joinSeconds?: number; readonly silenceSeconds?: number }
+}
+
+/** What one says of what it trained. */
+export interface RankReport {
+  readonly rank: number
+  /** Of each step: the losses and right answers of each module, nulls where another rank has it. */
+  readonly steps: readonly (readonly (readonly (number | null)[])[])[]
+  readonly epochs: readonly unknown[]
+  readonly evaluations: readonly unknown[]
+  readonly ranks: readonly {
+    readonly rank: number
+    readonly modules: readonly string[]
+    readonly residentBytes: number
+    readonly peakAllocatedBytes: number
+    readonly sentBytes: number
+    readonly receivedBytes: number
+    readonly waitSeconds: number
+  }[]
+  /** Of rank 0: all weights and what the optimizers keep, by name, as numbers that sum them up. */
+  readonly weights: Readonly<Record<string, readonly number[]>>
+  /** SHA-256 of all of them. */
+  readonly digest: string
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+export interface Started {
+  readonly children: readonly ChildProcess[]
+  /** When all of them train. */
+  readonly stepping: Promise<unknown>
+  readonly ended: readonly Promise<Ended>[]
+}
+
+/** A process a rank; one that hangs is killed after two minutes. */
+export async function startRanks(
+  count: number,
+  argsOf: (rank: number) => readonly string[],
+  environmentOf: (rank: number) => Readonly<Record<string, string | undefined>> = () => ({}),
+): Promise<Started> {
+  const port = await freePort()
+  const started = Array.from({ length: count }, (_, rank) => {
+    const child = spawn(process.execPath, argsOf(rank), {
+      env: {
+        ...process.env,
+        OMP_NUM_THREADS: '1',
+        ...{ RANK: String(rank), WORLD_SIZE: String(count), LOCAL_RANK: String(rank) },
+        ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
+        ...environmentOf(rank),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 120_000,
+      killSignal: 'SIGKILL',
+    })
+    const output = { stdout: '', stderr: '' }
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].setEncoding('utf8').on('data', (text: string) => {
+        output[stream] += text
+      })
+    }
+    const ended = new Promise<Ended>((resolve, reject) => {
+      child.on('error', reject)
+      child.on('close', (code, signal) => resolve({ code, signal, ...output }))
+    })
+    const stepping = new Promise<void>((resolve) => {
+      child.stderr.on('data', () => {
+        if (output.stderr.includes(STEPPING)) resolve()
+      })
+      // Those that fail before are seen by how they ended.
+      child.on('close', () => resolve())
+    })
+    return { child, ended, stepping }
+  })
+  return {
+    stepping: Promise.all(started.map(({ stepping }) => stepping)),
+    children: started.map(({ child }) => child),
+    ended: started.map(({ ended }) => ended),
+  }
+}
+
+/** Ranks that train to their end; throws what a rank said that did not. */
+export async function trainOnRanks(count: number, job: RankJob): Promise<readonly RankReport[]> {
+  const { ended } = await startRanks(count, () => [fixture('rank'), JSON.stringify(job)])
+  return reportsOf(await Promise.all(ended))
+}
+
+/** One process, in no group. */
+export async function trainAlone(job: RankJob): Promise<RankReport> {
+  const { parallel: _, ...alone } = job
+  const { ended } = await startRanks(
+    1,
+    () => [fixture('rank'), JSON.stringify(alone)],
+    () => ({ RANK: undefined, WORLD_SIZE: undefined }),
+  )
+  return reportsOf(await Promise.all(ended))[0] as RankReport
+}
+
+function reportsOf(all: readonly Ended[]): readonly RankReport[] {
+  return all.map(({ code, signal, stdout, stderr }, rank) => {
+    if (code !== 0) throw new Error(`rank ${rank} ended with ${code ?? signal}: ${stderr}`)
+    return JSON.parse(stdout) as RankReport
+  })
+}
