@@ -1,6 +1,6 @@
 // A balanced split of a network for the options that it is trained with, by measuring its modules.
 import { LocalformerError } from '../base/errors.js'
-import { balance, modulePeak } from './balance.js'
+import { balance, modulePeak, type UnitCost } from './balance.js'
 import { measuredBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
 import { nested, recipeOf } from './native-trainer.js'
@@ -21,14 +21,11 @@ export async function balancedEnds(
   // On a card units that are computed again take as much of the batch at a time as its size tells.
   const isWhole = recompute === 'block' && model.device !== 'cpu'
   const batchSize = isWhole ? balanceFor : measuredBatch(model, balanceFor)
-  const costs = await remembered(model, { batchSize, recompute, dtype }, () =>
-    model.measureUnits(batchSize, { recompute, dtype }),
-  )
+  const { costs, images } = await unitsMeasured(model, batchSize, { recompute, dtype })
   const reconstructs = o.target === 'features'
   const estimate = (scale: number) => (begin: number, end: number) =>
     modulePeak(costs, begin, end, { scale: scale / o.accumulate, reconstructs })
-  const scale = balanceFor / batchSize
-  const [small, whole] = [estimate(1), estimate(scale)]
+  const [small, whole] = [estimate(batchSize / images), estimate(balanceFor / images)]
   const measure = async (begin: number, end: number) => {
     // A module alone is weighed as the first of two, or the last.
     const recipe = recipeOf(o, [end, costs.length])
@@ -45,7 +42,7 @@ export async function balancedEnds(
       const own = residentBytes + weights * (1 + momentsOf({ ...o }))
       return { residentBytes: 0, peakBytes: peak + own }
     } catch (error) {
-      if (error instanceof LocalformerError && error.code === 'ERR_OUT_OF_MEMORY') return undefined
+      if (isOutOfMemory(error)) return undefined
       throw error
     }
   }
@@ -53,6 +50,30 @@ export async function balancedEnds(
   const units = unitNames(depths).length
   return balance({ units, modules, estimate: whole, measure, rival })
 }
+
+/**
+ * Of the batch, or the largest half, quarter and so on of it that there is room for: a module that is
+ * measured as a whole may take less than its units alone.
+ */
+async function unitsMeasured(
+  model: SwinTransformer,
+  batchSize: number,
+  options: Pick<ResolvedLocalOptions, 'recompute' | 'dtype'>,
+): Promise<{ readonly costs: readonly UnitCost[]; readonly images: number }> {
+  for (let images = batchSize; ; images = Math.ceil(images / 2)) {
+    try {
+      const costs = await remembered(model, { images, ...options }, () =>
+        model.measureUnits(images, options),
+      )
+      return { costs, images }
+    } catch (error) {
+      if (images === 1 || !isOutOfMemory(error)) throw error
+    }
+  }
+}
+
+const isOutOfMemory = (error: unknown) =>
+  error instanceof LocalformerError && error.code === 'ERR_OUT_OF_MEMORY'
 
 // What a network's parts take is the same whenever they are asked, and cuts for several batches ask
 // for many of them again.

@@ -1,7 +1,11 @@
 // What plan calls the largest batch that is possible is the largest that trains, in a process of its own
-// whose only limit is the card.
+// whose only limit is the card; and what a balanced split measures is gone before it trains.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { resolveInput } from '../../lib/config/resolve.js'
+import { DryRunner } from '../../lib/plan/dry-runner.js'
+import { requestOf, withRun } from '../../lib/plan/request.js'
+import { gpuTarget } from '../../lib/plan/target.js'
 import { randomPlans, tryPlan } from '../helpers/card-trial.js'
 
 const PLANS = randomPlans(7, 3, {
@@ -30,5 +34,24 @@ for (const one of PLANS) {
     assert.ok(trainedNext < 2, `${possible + 1} images train too`)
   })
 }
+
+test('a balanced split takes what the same cuts take that were not measured', async () => {
+  const model = { variant: 'micro', imageSize: 224 } as const
+  const balanced = resolveInput({
+    ...{ run: 'paper:2,split=balanced,recompute=block', model },
+    training: { batchSize: 512 },
+  })
+  await using runner = await DryRunner.start(gpuTarget('2GiB,sm_86'))
+  const tried = async (config: typeof balanced) => {
+    const result = await runner.run({ ...requestOf(config, 10), limitBytes: 0 })
+    if (result.status !== 'ok') throw new Error(result.message)
+    return result
+  }
+  const measured = await tried(balanced)
+  const cuts = `paper:2,split=${measured.cuts.join('+')},recompute=block`
+  const pinned = await tried(withRun(balanced, cuts))
+  assert.is(measured.peakAllocatedBytes, pinned.peakAllocatedBytes)
+  assert.is(measured.peakReservedBytes, pinned.peakReservedBytes)
+})
 
 test.run()

@@ -91,7 +91,7 @@ ModuleCost MeasureModule(const SwinModel& model, c10::Device device,
   Check(options, model.units().size());
   // On the CPU what it takes is known without computing it.
   const DryRunScope dry(device);
-  ForgetCache(device);
+  const WithoutCache fresh(device);
   const Segment segment =
       model.Slice(static_cast<size_t>(options.begin), static_cast<size_t>(options.end));
   TensorsInUse parameters = UseParameters(segment);

@@ -18,10 +18,10 @@ namespace {
 
 UnitCost MeasureUnit(const Unit& unit, const ForwardContext& context,
                      const SegmentPassOptions& options, c10::Device device, int64_t batch) {
+  const WithoutCache fresh(device);
   const FeatureShape& shape = unit.input();
   const ParameterList parameters = unit.Parameters();
   const GradientsCleared cleared(parameters);
-  ForgetCache(device);
   const int64_t before = AllocatedBytes(device);
   UnitCost cost;
   for (const auto& parameter : parameters) {

@@ -63,8 +63,17 @@ void WarmUp(c10::Device device) {
   is_warm.at(index) = true;
 }
 
-void ForgetCache(c10::Device device) {
+WithoutCache::WithoutCache(c10::Device device) : device_(device) {
   if (!device.is_cpu()) AllocatorFor(device)->emptyCache();
+}
+
+WithoutCache::~WithoutCache() {
+  if (device_.is_cpu()) return;
+  try {
+    AllocatorFor(device_)->emptyCache();
+  } catch (const std::exception&) {
+    // Whoever uses the device next is told what is wrong with it.
+  }
 }
 
 int64_t WorkspaceBytes(c10::Device device) {

@@ -18,9 +18,19 @@ void Synchronize(c10::Device device);
 // Live bytes on the device now.
 int64_t AllocatedBytes(c10::Device device);
 
-// Gives back what a device's allocator keeps for reuse: it hands out what it has without cutting it
-// to size, so that what is measured else depends on what was done before. The CPU's does not.
-void ForgetCache(c10::Device device);
+// Gives back what a device's allocator keeps for reuse, before and after what is measured: it hands
+// out what it has without cutting it to size, so that else what is measured depends on what was
+// done before, and what comes after on what was measured. The CPU's does not.
+class WithoutCache {
+ public:
+  explicit WithoutCache(c10::Device device);
+  ~WithoutCache();
+  WithoutCache(const WithoutCache&) = delete;
+  WithoutCache& operator=(const WithoutCache&) = delete;
+
+ private:
+  const c10::Device device_;
+};
 
 // Makes the device's libraries take what they keep, on the calling thread and on autograd's, so
 // that it is resident before anything is measured: cuBLAS takes a workspace for each thread's
