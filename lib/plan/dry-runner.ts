@@ -73,6 +73,29 @@ export class DryRunner implements AsyncDisposable {
   }
 }
 
+/**
+ * What `use` makes of some processes for the same target, which end with it.
+ *
+ * @throws {LocalformerError} what starting one throws.
+ */
+export async function withRunners<T>(
+  target: DryRunTarget,
+  count: number,
+  signal: AbortSignal | undefined,
+  use: (runners: readonly [DryRunner, ...DryRunner[]]) => Promise<T>,
+): Promise<T> {
+  const started = await Promise.allSettled(
+    Array.from({ length: count }, () => DryRunner.start(target, signal)),
+  )
+  const runners = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  try {
+    for (const one of started) if (one.status === 'rejected') throw one.reason
+    return await use(runners as [DryRunner, ...DryRunner[]])
+  } finally {
+    await Promise.all(runners.map((runner) => runner[Symbol.asyncDispose]()))
+  }
+}
+
 function ask(
   child: ChildProcess,
   call: DryRunCall,

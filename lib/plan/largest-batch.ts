@@ -1,14 +1,26 @@
 // The largest batch that a limit leaves room for, to the image.
 // in: a way to try a batch -> out: the largest that was tried and fits, the next of which does not
 
+/** What a batch takes at its peak. */
+export interface Taken {
+  readonly allocatedBytes: number
+  /** Taken from the device, fragmentation included; where that is not what is bounded, the same. */
+  readonly reservedBytes: number
+}
+
 /** What a batch takes; null: more than there is. */
-export type TryBatch = (batchSize: number) => Promise<number | null>
+export type TryBatch = (batchSize: number) => Promise<Taken | null>
 
 export interface Tried {
   readonly batchSize: number
-  /** Peak bytes; null: more than there is. */
-  readonly bytes: number | null
+  /** Null: more than there is. */
+  readonly taken: Taken | null
 }
+
+/** Of a guess: a first step beyond one that fits, or below one that does not. */
+const FIRST_STEP = 0.01
+/** Every further step is so many times the one before. */
+const GROWTH = 3
 
 /**
  * @param limit Bytes that there are, for guesses alone.
@@ -24,72 +36,90 @@ export async function largestBatch(
     known,
     most,
     tolerance = 0,
-    firstStep,
   }: {
     readonly limit: number
     readonly known: readonly Tried[]
     readonly most: number
     readonly tolerance?: number
-    /** From a guess that turns out to be the border or beyond; default: four in a thousand. */
-    readonly firstStep?: number
   },
 ): Promise<number> {
   const fitting = known
-    .flatMap(({ batchSize, bytes }) => (bytes === null ? [] : [{ batchSize, bytes }]))
+    .flatMap(({ batchSize, taken }) => (taken === null ? [] : [{ batchSize, ...taken }]))
     .sort((a, b) => a.batchSize - b.batchSize)
   let fits = Math.max(0, ...fitting.map(({ batchSize }) => batchSize))
   let fails = Math.min(
     most + 1,
-    ...known.flatMap(({ batchSize, bytes }) => (bytes === null ? [batchSize] : [])),
+    ...known.flatMap(({ batchSize, taken }) => (taken === null ? [batchSize] : [])),
   )
-  // Where the line through what fits is wrong by little, steps that double find the border from it.
-  let [up, down] = [firstStep ?? 0, firstStep ?? 0]
-  const first = () => Math.max(1, Math.floor(fits * 0.004))
+  // Where the line through what fits is wrong by little, steps that grow find the border from it.
+  let [up, down] = [0, 0]
+  const first = (guess: number) => Math.max(1, Math.floor(guess * FIRST_STEP))
   while (fails - fits > 1 + tolerance * fits) {
     const middle = Math.floor((fits + fails) / 2)
     const guess = guessOf(fitting, limit) ?? middle
     let batchSize = guess
     if (guess <= fits) {
-      up ||= first()
+      up ||= first(fits)
       batchSize = Math.min(fits + up, middle)
-      up *= 2
+      up *= GROWTH
     } else if (guess >= fails && fails === most + 1) {
       batchSize = most
     } else if (guess >= fails) {
-      down ||= first()
+      down ||= first(fails)
       batchSize = Math.max(fails - down, middle)
-      down *= 2
+      down *= GROWTH
     }
     batchSize = Math.min(Math.max(batchSize, fits + 1), fails - 1)
-    const bytes = await attempt(batchSize)
-    if (bytes === null) {
+    const taken = await attempt(batchSize)
+    if (taken === null) {
       fails = batchSize
     } else {
       fits = batchSize
-      fitting.push({ batchSize, bytes })
+      fitting.push({ batchSize, ...taken })
     }
   }
   return fits
 }
 
 /** A second try is no larger than so many times the first. */
-const MOST_RATIO = 4
+const MOST_RATIO = 16
+// Allocated bytes over reserved ones, where a card is nearly full.
+const OF_RESERVED = 0.95
 
-interface Fitting {
+interface Fitting extends Taken {
   readonly batchSize: number
-  readonly bytes: number
 }
 
-/** By the line through the last that fits and one that is far enough from it to tell a slope. */
+/**
+ * By lines through the last that fits and one that is far enough from it to tell a slope. The line of what
+ * is reserved ends too early, since a card that is nearly full makes better use of it; that of what is
+ * allocated too late where much is lost between blocks: the border lies between the two.
+ */
 function guessOf(fitting: readonly Fitting[], limit: number): number | undefined {
   const last = fitting.at(-1)
   if (last === undefined) return undefined
   const before = fitting.findLast(({ batchSize }) => batchSize < last.batchSize * 0.8)
   if (before === undefined) {
     // In proportion, and no further than where a second one is of use.
-    const ratio = Math.max(limit / last.bytes, 1.01)
+    const ratio = Math.max(limit / last.reservedBytes, 1.01)
     return Math.ceil(last.batchSize * Math.min(ratio, MOST_RATIO))
   }
-  const slope = (last.bytes - before.bytes) / (last.batchSize - before.batchSize)
-  return slope > 0 ? Math.floor(last.batchSize + (limit - last.bytes) / slope) : undefined
+  const share = last.allocatedBytes < last.reservedBytes ? OF_RESERVED : 1
+  const ends = [
+    lineEnd(before, last, ({ allocatedBytes }) => allocatedBytes, limit * share),
+    lineEnd(before, last, ({ reservedBytes }) => reservedBytes, limit),
+  ].filter((end) => end !== undefined)
+  if (ends.length === 0) return undefined
+  return Math.floor(ends.reduce((sum, end) => sum + end, 0) / ends.length)
+}
+
+/** The batch at which a line through two reaches the limit; undefined where it does not rise. */
+function lineEnd(
+  before: Fitting,
+  last: Fitting,
+  bytesOf: (one: Fitting) => number,
+  limit: number,
+): number | undefined {
+  const slope = (bytesOf(last) - bytesOf(before)) / (last.batchSize - before.batchSize)
+  return slope > 0 ? last.batchSize + (limit - bytesOf(last)) / slope : undefined
 }

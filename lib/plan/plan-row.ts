@@ -1,10 +1,9 @@
 // One configuration on one device: does it fit, what does it take, and which is the largest batch?
 import type { ResolvedConfig } from '../config/resolve.js'
-import { pinSplit } from '../local/run-spec.js'
 import type { Method } from '../local/words.js'
-import type { DryRunMeasurement, DryRunRequest, DryRunResult, PlannedModule } from './dry-run.js'
+import { type Attempt, BatchBorder, takenOf } from './batch-border.js'
+import type { DryRunResult, PlannedModule } from './dry-run.js'
 import type { DryRunner } from './dry-runner.js'
-import { largestBatch, type Tried } from './largest-batch.js'
 import { requestOf } from './request.js'
 import { costsOfCard, stepSecondsOf, type UnitCosts } from './step-time.js'
 import { limitsOf, type PlanTarget, roomOf } from './target.js'
@@ -72,126 +71,50 @@ export interface PlanSubject {
   readonly target: PlanTarget
 }
 
+export interface PlanRowOptions {
+  readonly largestBatch?: boolean
+  /** No larger batch is tried. */
+  readonly mostImages?: number
+  /** Another process for the same target: what is safe is looked for there, beside what is possible. */
+  readonly beside?: DryRunner | undefined
+  readonly signal?: AbortSignal
+  readonly costs?: UnitCosts
+  readonly tell?: (tried: number) => void
+}
+
 /** One configuration on one device. */
 export async function planRow(
   runner: DryRunner,
   { config, classes, target }: PlanSubject,
-  options: {
-    readonly largestBatch?: boolean
-    /** No larger batch is tried. */
-    readonly mostImages?: number
-    readonly signal?: AbortSignal
-    readonly costs?: UnitCosts
-    readonly tell?: (tried: number) => void
-  } = {},
+  options: PlanRowOptions = {},
 ): Promise<PlanRow> {
   const room = roomOf(target, runner)
   const limits = limitsOf(room)
   const { batchSize } = config.config.training
   let count = 0
-  const attempt = async (changes: Partial<DryRunRequest>): Promise<DryRunResult> => {
-    const result = await runner.run(
-      { ...requestOf(config, classes), limitBytes: limits.possible, ...changes },
-      options.signal,
-    )
+  const attempt: Attempt = async (changes, on = runner) => {
+    const request = { ...requestOf(config, classes), limitBytes: limits.possible, ...changes }
+    const result = await on.run(request, options.signal)
     options.tell?.(++count)
     return result
   }
-  let result = await attempt({})
+  const { beside, mostImages } = options
+  const border =
+    options.largestBatch === false
+      ? undefined
+      : new BatchBorder({ config, target, limits, attempt, beside, mostImages })
+  let [result] = await Promise.all([attempt({}), border?.tryAhead()])
   let verdict: Verdict = 'does not fit'
   if (result.status === 'ok') {
     verdict = 'fits'
-    if (takenBy(target, result) > limits.safe) {
+    if (takenOf(target, result).reservedBytes > limits.safe) {
       const inLess = await attempt({ limitBytes: limits.safe })
       if (inLess.status === 'ok') result = inLess
       else verdict = 'tight'
     }
   }
-  const known = { batchSize, result }
-  const largest =
-    options.largestBatch === false
-      ? null
-      : await largestOf({ config, target, attempt, mostImages: options.mostImages }, limits, known)
+  const largest = (await border?.find({ batchSize, result })) ?? null
   return rowOf({ config, target, room, verdict, result, largest }, options.costs)
-}
-
-/** What is held against a limit: the CPU's bounds what is allocated, a card's what is reserved. */
-function takenBy({ device }: PlanTarget, result: DryRunMeasurement): number {
-  return device === 'cpu' ? result.peakAllocatedBytes : result.peakReservedBytes
-}
-
-/** Images whose pixels are 2 GiB: more are not tried at once. */
-const MOST_PIXEL_BYTES = 2 ** 31
-const MOST_IMAGES = 65_536
-// A try on the CPU touches a part of its memory, on a real card it trains: both take seconds.
-const MOST_IMAGES_ON_CPU = 8192
-const COARSE = 0.03
-// Allocated bytes over reserved ones, where a card is nearly full.
-const OF_RESERVED = 0.95
-
-async function largestOf(
-  {
-    config,
-    target,
-    attempt,
-    mostImages = MOST_IMAGES,
-  }: {
-    config: ResolvedConfig
-    target: PlanTarget
-    mostImages: number | undefined
-    attempt: (changes: Partial<DryRunRequest>) => Promise<DryRunResult>
-  },
-  limits: { possible: number; safe: number },
-  known: { readonly batchSize: number; readonly result: DryRunResult },
-): Promise<{ safe: number; possible: number }> {
-  const { imageSize } = config.network
-  const isCpu = target.device === 'cpu'
-  const images = Math.min(mostImages, isCpu ? MOST_IMAGES_ON_CPU : MOST_IMAGES)
-  const tolerance = target.card === undefined ? COARSE : 0
-  const most = Math.min(images, Math.floor(MOST_PIXEL_BYTES / (3 * imageSize ** 2)))
-  const tried = [known]
-  // A balanced split is made for its batch, which takes longer than a step: while the batch is looked for
-  // the cuts stay.
-  const { result: whole } = known
-  const pinned =
-    whole.status === 'ok' && config.spec.split === 'balanced'
-      ? { run: pinSplit(config.spec, whole.cuts) }
-      : {}
-  const bytesWithin = async (limitBytes: number, changes: Partial<DryRunRequest>) => {
-    const result = await attempt({ ...changes, limitBytes })
-    if (result.status !== 'ok') return null
-    tried.push({ batchSize: changes.batchSize ?? known.batchSize, result })
-    return result.peakAllocatedBytes
-  }
-  // What a card has reserved when it is nearly full tells little: guesses go by what is allocated.
-  const guessed = isCpu ? 1 : OF_RESERVED
-  const bytesOfTry = ({ result }: (typeof tried)[number], limit: number) =>
-    result.status === 'ok' && takenBy(target, result) <= limit ? result.peakAllocatedBytes : null
-  const search = async (limit: number, before: readonly Tried[]) => {
-    const options = { limit: limit * guessed, most, tolerance }
-    const attemptIn = (changes: Partial<DryRunRequest>) => (batchSize: number) =>
-      bytesWithin(limit, { ...changes, batchSize })
-    const found = await largestBatch(attemptIn(pinned), { ...options, known: before })
-    // What is safe need not be the border.
-    if (!('run' in pinned) || found === 0 || isCpu || limit < limits.possible) return found
-    // Both sides of the border as they are cut there.
-    const own: Tried[] = []
-    for (let batchSize = found; batchSize > 0; batchSize -= Math.ceil(batchSize / 100)) {
-      const bytes = await bytesWithin(limit, { batchSize })
-      own.push({ batchSize, bytes })
-      if (bytes !== null) break
-    }
-    return largestBatch(attemptIn({}), { ...options, known: own, firstStep: 1 })
-  }
-  const first = { batchSize: known.batchSize, bytes: bytesOfTry(known, limits.possible) }
-  const possible = await search(limits.possible, [first])
-  if (possible === 0) return { safe: 0, possible }
-  // What was tried with more room and took little enough fits into less; of others nothing is known.
-  const safe = tried
-    .map((one) => ({ batchSize: one.batchSize, bytes: bytesOfTry(one, limits.safe) }))
-    .filter(({ bytes }) => bytes !== null)
-  if (safe.some(({ batchSize }) => batchSize === possible)) return { safe: possible, possible }
-  return { safe: Math.min(await search(limits.safe, safe), possible), possible }
 }
 
 function rowOf(
@@ -216,7 +139,7 @@ function rowOf(
   const ok = result.status === 'ok' ? result : undefined
   const rates = costs ?? (target.card && costsOfCard(target.card, spec.precision))
   const reserved = ok?.peakReservedBytes ?? null
-  const taken = ok === undefined ? null : takenBy(target, ok) + room.contextBytes
+  const taken = ok === undefined ? null : takenOf(target, ok).reservedBytes + room.contextBytes
   return {
     spec: spec.text,
     method: spec.method,

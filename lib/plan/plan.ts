@@ -17,7 +17,7 @@ import { changeRun, type RunParts } from '../config/run-parts.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { MANIFEST } from '../libtorch/manifest.js'
 import { parseRunSpec } from '../local/run-spec.js'
-import { DryRunner } from './dry-runner.js'
+import { withRunners } from './dry-runner.js'
 import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
 import { classesOf } from './request.js'
 import { type SearchSubject, search } from './search.js'
@@ -137,24 +137,22 @@ async function planned(
   targets: number,
 ): Promise<PlanRow[]> {
   const total = resolved.length * targets
+  const { largestBatch, signal } = options
   const rows: PlanRow[] = []
-  await using runner = await DryRunner.start(subject.target, options.signal)
-  for (const config of resolved) {
-    const done = before + rows.length
-    const tell = (tried: number) => {
-      const { name } = subject.target
-      options.onProgress?.({ spec: config.spec.text, target: name, tried, done, total })
+  // The largest batches within both limits are looked for side by side where a try takes no memory: of a card.
+  const processes = largestBatch === false || subject.target.card === undefined ? 1 : 2
+  await withRunners(subject.target, processes, signal, async ([runner, beside]) => {
+    for (const config of resolved) {
+      const done = before + rows.length
+      const tell = (tried: number) => {
+        const { name } = subject.target
+        options.onProgress?.({ spec: config.spec.text, target: name, tried, done, total })
+      }
+      tell(0)
+      const own = { ...definedOf({ largestBatch, signal }), beside, tell }
+      rows.push(await planRow(runner, { ...subject, config }, own))
     }
-    tell(0)
-    const { largestBatch, signal } = options
-    rows.push(
-      await planRow(
-        runner,
-        { ...subject, config },
-        { ...definedOf({ largestBatch, signal }), tell },
-      ),
-    )
-  }
+  })
   return rows
 }
 

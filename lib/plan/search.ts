@@ -4,7 +4,7 @@ import { LocalformerError } from '../base/errors.js'
 import { type RunParts, runPartsOf } from '../config/run-parts.js'
 import type { Dtype } from '../local/words.js'
 import { type Candidate, candidatesFor } from './candidates.js'
-import { DryRunner } from './dry-runner.js'
+import { DryRunner, withRunners } from './dry-runner.js'
 import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
 import { requestOf, withRun } from './request.js'
 import { costsFromStep, measureCopies, type UnitCosts } from './step-time.js'
@@ -32,15 +32,8 @@ export async function search(
   subject: SearchSubject,
   { signal, onTried }: SearchOptions = {},
 ): Promise<PlanRow[]> {
-  const started = await Promise.allSettled(
-    Array.from({ length: PROCESSES }, () => DryRunner.start(subject.target, signal)),
-  )
-  const runners = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-  try {
-    for (const one of started) if (one.status === 'rejected') throw one.reason
-    const [first] = runners
-    if (first === undefined) return []
-    const candidates = candidatesOf(subject, hasBfloat16(subject.target, first))
+  return withRunners(subject.target, PROCESSES, signal, async (runners) => {
+    const candidates = candidatesOf(subject, hasBfloat16(subject.target, runners[0]))
     const costs =
       subject.target.card === undefined ? await measureCosts(subject, signal) : undefined
     const waiting = [...candidates]
@@ -55,9 +48,7 @@ export async function search(
     }
     await Promise.all(runners.map(work))
     return rows.sort(bySeconds)
-  } finally {
-    await Promise.all(runners.map((runner) => runner[Symbol.asyncDispose]()))
-  }
+  })
 }
 
 function candidatesOf(

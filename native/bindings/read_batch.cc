@@ -1,10 +1,15 @@
 // See read_batch.h.
 #include "read_batch.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
+#include <new>
 
 #include "from_js.h"
+#include "memory/dry_run.h"
 #include "typed_array.h"
 
 namespace localformer {
@@ -50,6 +55,16 @@ std::vector<uint8_t> Gather(const View<uint8_t>& store, const View<uint32_t>& in
   return pixels;
 }
 
+// Pixels of a dry run, which nobody looks at: pages that are not touched, and no tensor's memory as
+// an allocator counts it.
+at::Tensor Unseen(const BatchInput& batch, size_t bytes) {
+  void* pages = std::calloc(bytes, 1);
+  if (pages == nullptr) throw std::bad_alloc();
+  return at::from_blob(
+      pages, {batch.count, 3, batch.height, batch.width}, [](void* own) { std::free(own); },
+      at::TensorOptions().dtype(at::kByte));
+}
+
 // Bytes, of a store or as they are, or floats.
 void ReadImages(const Napi::Object& object, BatchInput* batch) {
   const auto image = static_cast<size_t>(3 * batch->height * batch->width);
@@ -70,7 +85,11 @@ void ReadImages(const Napi::Object& object, BatchInput* batch) {
   const auto bytes = ViewOf<uint8_t>(images, "images");
   if (indices.IsUndefined()) {
     check(bytes.size);
-    batch->pixels = CopyOf(bytes);
+    if (IsDryRun()) {
+      batch->augmented = Unseen(*batch, bytes.size);
+    } else {
+      batch->pixels = CopyOf(bytes);
+    }
     return;
   }
   const auto places = ViewOf<uint32_t>(indices, "indices");

@@ -44,6 +44,7 @@ static _Thread_local clocks unseen;
 static clocks host;
 static use uses[USES];  // A ring: the oldest are forgotten.
 static size_t use_count;
+static size_t uses_of[STREAMS];  // Of these, by stream.
 
 static void learn(clocks* one, const clocks* other) {
   for (int i = 0; i < STREAMS; ++i) {
@@ -137,6 +138,7 @@ void sim_host_waits_for_device(void) {
 // Needs the lock. Is there a use of this memory that `one` does not know to be done?
 static bool is_unordered(const stream* one, const char* base, size_t bytes, bool is_write) {
   const size_t count = use_count < USES ? use_count : USES;
+  if (uses_of[one->index] == count) return false;
   for (size_t i = 0; i < count; ++i) {
     const use* other = &uses[i];
     if (other->stream == one->index || (!is_write && !other->is_write)) continue;
@@ -147,7 +149,11 @@ static bool is_unordered(const stream* one, const char* base, size_t bytes, bool
 }
 
 static void remember(const stream* one, const char* base, size_t bytes, bool is_write) {
-  uses[use_count++ % USES] = (use){base, bytes, one->index, one->known.of[one->index], is_write};
+  use* slot = &uses[use_count % USES];
+  if (use_count >= USES) --uses_of[slot->stream];
+  ++use_count;
+  ++uses_of[one->index];
+  *slot = (use){base, bytes, one->index, one->known.of[one->index], is_write};
 }
 
 // Needs the lock. What kernels on other streams write cannot be seen, so a read that leaves the

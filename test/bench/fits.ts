@@ -41,8 +41,6 @@ const FIRST_BATCH = 32
 const MOST_BATCH = 65_536
 /** So much of a batch may be missing: a batch that is named fits, one that is larger by this does not. */
 const TOLERANCE = 0.01
-// Of what a limit leaves room for, allocated bytes are so much.
-const OF_RESERVED = 0.95
 /** Cards that are planned for side by side. */
 const PROCESSES = 2
 
@@ -68,11 +66,13 @@ async function ours(target: PlanTarget, network: Network) {
     const attempt = async (batchSize: number) => {
       const request = { ...requestOf(config, CLASSES), batchSize, limitBytes: safe }
       const result = await runner.run(request)
-      return result.status === 'ok' ? result.peakAllocatedBytes : null
+      if (result.status !== 'ok') return null
+      const { peakAllocatedBytes: allocatedBytes, peakReservedBytes: reservedBytes } = result
+      return { allocatedBytes, reservedBytes }
     }
     const batch = await largestBatch(attempt, {
-      ...{ limit: safe * OF_RESERVED, most: MOST_BATCH, tolerance: TOLERANCE },
-      known: [{ batchSize: first, bytes: await attempt(first) }],
+      ...{ limit: safe, most: MOST_BATCH, tolerance: TOLERANCE },
+      known: [{ batchSize: first, taken: await attempt(first) }],
     })
     batches.push(batch)
     // The next run begins where this one ended.

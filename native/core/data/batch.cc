@@ -10,11 +10,27 @@
 #include "data/mixing.h"
 #include "data/rand_augment.h"
 #include "data/random_erasing.h"
+#include "memory/dry_run.h"
 #include "memory/upload.h"
 #include "swin/unit.h"
 
 namespace localformer {
 namespace {
+
+at::Tensor Normalised(const at::Tensor& bytes, const BatchOptions& options) {
+  const auto channel = [&](const std::array<double, 3>& values) {
+    const at::Tensor three = at::tensor(at::ArrayRef<double>(values), at::kFloat);
+    return Upload(three.view({1, 3, 1, 1}) * 255.0, bytes.device());
+  };
+  // Of a dry run nobody looks at the pixels.
+  const bool is_dry = IsDryRunOn(bytes.device());
+  at::Tensor floats = is_dry ? at::empty(bytes.sizes(), at::kFloat) : bytes.to(at::kFloat);
+  const at::Tensor mean = channel(options.mean);
+  if (!is_dry) floats.sub_(mean);
+  const at::Tensor deviation = channel(options.std);
+  if (!is_dry) floats.div_(deviation);
+  return floats;
+}
 
 at::Tensor Resize(const at::Tensor& images, int64_t size) {
   if (images.size(2) == size && images.size(3) == size) return images;
@@ -66,13 +82,8 @@ at::Tensor ToNetworkInput(const at::Tensor& pixels, const BatchOptions& options,
   const Augmentation& augment = options.augment;
   const bool on_host = augment.erasing > 0.0 || augment.mixes();
   const at::Tensor bytes = on_host ? pixels : Upload(pixels, device);
-  const auto channel = [&](const std::array<double, 3>& values) {
-    const at::Tensor three = at::tensor(at::ArrayRef<double>(values), at::kFloat);
-    return Upload(three.view({1, 3, 1, 1}) * 255.0, bytes.device());
-  };
   // Normalising commutes with linear interpolation, and is cheaper before it.
-  const at::Tensor normalised =
-      bytes.to(at::kFloat).sub_(channel(options.mean)).div_(channel(options.std));
+  const at::Tensor normalised = Normalised(bytes, options);
   const at::Tensor images = Resize(normalised, options.image_size).contiguous();
   if (!on_host) return images;
   const int64_t count = images.size(0), size = options.image_size;
