@@ -77,6 +77,7 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
   const last = await step(trainer, batch, true)
   const workNow = loadTorch().countedWork()
   const calls = simulation.callsSince(callsBefore)
+  const { allocatedBytes, allocation } = memory.stats(device)
   return {
     ...{ status: 'ok', residentBytes, workspaceBytes },
     // Workspaces are there from the first network on.
@@ -97,7 +98,9 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
         float32: workNow.float32 - work.float32,
         bfloat16: workNow.bfloat16 - work.bfloat16,
       },
-      allocatedBytes: memory.stats(device).allocatedBytes.all.allocated,
+      allocatedBytes: allocatedBytes.all.allocated,
+      allocations: allocation.all.allocated,
+      updatedBytes: residentBytes - workspaceBytes,
       launches: calls === null ? null : calls.launches + calls.products,
       transferBytes: (last.transfers?.toDeviceBytes ?? 0) + (last.transfers?.toHostBytes ?? 0),
     },

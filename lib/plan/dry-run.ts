@@ -48,6 +48,10 @@ export interface StepWork {
   readonly operations: NativeWork
   /** Sum of all that was allocated: each byte of it is written once, and read again. */
   readonly allocatedBytes: number
+  /** Tensors that were allocated: about as many as there are operators that make one. */
+  readonly allocations: number
+  /** Weights and what the optimizers keep of them: an update reads and writes each byte. */
+  readonly updatedBytes: number
   /** Kernels and products, on a simulated card; else null. */
   readonly launches: number | null
   /** Copied between device and host, for offload. */

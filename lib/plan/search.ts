@@ -7,7 +7,14 @@ import { type Candidate, candidatesFor } from './candidates.js'
 import { DryRunner, withRunners } from './dry-runner.js'
 import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
 import { requestOf, withRun } from './request.js'
-import { costsFromStep, measureCopies, type UnitCosts } from './step-time.js'
+import {
+  measureCopies,
+  NOMINAL_CPU,
+  operationsASecond,
+  operatorSecondsOf,
+  type TimedStep,
+  type UnitCosts,
+} from './step-time.js'
 import { hasBfloat16 } from './target.js'
 
 /** Of the configuration all but the run spec is taken. */
@@ -101,12 +108,12 @@ function bySeconds(a: PlanRow, b: PlanRow): number {
   return tight || seconds || (a.peakAllocatedBytes ?? 0) - (b.peakAllocatedBytes ?? 0)
 }
 
-/** Images of the step that is computed to learn what this processor makes of products. */
-const MEASURED_IMAGES = 2
+/** Images of the steps that are computed to learn what this processor makes of them. */
+const [FEW_IMAGES, MORE_IMAGES] = [1, 4]
 
 /**
- * What products and bytes cost on this processor: a step of few images of the network, computed once for
- * each type, and copies of memory.
+ * What products, operators and bytes cost on this processor: steps of few images of the network, computed
+ * for each type, and copies of memory.
  */
 export async function measureCosts(
   { config, classes, target }: SearchSubject,
@@ -114,21 +121,22 @@ export async function measureCosts(
 ): Promise<UnitCosts> {
   await using runner = await DryRunner.start({ ...target, computes: true }, signal)
   const bytes = measureCopies()
-  const costs = { launchSeconds: 0, transferBytes: bytes, bytes, float32: 1e11, bfloat16: 1e11 }
-  const dtypes: readonly Dtype[] =
-    runPartsOf(config.spec.text).dtype === 'float32' ? ['float32'] : ['float32', 'bfloat16']
-  for (const dtype of dtypes) {
+  const step = async (dtype: Dtype, batchSize: number): Promise<TimedStep | undefined> => {
+    const request = requestOf(withRun(config, `backprop,dtype=${dtype}`), classes)
     const result = await unlessRefused(() =>
-      runner.run(
-        {
-          ...requestOf(withRun(config, `backprop,dtype=${dtype}`), classes),
-          ...{ batchSize: MEASURED_IMAGES, limitBytes: 0 },
-        },
-        signal,
-      ),
+      runner.run({ ...request, batchSize, limitBytes: 0 }, signal),
     )
-    if (result?.status !== 'ok') continue
-    Object.assign(costs, costsFromStep(result.work, result.stepSeconds, dtype, bytes))
+    return result?.status === 'ok' ? { work: result.work, seconds: result.stepSeconds } : undefined
   }
-  return costs
+  const costs = { ...NOMINAL_CPU, bytes, transferBytes: bytes }
+  const few = await step('float32', FEW_IMAGES)
+  const more = await step('float32', MORE_IMAGES)
+  if (few === undefined || more === undefined) return costs
+  const operatorSeconds = operatorSecondsOf(few, more, 'float32', bytes)
+  const float32 = operationsASecond(more, 'float32', { bytes, operatorSeconds })
+  const measured = { ...costs, operatorSeconds, float32, bfloat16: float32 }
+  if (runPartsOf(config.spec.text).dtype === 'float32') return measured
+  const half = await step('bfloat16', FEW_IMAGES)
+  if (half === undefined) return measured
+  return { ...measured, bfloat16: operationsASecond(half, 'bfloat16', measured) }
 }

@@ -2,8 +2,11 @@
 #include "local/convolution.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
+
+#include "math/work_count.h"
 
 namespace localformer {
 
@@ -16,6 +19,10 @@ Convolution Convolution::Create(int64_t in, int64_t out, at::Generator& generato
 }
 
 at::Tensor Convolution::Forward(const at::Tensor& x, c10::ScalarType compute_type) const {
+  // Its backward pass, which is autograd's, has a product for the weight and one for the input.
+  const int64_t passes = c10::GradMode::is_enabled() ? 3 : 1;
+  const int64_t positions = x.size(0) * x.size(2) * x.size(3);
+  CountWork(compute_type, passes * 2 * positions * weight.numel());
   return at::conv2d(x.to(compute_type), weight.to(compute_type), bias.to(compute_type),
                     /*stride=*/1, /*padding=*/1);
 }
