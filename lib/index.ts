@@ -122,6 +122,12 @@ export {
   plan,
 } from './plan/plan.js'
 export type { PlanRow, ResidentBytes, Verdict } from './plan/plan-row.js'
+export {
+  type PlannedRank,
+  type PlanRanksOptions,
+  planRanks,
+  type RankRow,
+} from './plan/ranks.js'
 export { type WriteReportOptions, writeReport } from './report/write-report.js'
 export {
   CheckpointStore,

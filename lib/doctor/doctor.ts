@@ -8,6 +8,7 @@ import { formatBytes } from '../base/format.js'
 import { isOlder } from '../base/version.js'
 import { datasetsDirectory, isComplete } from '../datasets/fetch.js'
 import { DATASETS } from '../datasets/open.js'
+import { groupPlace, isInGroup } from '../distributed/place.js'
 import { findPip } from '../libtorch/download.js'
 import { type LibtorchCandidate, libtorchCandidates, locateLibtorch } from '../libtorch/locate.js'
 import type { Flavor } from '../libtorch/manifest.js'
@@ -52,8 +53,22 @@ export async function diagnose(options: DoctorOptions = {}): Promise<readonly Ch
     ...checkAddon(await runProbe(options.timeoutSeconds ?? 120), libtorch),
     ...checkCudaOf(addon),
     checkMemory(readMemory()),
+    checkRanks(),
     ...(await checkDatasets()),
   ]
+}
+
+/** Is this process one of several, and do its variables say which? */
+export function checkRanks(): Check {
+  const means = 'Gloo on the CPU, which LibTorch brings'
+  if (!isInGroup()) return ok('ranks', `one process; several are started by torchrun (${means})`)
+  try {
+    const { rank, worldSize, address, port } = groupPlace()
+    return ok('ranks', `rank ${rank} of ${worldSize}, store at ${address}:${port} (${means})`)
+  } catch (error) {
+    if (!(error instanceof LocalformerError)) throw error
+    return fail('ranks', error.message, error.hint ?? null)
+  }
 }
 
 /** @param version As `process.versions.node`. */

@@ -5,8 +5,11 @@ import { LocalformerError } from '../base/errors.js'
 import { type DeviceName, resolveDevice } from '../device/device.js'
 import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
+import { setThreads } from '../device/threads.js'
+import { measuredBatch } from '../local/measured-batch.js'
 import { parseRunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
+import { moduleSeconds } from '../local/timed-ends.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { PHASES, type Phase } from '../local/words.js'
@@ -91,6 +94,7 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
       ...{ name: module.name, units: module.units },
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       peakAllocatedBytes: last.modules[k]?.peakAllocatedBytes ?? 0,
+      featureBytes: last.modules[k]?.featureBytes ?? 0,
       phasePeakBytes: phasePeaks(last, k),
     })),
     work: {
@@ -130,6 +134,16 @@ function phasePeaks({ timeline = [] }: TrainStep, module: number) {
   return Object.fromEntries(peaks) as Record<Phase, number>
 }
 
+/** Of each module for the whole batch, from one that is smaller. */
+async function times({ threads, ...request }: DryRunRequest & { threads?: number }) {
+  if (threads !== undefined) setThreads(threads)
+  const { network, run, training, batchSize } = request
+  await using model = await SwinTransformer.of({ ...network, device: device as DeviceName })
+  await using trainer = await createTrainer(model, parseRunSpec(run), training, batchSize)
+  const seconds = await moduleSeconds(model, trainer.recipe)
+  return seconds.map((of) => (of * batchSize) / measuredBatch(model))
+}
+
 function send(message: DryRunMessage): void {
   process.send?.(message)
 }
@@ -137,6 +151,7 @@ function send(message: DryRunMessage): void {
 async function answer(call: DryRunCall): Promise<void> {
   try {
     if (call.type === 'start') send(start(call.target))
+    else if (call.type === 'time') send({ type: 'times', seconds: await times(call.request) })
     else send({ type: 'result', result: await run(call.request) })
   } catch (error) {
     send(errorMessageOf(error))

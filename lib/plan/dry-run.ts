@@ -38,6 +38,8 @@ export interface PlannedModule {
   /** Of its segment, head and decoder. */
   readonly parameters: number
   readonly peakAllocatedBytes: number
+  /** Of what it hands on. */
+  readonly featureBytes: number
   /** Highest in each phase. */
   readonly phasePeakBytes: Readonly<Record<Phase, number>>
 }
@@ -93,6 +95,8 @@ export type DryRunResult = DryRunMeasurement | DryRunFailure
 export type DryRunCall =
   | { readonly type: 'start'; readonly target: DryRunTarget }
   | { readonly type: 'run'; readonly request: DryRunRequest }
+  /** Seconds of each module in a step of the batch. */
+  | { readonly type: 'time'; readonly request: DryRunRequest & { readonly threads?: number } }
 
 /** What it answers, one for each call. */
 export type DryRunMessage =
@@ -108,4 +112,5 @@ export type DryRunMessage =
       readonly freeBytes: number
     }
   | { readonly type: 'result'; readonly result: DryRunResult }
+  | { readonly type: 'times'; readonly seconds: readonly number[] }
   | ErrorMessage

@@ -53,11 +53,24 @@ export class DryRunner implements AsyncDisposable {
    *
    * @throws {LocalformerError} what making network and trainer throws, but for `ERR_OUT_OF_MEMORY`.
    */
-  run(request: DryRunRequest, signal?: AbortSignal): Promise<DryRunResult> {
-    const own = this.#last.then(async () => {
+  async run(request: DryRunRequest, signal?: AbortSignal): Promise<DryRunResult> {
+    const answer = await this.#inTurn({ type: 'run', request }, signal)
+    return (answer as Extract<DryRunMessage, { type: 'result' }>).result
+  }
+
+  /** Seconds of each module in a step of the batch, where the process computes. */
+  async time(
+    request: DryRunRequest & { readonly threads?: number },
+    signal?: AbortSignal,
+  ): Promise<readonly number[]> {
+    const answer = await this.#inTurn({ type: 'time', request }, signal)
+    return (answer as Extract<DryRunMessage, { type: 'times' }>).seconds
+  }
+
+  #inTurn(call: DryRunCall, signal: AbortSignal | undefined): Promise<DryRunMessage> {
+    const own = this.#last.then(() => {
       signal?.throwIfAborted()
-      const answer = await ask(this.#child, { type: 'run', request }, signal)
-      return (answer as Extract<DryRunMessage, { type: 'result' }>).result
+      return ask(this.#child, call, signal)
     })
     this.#last = own.catch(() => undefined)
     return own

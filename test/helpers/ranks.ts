@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { ParallelOptions } from '../../lib/local/parallel.js'
+import type { SwinOptions } from '../../lib/local/swin-transformer.js'
 import type { TrainOptions } from '../../lib/train/options.js'
 import { type Ended, fixture } from './child.js'
 
@@ -15,8 +16,10 @@ export interface RankJob {
   readonly parallel?: ParallelOptions
   readonly training: TrainOptions
   readonly dropPath?: number
-  /** A run with a folder, which goes on where there is one. */
-  readonly directory?: string
+  /** Default: a tiny one. */
+  readonly network?: SwinOptions
+  /** Training images of the network's size; default: 32 px ones, as many as there are. */
+  readonly images?: number
   readonly init?: { readonly joinSeconds?: number; readonly silenceSeconds?: number }
 }
 
@@ -25,6 +28,8 @@ export interface RankReport {
   readonly rank: number
   /** Of each step: the losses and right answers of each module, nulls where another rank has it. */
   readonly steps: readonly (readonly (readonly (number | null)[])[])[]
+  /** When each ended, milliseconds. */
+  readonly stepsAt: readonly number[]
   readonly epochs: readonly unknown[]
   readonly evaluations: readonly unknown[]
   readonly ranks: readonly {
@@ -35,12 +40,16 @@ export interface RankReport {
     readonly sentBytes: number
     readonly receivedBytes: number
     readonly waitSeconds: number
+    readonly seconds: number
   }[]
   /** Of rank 0: all weights and what the optimizers keep, by name, as numbers that sum them up. */
   readonly weights: Readonly<Record<string, readonly number[]>>
   /** SHA-256 of all of them. */
   readonly digest: string
 }
+
+/** One that takes longer hangs. */
+const MOST_MS = 300_000
 
 /** A port that nobody listens on now. */
 export async function freePort(): Promise<number> {
@@ -58,15 +67,17 @@ export interface Started {
   readonly ended: readonly Promise<Ended>[]
 }
 
-/** A process a rank; one that hangs is killed after two minutes. */
+/** A process a rank; one that hangs is killed after five minutes. */
 export async function startRanks(
   count: number,
   argsOf: (rank: number) => readonly string[],
   environmentOf: (rank: number) => Readonly<Record<string, string | undefined>> = () => ({}),
+  prefixOf: (rank: number, count: number) => readonly string[] = () => [],
 ): Promise<Started> {
   const port = await freePort()
   const started = Array.from({ length: count }, (_, rank) => {
-    const child = spawn(process.execPath, argsOf(rank), {
+    const [program = '', ...args] = [...prefixOf(rank, count), process.execPath, ...argsOf(rank)]
+    const child = spawn(program, args, {
       env: {
         ...process.env,
         OMP_NUM_THREADS: '1',
@@ -75,7 +86,7 @@ export async function startRanks(
         ...environmentOf(rank),
       },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 120_000,
+      timeout: MOST_MS,
       killSignal: 'SIGKILL',
     })
     const output = { stdout: '', stderr: '' }
@@ -121,7 +132,8 @@ export async function trainAlone(job: RankJob): Promise<RankReport> {
   return reportsOf(await Promise.all(ended))[0] as RankReport
 }
 
-function reportsOf(all: readonly Ended[]): readonly RankReport[] {
+/** Throws what a rank said that did not come to its end. */
+export function reportsOf(all: readonly Ended[]): readonly RankReport[] {
   return all.map(({ code, signal, stdout, stderr }, rank) => {
     if (code !== 0) throw new Error(`rank ${rank} ended with ${code ?? signal}: ${stderr}`)
     return JSON.parse(stdout) as RankReport

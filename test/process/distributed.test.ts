@@ -1,11 +1,13 @@
 // Processes that train together against one that trains alone: the same losses and weights, however the
 // work is shared; and what becomes of a group that loses a rank.
-import { mkdtempSync, rmSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fixture } from '../helpers/child.js'
+import { DIST, fixture, runProgram } from '../helpers/child.js'
+import { dynamicSymbols } from '../helpers/elf-symbols.js'
 import {
   freePort,
   type RankJob,
@@ -222,5 +224,90 @@ test('a rank or a port that is taken, an address that does not answer, ranks tha
 
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-ranks-'))
 test.after(() => rmSync(root, { recursive: true, force: true }))
+
+/** `localformer train` on ranks; with none a single process. */
+async function command(count: number, args: readonly string[]) {
+  const all = [path.join(DIST, 'lib/cli/main.js'), 'train', '--quiet', ...args]
+  const isAlone = count === 0
+  const { children, ended } = await startRanks(
+    Math.max(1, count),
+    () => all,
+    () => (isAlone ? { RANK: undefined, WORLD_SIZE: undefined } : {}),
+  )
+  return { children, ended: Promise.all(ended) }
+}
+
+const NETWORK = ['--dataset', 'synthetic', '--variant', 'micro', '--run', 'paper:3']
+const RUN = [...NETWORK, '--batch-size', '16', '--train-limit', '64', '--test-limit', '16']
+
+function weightsOf(folder: string): Buffer {
+  return readFileSync(path.join(folder, 'weights.safetensors'))
+}
+
+test('a run goes on with any number of ranks, bit for bit where its modules are shared', async () => {
+  const whole = path.join(root, 'whole')
+  const alone = await command(0, [...RUN, '--epochs', '3', '--run-dir', whole])
+  assert.is((await alone.ended)[0]?.code, 0)
+  const shared = path.join(root, 'shared')
+  const modules = ['--parallel', 'modules']
+  for (const [count, epochs] of [
+    [2, '1'],
+    [0, '2'],
+    [3, '3'],
+  ] as const) {
+    const begins = epochs === '1'
+    // The learning rate falls over all epochs, so each part is told of all three and stopped.
+    const place = begins ? [...RUN, '--epochs', '3', '--run-dir', shared] : ['--resume', shared]
+    const { children, ended } = await command(count, [...place, ...(count > 0 ? modules : [])])
+    if (epochs !== '3') await untilEpoch(shared, Number(epochs), children)
+    for (const { code, stderr } of await ended) {
+      assert.ok(code === 0 || code === 130, `${code}: ${stderr}`)
+    }
+  }
+  assert.ok(weightsOf(shared).equals(weightsOf(whole)))
+  const summary = JSON.parse(readFileSync(path.join(shared, 'summary.json'), 'utf8'))
+  assert.is(summary.ranks.length, 3)
+})
+
+/** Interrupts all ranks once so many epochs are in the log, as Ctrl-C in a terminal does. */
+async function untilEpoch(folder: string, epochs: number, children: readonly ChildProcess[]) {
+  const file = path.join(folder, 'events.jsonl')
+  for (;;) {
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+    if (text.split('"type":"epoch"').length > epochs) break
+    if (children.every(({ exitCode }) => exitCode !== null)) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  for (const child of children) child.kill('SIGINT')
+}
+
+const TORCHRUN = process.env.PYTHON && path.join(path.dirname(process.env.PYTHON), 'torchrun')
+const hasTorchrun = TORCHRUN !== undefined && existsSync(TORCHRUN)
+const withTorchrun = hasTorchrun ? test : test.skip
+
+withTorchrun(
+  'torchrun starts the command as it is, and again where a rank was killed',
+  async () => {
+    const folder = path.join(root, 'torchrun')
+    const train = (args: readonly string[]) =>
+      runProgram(TORCHRUN ?? '', [
+        ...['--no-python', '--nproc-per-node', '2', '--master-port', '0', '--max-restarts', '0'],
+        ...[process.execPath, path.join(DIST, 'lib/cli/main.js'), 'train', '--quiet', ...args],
+      ])
+    const { code, stderr } = await train([...RUN, '--epochs', '1', '--run-dir', folder])
+    assert.is(code, 0, stderr)
+    const again = await train(['--resume', folder, '--epochs', '2', '--parallel', 'modules'])
+    assert.is(again.code, 0, again.stderr)
+  },
+)
+
+test('nothing of ours exports what belongs to Gloo', () => {
+  const ours = path.join(DIST, '../build/Release/liblocalformer_torch.so')
+  const defined = dynamicSymbols(ours).filter(({ isDefined }) => isDefined)
+  assert.equal(
+    defined.map(({ name }) => name).filter((name) => /gloo|Gloo/.test(name)),
+    [],
+  )
+})
 
 test.run()

@@ -1,10 +1,13 @@
 // `localformer plan`: will it fit, on which card, with which batch?
 import type { Argv } from 'yargs'
+import { LocalformerError } from '../../base/errors.js'
 import type { PresetName } from '../../config/preset-names.js'
-import { changeRun } from '../../config/run-parts.js'
+import type { ResolvedConfig } from '../../config/resolve.js'
+import { changeRun, type RunParts } from '../../config/run-parts.js'
 import { cardOfDevice, resolveDevice } from '../../device/device.js'
 import { type PlanResult, plan } from '../../plan/plan.js'
 import type { PlanRow } from '../../plan/plan-row.js'
+import { planRanks, type RankRow } from '../../plan/ranks.js'
 import { gpuOfDevice } from '../../plan/target.js'
 import { planReport } from '../../report/plan-report.js'
 import {
@@ -21,6 +24,7 @@ import { type MemoryLimitArguments, memoryLimitOption } from '../memory-limit.js
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { formatPlan } from '../plan-text.js'
 import { commandProgress } from '../progress.js'
+import { formatRanks } from '../ranks-text.js'
 
 interface PlanArguments extends MemoryLimitArguments {
   config: string | undefined
@@ -31,6 +35,8 @@ interface PlanArguments extends MemoryLimitArguments {
   acceptTight: boolean
   output: string | undefined
   html: string | undefined
+  ranks: string | undefined
+  link: string
 }
 
 export const planCommand: Command<PlanArguments> = {
@@ -71,6 +77,18 @@ export const planCommand: Command<PlanArguments> = {
           describe: 'File that receives the JSON document too',
         },
         html: { type: 'string', requiresArg: true, describe: 'File that receives a page' },
+        ranks: {
+          type: 'string',
+          requiresArg: true,
+          describe:
+            'What so many processes on the CPU would take instead, 1,2,4; both ways of sharing',
+        },
+        link: {
+          type: 'string',
+          requiresArg: true,
+          default: '10Gbit/s',
+          describe: 'With --ranks: between two of them, 10Gbit/s, 1GB/s or nvlink',
+        },
       })
       .example(
         '$0 plan --gpu rtx3060 --run paper:4 --image-size 224',
@@ -79,6 +97,10 @@ export const planCommand: Command<PlanArguments> = {
       .example(
         '$0 plan --gpu rtx3060 --variant base --image-size 224 --batch-size 64',
         'what fits, the fastest first',
+      )
+      .example(
+        '$0 plan --ranks 1,2,4 --run paper:4,split=timed --image-size 224',
+        'several processes',
       )
       .example(
         '$0 plan --device cpu --memory-limit 8GiB --run backprop',
@@ -96,6 +118,7 @@ export const planCommand: Command<PlanArguments> = {
     const without = { ...options, config, preset, run: undefined, givenDevice: undefined }
     const resolved = await configOf(without)
     const parts = runPartsOfFlags(options)
+    if (options.ranks !== undefined) return tellRanks(options, resolved, parts)
     const progress = commandProgress(options)
     if (gpus === undefined) note(options, 'Planning for the CPU; a card is named with --gpu')
     await untilInterrupted(async (signal) => {
@@ -126,6 +149,44 @@ export const planCommand: Command<PlanArguments> = {
       if (!isEnough(result, options.acceptTight)) process.exitCode = DOES_NOT_FIT
     })
   },
+}
+
+async function tellRanks(
+  options: GlobalOptions & PlanArguments,
+  { config, spec }: ResolvedConfig,
+  parts: RunParts,
+): Promise<void> {
+  const { gpu, link, html, output, ranks: list = '' } = options
+  if (gpu !== undefined || html !== undefined) {
+    throw new LocalformerError(
+      'ERR_USAGE',
+      '`--ranks` is for processes on the CPU, as text or JSON',
+      {
+        hint: 'Leave out --gpu and --html.',
+      },
+    )
+  }
+  const ranks = list.split(',').map((one) => (one.trim() === '' ? Number.NaN : Number(one)))
+  const runs = (options.run ?? [spec.text]).map((run) => changeRun(run, parts))
+  await untilInterrupted(async (signal) => {
+    const rows: RankRow[] = []
+    for (const run of runs) {
+      note(options, `Timing the modules of ${run}`)
+      const { classes } = options
+      const { threads } = config
+      const own = {
+        ...{ ranks, link, signal },
+        ...(classes === undefined ? {} : { classes }),
+        ...(threads === undefined ? {} : { threads }),
+      }
+      rows.push(...(await planRanks({ ...config, run }, own)))
+    }
+    const document = { schema: 1, link, rows }
+    if (options.json) printJson(document)
+    else printText(formatRanks(rows, link))
+    if (output !== undefined)
+      await writeOutputFile(output, `${JSON.stringify(document, null, 2)}\n`)
+  })
 }
 
 /** Cards to plan for; undefined: the CPU. */

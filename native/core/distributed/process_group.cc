@@ -360,6 +360,7 @@ std::vector<std::string> ProcessGroup::Collect(const std::string& key, double se
     return Ask([store = store_, wanted] { return store->check(wanted); });
   };
   while (!are_there(keys)) {
+    if (watch_ != nullptr) watch_->ThrowIfFailed();
     if (Clock::now() > until) {
       std::string missing;
       for (int other = 0; other < size(); ++other) {

@@ -1,0 +1,157 @@
+// Several processes against one: throughput, memory and bytes sent, measured and as `planRanks` says.
+// node dist/test/bench/ranks.js [--variant tiny] [--batch-size 16] [--steps 8] [--rounds 3]
+// [--link 1gbit]: Markdown tables; asserts nothing. With --link the ranks are in two network namespaces.
+import { parseArgs } from 'node:util'
+import { median } from '../../lib/base/median.js'
+import { markdownTable } from '../../lib/cli/markdown.js'
+import type { Variant } from '../../lib/local/swin-transformer.js'
+import { planRanks, type RankRow } from '../../lib/plan/ranks.js'
+import { runScript } from '../../scripts/lib/script.js'
+import { fixture } from '../helpers/child.js'
+import { Namespaces } from '../helpers/namespaces.js'
+import { type RankJob, type RankReport, reportsOf, startRanks } from '../helpers/ranks.js'
+import { madeOn } from './plan/table.js'
+
+/** Steps that fill caches and the way from rank to rank. */
+const WARM_UP = 2
+
+interface Case {
+  readonly name: string
+  readonly ranks: number
+  readonly job: RankJob
+  /** Processes that know nothing of each other. */
+  readonly isApart?: boolean
+}
+
+interface Measured {
+  readonly imagesPerSecond: number
+  readonly reports: readonly RankReport[]
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      variant: { type: 'string', default: 'tiny' },
+      'batch-size': { type: 'string', default: '16' },
+      steps: { type: 'string', default: '8' },
+      rounds: { type: 'string', default: '3' },
+      run: { type: 'string', default: 'paper:4,split=timed' },
+      link: { type: 'string' },
+    },
+  })
+  const [batchSize, steps, rounds] = [values['batch-size'], values.steps, values.rounds].map(Number)
+  const job = jobOf(values, { batchSize: batchSize as number, steps: steps as number })
+  const cases = casesOf(job)
+  using spaces = values.link === undefined ? undefined : new Namespaces(values.link)
+  const found = new Map<string, Measured[]>()
+  for (let round = 1; round <= (rounds as number); round++) {
+    for (const one of cases) {
+      process.stderr.write(`round ${round}: ${one.name}\n`)
+      found.set(one.name, [...(found.get(one.name) ?? []), await measure(one, spaces)])
+    }
+  }
+  const planned = await planRanks(
+    {
+      run: job.run,
+      dataset: { name: 'synthetic' },
+      model: { variant: values.variant as Variant, imageSize: IMAGE_SIZE, dropPath: 0 },
+      optimizer: { labelSmoothing: 0 },
+      training: { batchSize: batchSize as number },
+    },
+    { ranks: [1, 2, 4], threads: 1, link: linkOf(values.link) },
+  )
+  console.log(tableOf(cases, found, planned))
+  console.log(`\nMade on ${madeOn()}.`)
+}
+
+const IMAGE_SIZE = 224
+/** Of two processes of one machine: about what a loopback has. */
+const LOOPBACK = '20Gbit/s'
+
+const linkOf = (link: string | undefined) =>
+  link === undefined ? LOOPBACK : link.replace(/([kmg])bit$/, (_, unit) => `${unit}bit/s`)
+
+function jobOf(
+  { variant, run }: { readonly variant: string; readonly run: string },
+  { batchSize, steps }: { readonly batchSize: number; readonly steps: number },
+): RankJob {
+  return {
+    run,
+    network: { variant: variant as Variant, imageSize: IMAGE_SIZE, classes: 10 },
+    images: batchSize * (steps + WARM_UP),
+    training: { batchSize, epochs: 1, testLimit: 0, cropPadding: 0, flip: false },
+  }
+}
+
+function casesOf(job: RankJob): Case[] {
+  return [
+    { name: 'one process', ranks: 1, job, isApart: true },
+    { name: 'two apart', ranks: 2, job, isApart: true },
+    { name: 'modules', ranks: 2, job: { ...job, parallel: { parallel: 'modules' } } },
+    { name: 'data', ranks: 2, job: { ...job, parallel: { parallel: 'data' } } },
+  ]
+}
+
+async function measure({ ranks, job, isApart }: Case, spaces?: Namespaces): Promise<Measured> {
+  const { ended } = await startRanks(
+    ranks,
+    () => [fixture('rank'), JSON.stringify(job)],
+    () => (isApart ? { RANK: undefined, WORLD_SIZE: undefined } : (spaces?.environment ?? {})),
+    isApart ? undefined : spaces?.prefix,
+  )
+  const reports = reportsOf(await Promise.all(ended))
+  const rates = reports.map(({ stepsAt }) => {
+    const [begin = 0, end = 0] = [stepsAt[WARM_UP], stepsAt[stepsAt.length - 1]]
+    const images = (stepsAt.length - 1 - WARM_UP) * (job.training.batchSize ?? 0)
+    return (1000 * images) / (end - begin)
+  })
+  const imagesPerSecond = isApart ? rates.reduce((sum, rate) => sum + rate, 0) : Math.min(...rates)
+  return { imagesPerSecond, reports }
+}
+
+function tableOf(
+  cases: readonly Case[],
+  found: ReadonlyMap<string, readonly Measured[]>,
+  planned: readonly RankRow[],
+): string {
+  const rateOf = (name: string) =>
+    median((found.get(name) ?? []).map(({ imagesPerSecond }) => imagesPerSecond))
+  const alone = rateOf('one process')
+  const rows = cases.map(({ name, ranks }) => {
+    const plan = planned.find((row) => row.parallel === name && row.ranks === ranks)
+    const one = planned.find((row) => row.ranks === 1) as RankRow
+    const figures = found.get(name)?.at(-1)?.reports[0]?.ranks ?? []
+    const mib = (bytes: readonly number[]) =>
+      bytes.map((value) => Math.round(value / 2 ** 20)).join(' / ')
+    const own = plan ?? (name === 'one process' ? one : undefined)
+    const steps = found.get(name)?.at(-1)?.reports[0]?.steps.length ?? 1
+    return [
+      name,
+      rateOf(name).toFixed(2),
+      `${(rateOf(name) / alone).toFixed(2)}x`,
+      `${(rateOf(name) / rateOf('two apart')).toFixed(2)}`,
+      plan === undefined ? '' : `${plan.speedup.toFixed(2)}x`,
+      mib(figures.map(({ residentBytes }) => residentBytes)),
+      own === undefined ? '' : mib(own.perRank.map(({ residentBytes }) => residentBytes)),
+      mib(figures.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
+      own === undefined ? '' : mib(own.perRank.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
+      figures
+        .map(({ waitSeconds, seconds }) => `${Math.round((100 * waitSeconds) / seconds)} %`)
+        .join(' / '),
+      mib(figures.slice(0, 1).map(({ sentBytes }) => sentBytes / steps)),
+    ]
+  })
+  return markdownTable(
+    [
+      ...['', 'images/s', 'against one', 'against two apart', 'planned'],
+      ...['resident, MiB', 'planned', 'peak, MiB', 'planned', 'waited', 'rank 0 sent, MiB/step'],
+    ],
+    rows,
+    'lrrrrrrrrrr',
+  )
+}
+
+await runScript('bench:ranks', async () => {
+  await main()
+  return 0
+})
