@@ -73,11 +73,15 @@ export class BatchBorder {
     }
     const possible = await this.#search(asked, limits.possible, [first])
     if (possible === 0) return { safe: 0, possible }
-    // What was tried with more room and took little enough fits into less; of others nothing is known.
-    const safe = this.#tried
-      .map((one) => this.#within(limits.safe, one))
-      .filter(({ taken }) => taken !== null)
-    if (safe.some(({ batchSize }) => batchSize === possible)) return { safe: possible, possible }
+    // What was tried with more room and took little enough fits into less, and what failed there fails; of
+    // others nothing is known.
+    const safe = this.#tried.flatMap((one) => {
+      const within = this.#within(limits.safe, one)
+      return within.taken !== null || one.result.status !== 'ok' ? [within] : []
+    })
+    if (safe.some(({ batchSize, taken }) => batchSize === possible && taken !== null)) {
+      return { safe: possible, possible }
+    }
     return { safe: Math.min(await this.#search(asked, limits.safe, safe), possible), possible }
   }
 
@@ -113,9 +117,9 @@ export class BatchBorder {
       (changes: Changes): TryBatch =>
       async (batchSize) => {
         const result = await attempt({ ...changes, batchSize, limitBytes: limit }, on)
-        if (result.status !== 'ok') return null
-        this.#tried.push({ batchSize, result })
-        return takenOf(target, result)
+        // With the cuts of another batch it may do what it does not with its own.
+        if (!('run' in changes)) this.#tried.push({ batchSize, result })
+        return result.status === 'ok' ? takenOf(target, result) : null
       }
     const pinned = pinnedOf(config, target, asked.result)
     if (pinned === undefined) return largestBatch(as({}), options)
