@@ -71,6 +71,11 @@ export function loadAll(options: LoadOptions = {}): Loaded {
   return loaded
 }
 
+/** What a process that is to compute as this one does is told; undefined before LibTorch is loaded. */
+export function settingsOfProcess(): { libtorch: string; threads: number } | undefined {
+  return loaded && { libtorch: loaded.location.root, threads: loaded.torch.threads() }
+}
+
 /** The card that another thread of this process has asked for. */
 function cardOfProcess(addon: string): Card | undefined {
   const key = inLoader(() => loaderOf(addon).simulated())

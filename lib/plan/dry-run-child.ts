@@ -2,7 +2,7 @@
 // in: calls over IPC -> out: an answer to each, in order.
 import { errorMessageOf } from '../base/error-message.js'
 import { LocalformerError } from '../base/errors.js'
-import { type DeviceName, resolveDevice } from '../device/device.js'
+import { cardOfDevice, type DeviceName, resolveDevice } from '../device/device.js'
 import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
 import { setThreads } from '../device/threads.js'
@@ -15,6 +15,7 @@ import { createTrainer } from '../local/trainer-of-spec.js'
 import { PHASES, type Phase } from '../local/words.js'
 import { loadTorch } from '../native/load.js'
 import type {
+  AskingProcess,
   DryRunCall,
   DryRunFailure,
   DryRunMeasurement,
@@ -29,14 +30,22 @@ const LEARNING_RATE = 1e-4
 
 let device = 'cpu'
 
-function start({ device: wanted, computes }: DryRunTarget): DryRunMessage {
+function start(
+  { device: wanted, computes }: DryRunTarget,
+  asking: AskingProcess | undefined,
+): DryRunMessage {
+  if (asking !== undefined && cardOfDevice(wanted) === undefined) {
+    loadTorch({ libtorch: asking.libtorch })
+  }
   device = resolveDevice(wanted).name
   const torch = loadTorch()
+  if (asking !== undefined) torch.setThreads(asking.threads)
   if (!computes) torch.setDryRuns(true)
   const { totalBytes, freeBytes } = memory.info(device)
   const processBytes = process.memoryUsage.rss()
   const { cpuCapability } = torch.versions()
-  return { type: 'ready', cpuCapability, processBytes, totalBytes, freeBytes }
+  const threads = torch.threads()
+  return { type: 'ready', cpuCapability, threads, processBytes, totalBytes, freeBytes }
 }
 
 async function run(request: DryRunRequest): Promise<DryRunResult> {
@@ -150,7 +159,7 @@ function send(message: DryRunMessage): void {
 
 async function answer(call: DryRunCall): Promise<void> {
   try {
-    if (call.type === 'start') send(start(call.target))
+    if (call.type === 'start') send(start(call.target, call.asking))
     else if (call.type === 'time') send({ type: 'times', seconds: await times(call.request) })
     else send({ type: 'result', result: await run(call.request) })
   } catch (error) {

@@ -17,6 +17,13 @@ export interface DryRunTarget {
   readonly computes: boolean
 }
 
+/** Of the process that asks, which a step is tried for; undefined: what another process takes by itself. */
+export interface AskingProcess {
+  /** Folder of its LibTorch. A simulated card may need another one. */
+  readonly libtorch: string
+  readonly threads: number
+}
+
 /** One configuration, tried for two steps: the first leaves holes that the second has to live with. */
 export interface DryRunRequest {
   readonly network: SwinConfig
@@ -93,7 +100,11 @@ export type DryRunResult = DryRunMeasurement | DryRunFailure
 
 /** What the other process is told. */
 export type DryRunCall =
-  | { readonly type: 'start'; readonly target: DryRunTarget }
+  | {
+      readonly type: 'start'
+      readonly target: DryRunTarget
+      readonly asking: AskingProcess | undefined
+    }
   | { readonly type: 'run'; readonly request: DryRunRequest }
   /** Seconds of each module in a step of the batch. */
   | { readonly type: 'time'; readonly request: DryRunRequest & { readonly threads?: number } }
@@ -104,6 +115,8 @@ export type DryRunMessage =
       readonly type: 'ready'
       /** LibTorch's name for the processor's instructions: `AVX512`. */
       readonly cpuCapability: string
+      /** That it computes with. */
+      readonly threads: number
       /** Of the process, before any tensor. */
       readonly processBytes: number
       /** What the device has in all, or the system. */

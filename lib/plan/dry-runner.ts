@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { errorFrom } from '../base/error-message.js'
 import { LocalformerError } from '../base/errors.js'
+import { settingsOfProcess } from '../native/load.js'
 import type {
   DryRunCall,
   DryRunMessage,
@@ -40,7 +41,8 @@ export class DryRunner implements AsyncDisposable {
     // It may end while it is told something.
     child.on('error', () => undefined)
     try {
-      const facts = (await ask(child, { type: 'start', target }, signal)) as Ready
+      const asking = settingsOfProcess()
+      const facts = (await ask(child, { type: 'start', target, asking }, signal)) as Ready
       return new DryRunner(target, child, facts)
     } catch (error) {
       child.kill('SIGKILL')

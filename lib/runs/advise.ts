@@ -9,11 +9,12 @@ import { cpuTarget, gpuOfDevice, gpuTarget, type PlanTarget } from '../plan/targ
 /**
  * The error itself; of `ERR_OUT_OF_MEMORY` one that has `changes`, each tried and found to fit, and says
  * them as its `suggestions` and in its hint. What cannot be advised on, for want of a planner that works,
- * stays as it is.
+ * stays as it is, and what is no longer looked for when the signal aborts.
  */
 export async function withAdvice(
   error: unknown,
   { config, model }: { readonly config: TrainingConfig; readonly model: SwinTransformer },
+  signal: AbortSignal | undefined,
 ): Promise<unknown> {
   if (!(error instanceof LocalformerError) || error.code !== 'ERR_OUT_OF_MEMORY') return error
   const {
@@ -22,7 +23,7 @@ export async function withAdvice(
     cause: __,
     ...details
   } = error as LocalformerError & { limitBytes?: number }
-  const changes = await changesFor(config, model, details.limitBytes)
+  const changes = await changesFor(config, model, details.limitBytes, signal)
   if (changes.length === 0) return error
   const suggestions = changes.map(changeText)
   return new LocalformerError('ERR_OUT_OF_MEMORY', message, {
@@ -38,10 +39,11 @@ async function changesFor(
   config: TrainingConfig,
   { config: { classes }, device }: SwinTransformer,
   limitBytes: number | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<readonly Change[]> {
   try {
     const target = targetOf(device, limitBytes)
-    return await adviseOnMemory({ config: resolveInput(config), classes, target })
+    return await adviseOnMemory({ config: resolveInput(config), classes, target }, signal)
   } catch {
     return []
   }

@@ -205,7 +205,10 @@ async function open(
       : await RunFolder.create(directory, subject, overwrite, { loggers, onProblem })
   const events = isOwn ? undefined : train(trainer, data, training)
   const ownLoop = isOwn ? new OwnLoop(trainer, data, undefined) : undefined
-  const parts = { folder, config, trainer, data, run, weights, events, ownLoop, summary: null }
+  const parts = {
+    ...{ folder, config, trainer, data, run, weights, events, ownLoop, summary: null },
+    signal: training?.signal,
+  }
   return new Run({ ...parts, dispose }, warnings)
 }
 

@@ -197,7 +197,8 @@ async function open(
     const ownLoop = loop === undefined ? new OwnLoop(trainer, data, state?.progress) : undefined
     if (ownLoop !== undefined && state !== undefined) await restoreOwn(trainer, state)
     const events = loop === undefined ? undefined : train(trainer, data, { ...loop, state })
-    return new Run({ ...parts, folder, events, ownLoop, summary: over, dispose }, warnings)
+    const { signal } = loop ?? {}
+    return new Run({ ...parts, folder, events, ownLoop, signal, summary: over, dispose }, warnings)
   } catch (error) {
     await folder.close()
     throw error

@@ -28,6 +28,8 @@ export interface RunParts {
   /** Of the training loop; undefined for a loop of the script's own. */
   readonly events: AsyncGenerator<TrainEvent, void, undefined> | undefined
   readonly ownLoop: OwnLoop | undefined
+  /** Ends the training loop, and what is looked for when it fails. */
+  readonly signal?: AbortSignal | undefined
   /** Of a run that was over when it was opened, and is not trained further. */
   readonly summary: RunSummary | null
   /** Frees what the run made itself. */
@@ -142,7 +144,7 @@ export class Run implements AsyncDisposable {
       await this.#keep(next.value)
       return next.value
     } catch (cause) {
-      const error = await withAdvice(cause, this)
+      const error = await withAdvice(cause, this, this.#parts.signal)
       this.#failure = { error }
       throw error
     } finally {

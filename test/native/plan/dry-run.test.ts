@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { resolveInput } from '../../../lib/config/resolve.js'
+import { getThreads, setThreads } from '../../../lib/device/threads.js'
 import type { DryRunMeasurement } from '../../../lib/plan/dry-run.js'
 import { DryRunner } from '../../../lib/plan/dry-runner.js'
 import { requestOf } from '../../../lib/plan/request.js'
@@ -96,6 +97,17 @@ test('what cannot be made is told by its code, and the next question is answered
     assert.is((error as { code?: string }).code, 'ERR_CONFIG')
   }
   assert.is((await measured(dry, 'backprop', 8)).status, 'ok')
+})
+
+test('steps are tried with the threads of the process that asks', async () => {
+  const before = getThreads()
+  try {
+    setThreads(before + 1)
+    await using runner = await DryRunner.start({ device: 'cpu', computes: false })
+    assert.is(runner.facts.threads, before + 1)
+  } finally {
+    setThreads(before)
+  }
 })
 
 test.run()
