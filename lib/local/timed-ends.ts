@@ -1,17 +1,28 @@
 // A split whose modules take the same time here, and how long modules take: for work that several ranks
 // share.
+import { exchange, isInitialized } from '../distributed/group.js'
 import { measuredBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
 import { nested, type Recipe } from './native-trainer.js'
 import type { SwinTransformer } from './swin-transformer.js'
 
-/** Index behind the last unit of each module. Heads and decoders are left out: they are small. */
+/**
+ * Index behind the last unit of each module. Heads and decoders are left out: they are small. In a process
+ * group all ranks ask for it at once.
+ */
 export async function timedEnds(
   model: SwinTransformer,
   { modules, recompute, dtype }: ResolvedLocalOptions,
 ): Promise<readonly number[]> {
   const batchSize = measuredBatch(model)
-  return evenEnds(await model.timeUnits({ batchSize, recompute, dtype }), modules)
+  return ofFirstRank(evenEnds(await model.timeUnits({ batchSize, recompute, dtype }), modules))
+}
+
+/** Times differ from rank to rank: rank 0's count, and all ranks ask at once. */
+export async function ofFirstRank(ends: readonly number[]): Promise<readonly number[]> {
+  if (!isInitialized()) return ends
+  const [decided = '[]'] = await exchange('ends', JSON.stringify(ends))
+  return JSON.parse(decided) as number[]
 }
 
 /** Seconds of each module in a step without its update, head and decoder included. */

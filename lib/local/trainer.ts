@@ -11,7 +11,7 @@ import {
 } from '../batch/batch.js'
 import { PreparedBatch } from '../batch/prepared-batch.js'
 import { keepProductChoices } from '../device/products.js'
-import { exchange, inGroup } from '../distributed/group.js'
+import { inGroup } from '../distributed/group.js'
 import type {
   NativeMemoryPoint,
   NativePhaseCalls,
@@ -33,7 +33,7 @@ import { type Division, divisionOf, type ParallelOptions, resolveParallel } from
 import { parseRunSpec, pinSplit } from './run-spec.js'
 import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
 import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
-import { evenEnds, moduleSeconds } from './timed-ends.js'
+import { evenEnds, moduleSeconds, ofFirstRank } from './timed-ends.js'
 import type { Method } from './words.js'
 
 export interface StepOptions {
@@ -246,10 +246,10 @@ export abstract class Trainer extends Handle<NativeTrainer> {
         { hint: 'Choose device cpu.' },
       )
     }
-    const costs = o.stages === 1 ? [1] : await moduleSeconds(this.model, this.recipe)
-    // Times differ from rank to rank: rank 0's count.
-    const [decided = '[]'] = await exchange('stages', JSON.stringify(evenEnds(costs, o.stages)))
-    const stageEnds = o.stages === 1 ? [modules] : (JSON.parse(decided) as number[])
+    const stageEnds =
+      o.stages === 1
+        ? [modules]
+        : await ofFirstRank(evenEnds(await moduleSeconds(this.model, this.recipe), o.stages))
     await this.exclusive((trainer) =>
       trainer.divide(native, { stageEnds, features: o.features, inFlight: o.inFlight }),
     )

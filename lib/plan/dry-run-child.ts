@@ -103,6 +103,7 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
       ...{ name: module.name, units: module.units },
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       peakAllocatedBytes: last.modules[k]?.peakAllocatedBytes ?? 0,
+      smallBytes: smallBytes(model, trainer, k),
       featureBytes: last.modules[k]?.featureBytes ?? 0,
       phasePeakBytes: phasePeaks(last, k),
     })),
@@ -120,6 +121,21 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
     isLowerBound: (calls?.cudnnCalls ?? 0) > 0,
     stepSeconds: last.seconds,
   }
+}
+
+/** As native/core/distributed/gradient_sum.h has it. */
+const SMALL_BYTES = 2 ** 20
+
+function smallBytes(model: SwinTransformer, trainer: Trainer, module: number): number {
+  const own = [...(trainer.modules[module]?.units ?? []), `auxiliary.${module}`, 'norm', 'head']
+  const isLast = module === trainer.modules.length - 1
+  const prefixes = isLast ? own : own.slice(0, -2)
+  const isOwn = (name: string) => prefixes.some((prefix) => name.startsWith(`${prefix}.`))
+  return [...model.parameters(), ...trainer.auxiliaryParameters()]
+    .filter(({ name }) => isOwn(name))
+    .map(({ shape }) => 4 * shape.reduce((product, side) => product * side, 1))
+    .filter((bytes) => bytes < SMALL_BYTES)
+    .reduce((sum, bytes) => sum + bytes, 0)
 }
 
 function imagesOf({ network, batchSize }: DryRunRequest) {

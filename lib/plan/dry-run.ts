@@ -45,6 +45,8 @@ export interface PlannedModule {
   /** Of its segment, head and decoder. */
   readonly parameters: number
   readonly peakAllocatedBytes: number
+  /** Of parameters whose gradients travel in a copy where ranks add them up: those below 1 MiB. */
+  readonly smallBytes: number
   /** Of what it hands on. */
   readonly featureBytes: number
   /** Highest in each phase. */

@@ -195,10 +195,13 @@ function numberBytes(isLast: boolean, { spec }: ResolvedConfig): number {
 function sharedRanks(share: DryRunMeasurement, { resolved, ranks, seconds }: Parts): PlannedRank[] {
   const { modules, residentBytes } = share
   const isShared = ranks > 1
-  const gradients = modules.map(({ parameters }) => (isShared ? 4 * parameters : 0))
+  const copies = modules.map(({ smallBytes }) => (isShared ? smallBytes : 0))
+  const travelling = modules.map(({ parameters }, k) =>
+    isShared ? 4 * parameters + (copies[k] as number) : 0,
+  )
   // While a module runs forward the gradients of the one before it are added up.
-  const highest = modules.map(({ phasePeakBytes: { forward, ...later } }, k) =>
-    Math.max(forward + (gradients[k - 1] ?? 0), ...Object.values(later)),
+  const highest = modules.map(({ phasePeakBytes: { forward, update, losses, backward } }, k) =>
+    Math.max(forward + (travelling[k - 1] ?? 0), losses, backward, update + (copies[k] as number)),
   )
   const sent = modules.map((module, k) =>
     isShared
@@ -238,7 +241,9 @@ async function secondsOf(
 ): Promise<readonly number[]> {
   await using runner = await DryRunner.start({ device: 'cpu', computes: true }, signal)
   const request = { ...requestOf(resolved, classes), limitBytes: 0 }
-  return runner.time({ ...request, ...(threads === undefined ? {} : { threads }) }, signal)
+  const own = { ...request, ...(threads === undefined ? {} : { threads }) }
+  // Awaited here: the process ends with this function.
+  return await runner.time(own, signal)
 }
 
 type Checked = ReturnType<typeof checkOptions>

@@ -19,8 +19,8 @@ interface Target {
 const { LocalformerError } = exported
 
 /** Is no value of the world outside: of TypeScript alone, or named by its users and not called. */
-// `plan` tries steps in other processes, which takes the whole round (test/cli/plan.test.ts has its refusals).
-const NOT_CALLED = new Set(['LocalformerError', 'plan'])
+// `plan` and `planRanks` try steps in other processes, which takes the whole round (test/cli/plan.test.ts has its refusals).
+const NOT_CALLED = new Set(['LocalformerError', 'plan', 'planRanks'])
 /** What ends the subject for all that come after, or is only for the package itself. */
 const NOT_TRIED = new Set([
   ...['constructor', 'dispose', 'finish', 'adopt', 'runExclusive', 'look', 'exclusive'],

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { planRanks } from '../../lib/plan/ranks.js'
 import { DIST, fixture, runProgram } from '../helpers/child.js'
 import { dynamicSymbols } from '../helpers/elf-symbols.js'
 import {
@@ -16,6 +17,7 @@ import {
   trainAlone,
   trainOnRanks,
 } from '../helpers/ranks.js'
+import { TINY } from '../helpers/tiny.js'
 
 const TRAINING = { batchSize: 8, maxSteps: 6, trainLimit: 32, testLimit: 20, seed: 3 } as const
 
@@ -112,7 +114,32 @@ test('bytes sent are those of features and labels, or of gradients', async () =>
   // The first stage ends in a map of 8 x 8 with 16 channels.
   const message = 8 * 8 * 8 * 16 * 4 + 8 * 8 + 16 * 8
   assert.is(first?.sentBytes, steps * message)
-  assert.is(second?.sentBytes, 0)
+  // The next one is always on its way.
+  assert.is(second?.receivedBytes, (steps + 1) * message)
+})
+
+test('memory and bytes are what planRanks says', async () => {
+  const { device: _, classes: __, ...sizes } = TINY
+  const model = { ...sizes, depths: [...TINY.depths], heads: [...TINY.heads], dropPath: 0 }
+  const planned = await planRanks(
+    {
+      ...{ run: 'paper:2,recompute=none', dataset: { name: 'synthetic' } },
+      ...{ model, optimizer: { labelSmoothing: 0 }, training: { batchSize: TRAINING.batchSize } },
+    },
+    { ranks: [2], threads: 1 },
+  )
+  for (const parallel of ['data', 'modules'] as const) {
+    const row = planned.find((one) => one.parallel === parallel)
+    const job = { ...PLAIN, run: 'paper:2,recompute=none', parallel: { parallel } }
+    const [report] = await trainOnRanks(2, job)
+    const steps = report?.steps.length ?? 0
+    assert.is(report?.ranks[0]?.sentBytes, steps * (row?.perRank[0]?.sentBytes ?? 0), parallel)
+    report?.ranks.forEach(({ residentBytes, peakAllocatedBytes }, rank) => {
+      const of = row?.perRank[rank]
+      assertNear(residentBytes / (of?.residentBytes ?? 0), 1, 0.05, `${parallel} resident ${rank}`)
+      assertNear(peakAllocatedBytes / (of?.peakAllocatedBytes ?? 0), 1, 0.05, `${parallel} peak`)
+    })
+  }
 })
 
 /** Ranks that train for as long as they are let. */
@@ -291,7 +318,9 @@ withTorchrun(
     const folder = path.join(root, 'torchrun')
     const train = (args: readonly string[]) =>
       runProgram(TORCHRUN ?? '', [
-        ...['--no-python', '--nproc-per-node', '2', '--master-port', '0', '--max-restarts', '0'],
+        ...['--no-python', '--nproc-per-node', '2', '--standalone', '--max-restarts', '0'],
+        // Else it takes `--run` for an abbreviation of an option of its own.
+        '--',
         ...[process.execPath, path.join(DIST, 'lib/cli/main.js'), 'train', '--quiet', ...args],
       ])
     const { code, stderr } = await train([...RUN, '--epochs', '1', '--run-dir', folder])

@@ -142,18 +142,21 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
   };
   const auto finish_pending = [&] {
     if (!pending) return;
-    const size_t k = *std::exchange(pending, {});
-    underway->steps[k] = modules_[k]->Finish(&*pending_step, update_of(k), &underway->readings);
-    underway->stops |= underway->steps[k].told > 0.0;
+    const size_t k = *pending;
+    underway->steps.push_back(
+        modules_[k]->Finish(&*pending_step, update_of(k), &underway->readings));
+    underway->stops |= underway->steps.back().told > 0.0;
+    pending.reset();
     pending_step.reset();
   };
   try {
     for (size_t k = 0; k < count; ++k) {
       const bool learns = options.learning_rates[k].has_value();
-      underway->steps.emplace_back(supervision.labels.device());
       if (division_ && !division_->Has(k)) {
-        underway->steps[k].result.learned = false;
-        underway->steps[k].stopwatch.Stop();
+        finish_pending();
+        underway->steps.emplace_back(supervision.labels.device());
+        underway->steps.back().result.learned = false;
+        underway->steps.back().stopwatch.Stop();
         // Random numbers are drawn in the order in which one process would.
         if (learns) modules_[k]->DrawInVain(WholeBatch(supervision), generator_);
         continue;
@@ -168,10 +171,11 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
           pending_step.emplace(std::move(step));
           pending = k;
         } else {
-          underway->steps[k] = modules_[k]->Finish(&step, update_of(k), &underway->readings);
+          underway->steps.push_back(modules_[k]->Finish(&step, update_of(k), &underway->readings));
         }
       } else {
-        underway->steps[k] = modules_[k]->Pass(std::move(features), passing, &output);
+        finish_pending();
+        underway->steps.push_back(modules_[k]->Pass(std::move(features), passing, &output));
       }
       if (division_ && k + 1 == division_->last() && division_->training_out && k + 1 < count) {
         division_->training_out->Send({output, supervision, batch.stops});
@@ -181,9 +185,19 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
     finish_pending();
   } catch (...) {
     if (pending) modules_[*pending]->Abandon(&*pending_step);
+    ForgetDraws(underway);
     throw;
   }
   weights.Advance();
+}
+
+void Strategy::ForgetDraws(StepsUnderway* underway) {
+  const auto learned = [](const UnsettledStep& step) { return step.result.learned; };
+  const auto drawn = underway->generators.begin() +
+                     std::count_if(underway->steps.begin(), underway->steps.end(), learned);
+  if (drawn == underway->generators.end()) return;
+  generator_ = std::move(*drawn);
+  underway->generators.erase(drawn, underway->generators.end());
 }
 
 int64_t Strategy::WholeBatch(const Supervision& supervision) const {
@@ -199,7 +213,12 @@ ModuleStepResult Strategy::StepModule(size_t index, at::Tensor features,
   StepUnderway step =
       BeginModule(index, std::move(features), supervision, cancelled, {}, &underway);
   *output = step.output;
-  underway.steps.push_back(modules_[index]->Finish(&step, update, &underway.readings));
+  try {
+    underway.steps.push_back(modules_[index]->Finish(&step, update, &underway.readings));
+  } catch (...) {
+    ForgetDraws(&underway);
+    throw;
+  }
   return Settle(&underway).front();
 }
 

@@ -168,6 +168,8 @@ class Strategy {
   void SetAbsent(size_t module, bool is_absent);
   // A module's parameters and what is kept for them.
   std::vector<at::Tensor> ValuesOf(size_t module) const;
+  // Steps that did not come to their end have drawn nothing.
+  void ForgetDraws(StepsUnderway* underway);
   // Waits for the device. Throws CodedError ERR_NON_FINITE for the first module that did not learn;
   // neither did those behind it.
   std::vector<ModuleStepResult> Settle(StepsUnderway* underway);
