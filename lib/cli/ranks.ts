@@ -97,7 +97,7 @@ function alone(name: string): LocalformerError {
     'ERR_USAGE',
     `\`--${flag}\` goes with several ranks, and this is one process`,
     {
-      hint: 'Start several: torchrun --no-python --nproc-per-node 2 npx localformer train ...',
+      hint: 'Start several: torchrun --no-python --nproc-per-node 2 -- npx localformer train ...',
     },
   )
 }

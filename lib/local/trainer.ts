@@ -81,7 +81,7 @@ export type Transfers = Readonly<NativeTransfers>
 export type TrainerState = Readonly<NativeTrainingState>
 
 /** What a step of all modules did. */
-export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls' | 'transfers'> {
+export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls' | 'transfers' | 'stops'> {
   /** In the order in which the modules stepped. */
   readonly modules: readonly ModuleStep[]
   /**
@@ -94,6 +94,8 @@ export interface TrainStep extends Omit<NativeStep, 'timeline' | 'calls' | 'tran
   readonly calls?: readonly PhaseCalls[]
   /** With `offload`: what was copied; {@link predictTransfers} says it before. */
   readonly transfers?: Transfers
+  /** Of several ranks: one of them ends the training behind this step. */
+  readonly stops?: boolean
 }
 
 /** What both trainers do. Made by `LocalTrainer.create` or `BackpropTrainer.create`. */
@@ -161,6 +163,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       timeline: points,
       calls: phases,
       transfers,
+      stops,
       ...result
     } = await this.#compute((trainer) =>
       trainer.step(input, { learningRates, clipNorm, timeline, calls, stop }),
@@ -170,6 +173,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
       ...(points === null ? {} : { timeline: points }),
       ...(phases === null ? {} : { calls: phases }),
       ...(transfers === null ? {} : { transfers }),
+      ...(stops ? { stops } : {}),
     }
   }
 

@@ -112,7 +112,7 @@ export class CommonStop {
   }
 
   /** What a step gave. */
-  learn({ stops }: { readonly stops: boolean }): void {
+  learn({ stops = false }: { readonly stops?: boolean }): void {
     this.#isCommon ||= stops
   }
 

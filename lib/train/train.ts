@@ -246,8 +246,8 @@ async function runStep(
   })
   // The step holds what it needs; with this reference gone it frees the bytes once they are floats.
   input.dispose()
-  const result = await stepping
-  course.stop.learn(result)
+  const { stops, ...result } = await stepping
+  course.stop.learn({ ...(stops && { stops }) })
   if (course.trainer.division !== undefined) {
     course.residentBytes = memory.allocated(course.trainer.model.device)
   }

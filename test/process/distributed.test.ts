@@ -136,8 +136,8 @@ test('memory and bytes are what planRanks says', async () => {
     assert.is(report?.ranks[0]?.sentBytes, steps * (row?.perRank[0]?.sentBytes ?? 0), parallel)
     report?.ranks.forEach(({ residentBytes, peakAllocatedBytes }, rank) => {
       const of = row?.perRank[rank]
-      assertNear(residentBytes / (of?.residentBytes ?? 0), 1, 0.05, `${parallel} resident ${rank}`)
-      assertNear(peakAllocatedBytes / (of?.peakAllocatedBytes ?? 0), 1, 0.05, `${parallel} peak`)
+      assertNear(residentBytes / (of?.residentBytes ?? 0), 1, 0.1, `${parallel} resident ${rank}`)
+      assertNear(peakAllocatedBytes / (of?.peakAllocatedBytes ?? 0), 1, 0.1, `${parallel} peak`)
     })
   }
 })
