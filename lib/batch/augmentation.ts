@@ -72,7 +72,11 @@ export function augmentationOf(augment: Augmentation = {}, side: number): Resolv
 }
 
 /** Does it mix images, and so labels? */
-export function mixes({ mixup, cutmix, mixProbability }: ResolvedAugmentation): boolean {
+export function mixes({
+  mixup,
+  cutmix,
+  mixProbability,
+}: Pick<ResolvedAugmentation, 'mixup' | 'cutmix' | 'mixProbability'>): boolean {
   return (mixup > 0 || cutmix > 0) && mixProbability > 0
 }
 

@@ -1,5 +1,6 @@
 // A command that several processes run at once, as torchrun, Slurm or a shell starts them.
 import { LocalformerError } from '../base/errors.js'
+import { definedOf } from '../base/validate.js'
 import { destroy, init, orAbandon, rank } from '../distributed/group.js'
 import { groupPlace, isInGroup } from '../distributed/place.js'
 import { PARALLEL, type ParallelOptions } from '../local/parallel.js'
@@ -51,12 +52,7 @@ export const rankOptions = {
 export function parallelOf(options: RankArguments): ParallelOptions | undefined {
   if (!isSeveral()) return undefined
   const { parallel, stages, inFlight, featureDtype } = options
-  return {
-    ...(parallel === undefined ? {} : { parallel }),
-    ...(stages === undefined ? {} : { stages }),
-    ...(inFlight === undefined ? {} : { inFlight }),
-    ...(featureDtype === undefined ? {} : { features: featureDtype }),
-  }
+  return definedOf({ parallel, stages, inFlight, features: featureDtype })
 }
 
 /** Joins the other ranks for as long as `work` takes; rank 0 alone tells what happens. */
@@ -77,8 +73,7 @@ export async function amongRanks(
     options,
     `Rank 0 of ${place.worldSize} waits for the others at ${place.address}:${place.port}`,
   )
-  const { joinTimeout } = options
-  await init(joinTimeout === undefined ? {} : { joinSeconds: joinTimeout })
+  await init(definedOf({ joinSeconds: options.joinTimeout }))
   await orAbandon(work)
   await destroy()
 }

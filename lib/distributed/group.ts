@@ -1,6 +1,7 @@
 // The group of processes that this one trains in, as torch.distributed has a default one: joined by
 // `init`, left by `destroy`.
 import { LocalformerError } from '../base/errors.js'
+import { differencesBetween, toldDifferences } from '../base/leaves.js'
 import { lazy, number, parseOptions, positive, zod } from '../base/validate.js'
 import { packageVersion } from '../base/version.js'
 import type { NativeGroup, NativeTraffic } from '../native/contract.js'
@@ -73,7 +74,7 @@ export async function init(options: InitOptions = {}): Promise<void> {
   current = { native, place }
   try {
     const { libtorch } = loadTorch().versions()
-    await agree('versions', { localformer: packageVersion(), libtorch }, 'ERR_CONFIG')
+    await agree('versions', { localformer: packageVersion(), libtorch })
   } catch (error) {
     await abandon(error)
     throw error
@@ -166,62 +167,23 @@ export function inGroup(): Current {
 }
 
 /**
- * @internal Refuses where ranks were given different things: whoever differs from rank 0 says what, and
- * the others end with that.
+ * @internal Refuses where ranks were given different things, and says what differs from rank 0.
  *
  * @param facts Plain values by name, of any depth.
+ * @throws {LocalformerError} `ERR_CONFIG`
  */
-export async function agree(
-  subject: string,
-  facts: object,
-  code: 'ERR_CONFIG' | 'ERR_DATASET',
-): Promise<void> {
+export async function agree(subject: string, facts: object): Promise<void> {
   const texts = await exchange(subject, JSON.stringify(facts))
   const [first = '{}'] = texts
-  const differing = texts.flatMap((text, other) => {
-    const names = text === first ? [] : differences(JSON.parse(text), JSON.parse(first))
-    return names.length === 0 ? [] : [{ other, names }]
+  const other = texts.findIndex((text) => text !== first)
+  if (other < 0) return
+  const differing = differencesBetween(JSON.parse(texts[other] as string), JSON.parse(first))
+  const told = toldDifferences(
+    differing,
+    (found) => `${found.name} is ${found.one} on rank ${other} and ${found.other} on rank 0`,
+  )
+  throw new LocalformerError('ERR_CONFIG', `The ranks do not agree: ${told}`, {
+    hint: 'Start all ranks with the same command, the same versions and the same data.',
+    details: { differing: differing.map(({ name }) => name) },
   })
-  const [found] = differing
-  if (found === undefined) return
-  const told = found.names
-    .slice(0, MOST_TOLD)
-    .map(
-      ({ name, own, theirs }) => `${name} is ${own} on rank ${found.other} and ${theirs} on rank 0`,
-    )
-  const rest = found.names.length - told.length
-  throw new LocalformerError(
-    code,
-    `The ranks do not agree: ${told.join('; ')}${rest > 0 ? `; and ${rest} more` : ''}`,
-    {
-      hint: 'Start all ranks with the same command, the same versions and the same data.',
-      details: { differing: found.names.map(({ name }) => name) },
-    },
-  )
-}
-
-const MOST_TOLD = 6
-
-interface Difference {
-  readonly name: string
-  readonly own: string
-  readonly theirs: string
-}
-
-function differences(own: unknown, theirs: unknown, name = ''): Difference[] {
-  const [left, right] = [fieldsOf(own), fieldsOf(theirs)]
-  if (left === undefined || right === undefined) {
-    const [one, other] = [JSON.stringify(own) ?? 'unset', JSON.stringify(theirs) ?? 'unset']
-    return one === other ? [] : [{ name, own: one, theirs: other }]
-  }
-  return [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((key) =>
-    differences(left[key], right[key], name === '' ? key : `${name}.${key}`),
-  )
-}
-
-/** Of an object or a list; undefined for a plain value. */
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null
-    ? (value as Readonly<Record<string, unknown>>)
-    : undefined
 }

@@ -2,7 +2,9 @@
 // in: a trainer's modules and the shapes of its weights -> out: bytes of one step, and on the host.
 import { expected, LocalformerError } from '../base/errors.js'
 import { isHandle } from '../native/handle.js'
+import { parametersOfModules, valuesOf } from './module-parameters.js'
 import type { ModuleSettings } from './native-trainer.js'
+import type { Parameter } from './swin-transformer.js'
 import { Trainer } from './trainer.js'
 import type { Offload } from './words.js'
 
@@ -61,29 +63,17 @@ interface Part {
 }
 
 function partsOfModules(trainer: Trainer) {
-  const network = trainer.model.parameters()
-  const auxiliary = trainer.auxiliaryParameters()
-  let begin = 0
-  return trainer.modules.map((module, k) => {
-    // The network's parameters stand in the order of its units.
-    let left = module.parameterCount
-    let end = begin
-    while (left > 0) left -= valuesOf(network[end++]?.shape ?? [left])
-    const segment = partOf(network.slice(begin, end).map(({ shape }) => shape))
-    begin = end
-    const own = auxiliary.filter(({ name }) => name.startsWith(`auxiliary.${k}.`))
-    const settings: ModuleSettings = trainer.recipe.modules[k] ?? {}
-    const { frozen } = module
-    return { segment, auxiliary: partOf(own.map(({ shape }) => shape)), settings, frozen }
-  })
+  return parametersOfModules(trainer).map(({ segment, auxiliary }, k) => ({
+    segment: partOf(segment),
+    auxiliary: partOf(auxiliary),
+    settings: trainer.recipe.modules[k] ?? ({} as ModuleSettings),
+    frozen: trainer.modules[k]?.frozen ?? false,
+  }))
 }
 
-function partOf(shapes: readonly (readonly number[])[]): Part {
-  const bytesOf = (shape: readonly number[]) =>
+function partOf(parameters: readonly Parameter[]): Part {
+  const bytesOf = ({ shape }: Parameter) =>
     Math.ceil((valuesOf(shape) * FLOAT_BYTES) / ALIGNMENT) * ALIGNMENT
-  return { tensors: shapes.length, bytes: shapes.reduce((sum, shape) => sum + bytesOf(shape), 0) }
-}
-
-function valuesOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1)
+  const bytes = parameters.reduce((sum, parameter) => sum + bytesOf(parameter), 0)
+  return { tensors: parameters.length, bytes }
 }

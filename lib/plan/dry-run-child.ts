@@ -7,6 +7,7 @@ import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
 import { setThreads } from '../device/threads.js'
 import { measuredBatch } from '../local/measured-batch.js'
+import { type ModuleParameters, parametersOfModules, valuesOf } from '../local/module-parameters.js'
 import { parseRunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { moduleSeconds } from '../local/timed-ends.js'
@@ -90,6 +91,7 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
   const workNow = loadTorch().countedWork()
   const calls = simulation.callsSince(callsBefore)
   const { allocatedBytes, allocation } = memory.stats(device)
+  const parameters = parametersOfModules(trainer)
   return {
     ...{ status: 'ok', residentBytes, workspaceBytes },
     // Workspaces are there from the first network on.
@@ -103,7 +105,7 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
       ...{ name: module.name, units: module.units },
       parameters: module.parameterCount + module.auxiliaryParameterCount,
       peakAllocatedBytes: last.modules[k]?.peakAllocatedBytes ?? 0,
-      smallBytes: smallBytes(model, trainer, k),
+      smallBytes: smallBytes(parameters[k] as ModuleParameters),
       featureBytes: last.modules[k]?.featureBytes ?? 0,
       phasePeakBytes: phasePeaks(last, k),
     })),
@@ -126,14 +128,9 @@ async function tried(request: DryRunRequest): Promise<DryRunMeasurement> {
 /** As native/core/distributed/gradient_sum.h has it. */
 const SMALL_BYTES = 2 ** 20
 
-function smallBytes(model: SwinTransformer, trainer: Trainer, module: number): number {
-  const own = [...(trainer.modules[module]?.units ?? []), `auxiliary.${module}`, 'norm', 'head']
-  const isLast = module === trainer.modules.length - 1
-  const prefixes = isLast ? own : own.slice(0, -2)
-  const isOwn = (name: string) => prefixes.some((prefix) => name.startsWith(`${prefix}.`))
-  return [...model.parameters(), ...trainer.auxiliaryParameters()]
-    .filter(({ name }) => isOwn(name))
-    .map(({ shape }) => 4 * shape.reduce((product, side) => product * side, 1))
+function smallBytes({ segment, auxiliary }: ModuleParameters): number {
+  return [...segment, ...auxiliary]
+    .map(({ shape }) => 4 * valuesOf(shape))
     .filter((bytes) => bytes < SMALL_BYTES)
     .reduce((sum, bytes) => sum + bytes, 0)
 }

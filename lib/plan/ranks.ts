@@ -2,7 +2,15 @@
 // how long a step takes over a link. in: one process's dry run and the seconds of its modules -> out: a row
 // for each way of sharing and number of ranks.
 import { expected, LocalformerError } from '../base/errors.js'
-import { checkKeys, checkSignal, entriesOf, isA, readArgument } from '../base/validate.js'
+import {
+  checkKeys,
+  checkSignal,
+  definedOf,
+  entriesOf,
+  isA,
+  readArgument,
+} from '../base/validate.js'
+import { mixes } from '../batch/augmentation.js'
 import { ResolvedConfig, resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { momentsOf } from '../local/offload.js'
@@ -99,7 +107,7 @@ export async function planRanks(
   }
   const whole = await measure(batchSize)
   const seconds = await secondsOf(resolved, classes, o)
-  const alone = seconds.reduce((sum, of) => sum + of, 0)
+  const alone = sumOf(seconds)
   const rows: RankRow[] = []
   for (const parallel of o.parallel) {
     for (const ranks of o.ranks) {
@@ -139,9 +147,9 @@ function keptBytes({ parameters }: PlannedModule, { config }: ResolvedConfig): n
 const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0)
 
 function messageBytes(module: PlannedModule, { config }: ResolvedConfig): number {
-  const { batchSize, mixup, cutmix } = config.training
-  const mixes = mixup > 0 || cutmix > 0
-  return module.featureBytes + batchSize * (8 + (mixes ? 12 : 0)) + HEADER_BYTES
+  const { batchSize } = config.training
+  const labels = mixes(config.training) ? 8 + 12 : 8
+  return module.featureBytes + batchSize * labels + HEADER_BYTES
 }
 
 /** Of native/core/distributed/feature_link.cc. */
@@ -157,17 +165,16 @@ function stagedRanks(whole: DryRunMeasurement, parts: Parts): PlannedRank[] {
     const { first, last } = divisionOf(ends, { rank, worldSize: ranks })
     const own = modules.slice(first, last)
     const [before, after] = [modules[first - 1], last < modules.length ? own.at(-1) : undefined]
-    const resident = buffers + sumOf(kept.slice(first, last))
     // The next batch is on its way in, the last ones on their way out.
-    const underway =
-      (before === undefined ? 0 : messageBytes(before, resolved)) +
-      (after === undefined ? 0 : options.inFlight * after.featureBytes)
+    const incoming = before === undefined ? 0 : messageBytes(before, resolved)
+    const outgoing = after === undefined ? 0 : options.inFlight * after.featureBytes
+    const resident = buffers + sumOf(kept.slice(first, last)) + incoming
     const highest = Math.max(...own.map(({ peakAllocatedBytes }) => peakAllocatedBytes))
     return {
       rank,
       modules: own.map(({ name }) => name),
-      residentBytes: resident + (before === undefined ? 0 : messageBytes(before, resolved)),
-      peakAllocatedBytes: resident + underway + highest - residentBytes,
+      residentBytes: resident,
+      peakAllocatedBytes: resident + outgoing + highest - residentBytes,
       sentBytes: after === undefined ? 0 : messageBytes(after, resolved),
       seconds: sumOf(seconds.slice(first, last)),
     }
@@ -182,7 +189,7 @@ function stagedSeconds(perRank: readonly PlannedRank[], { options }: Parts): num
   return Math.max(...perRank.map(({ seconds }) => seconds), ...links)
 }
 
-/** A ring over all ranks. */
+/** Over a ring of all ranks; of one alone nothing. */
 const ringBytes = (bytes: number, ranks: number) => Math.floor((bytes * 2 * (ranks - 1)) / ranks)
 
 /** Losses, right answers and whether to stop, which travel with the gradients. */
@@ -203,11 +210,10 @@ function sharedRanks(share: DryRunMeasurement, { resolved, ranks, seconds }: Par
   const highest = modules.map(({ phasePeakBytes: { forward, update, losses, backward } }, k) =>
     Math.max(forward + (travelling[k - 1] ?? 0), losses, backward, update + (copies[k] as number)),
   )
-  const sent = modules.map((module, k) =>
-    isShared
-      ? ringBytes(4 * module.parameters, ranks) +
-        ringBytes(numberBytes(k === modules.length - 1, resolved), ranks)
-      : 0,
+  const sent = modules.map(
+    ({ parameters }, k) =>
+      ringBytes(4 * parameters, ranks) +
+      ringBytes(numberBytes(k === modules.length - 1, resolved), ranks),
   )
   return Array.from({ length: ranks }, (_, rank) => ({
     rank,
@@ -224,7 +230,6 @@ function sharedSeconds(
   { ranks, seconds, options }: Parts,
 ): number {
   const waits = modules.map(({ parameters }, k) => {
-    if (ranks === 1) return 0
     const bytes = ringBytes(4 * parameters, ranks)
     const sums = bytes / options.link + 2 * (ranks - 1) * options.latencySeconds
     const hidden = ((seconds[k + 1] ?? 0) / ranks) * FORWARD_SHARE
@@ -240,10 +245,9 @@ async function secondsOf(
   { threads, signal }: Checked,
 ): Promise<readonly number[]> {
   await using runner = await DryRunner.start({ device: 'cpu', computes: true }, signal)
-  const request = { ...requestOf(resolved, classes), limitBytes: 0 }
-  const own = { ...request, ...(threads === undefined ? {} : { threads }) }
+  const request = { ...requestOf(resolved, classes), limitBytes: 0, ...definedOf({ threads }) }
   // Awaited here: the process ends with this function.
-  return await runner.time(own, signal)
+  return await runner.time(request, signal)
 }
 
 type Checked = ReturnType<typeof checkOptions>

@@ -123,7 +123,8 @@ export async function checkpointEvent(
   reason: 'epoch' | 'steps' | 'interrupted' | 'failed',
   isBest = false,
 ): Promise<TrainEvent> {
-  course.epochSums = await sumsOfAll(course.trainer, course.epochSums)
+  // At an epoch's end they are.
+  if (reason !== 'epoch') course.epochSums = await sumsOfAll(course.trainer, course.epochSums)
   await course.trainer.gather()
   const { step, epoch, stepInEpoch, stage, phase, evaluation, peakAllocatedBytes } = course
   const { best, epochsSinceBest, epochSums, pace } = course

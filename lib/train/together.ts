@@ -45,9 +45,8 @@ export function checkShared(trainer: Trainer, o: ResolvedTrainOptions): void {
 
 /** Before anything is trained: have all ranks the same run before them? */
 export async function agreeOn(trainer: Trainer, identity: RunIdentity, step: number) {
-  if (trainer.division === undefined) return
-  const { stageEnds, replicas } = trainer.division
-  await agree('run', { ...identity, parallel: { stageEnds, replicas }, step }, 'ERR_CONFIG')
+  const { stageEnds, replicas } = trainer.division ?? {}
+  await agree('run', { ...identity, parallel: { stageEnds, replicas }, step })
 }
 
 /** The sums of all modules, each from a rank that has it. */
@@ -111,9 +110,9 @@ export class CommonStop {
     return this.#signal?.aborted === true && this.#trainer.takesBatches
   }
 
-  /** What a step gave. */
-  learn({ stops = false }: { readonly stops?: boolean }): void {
-    this.#isCommon ||= stops
+  /** Whether a step said so. */
+  learn(stops: boolean | undefined): void {
+    this.#isCommon ||= stops === true
   }
 
   /** @throws the signal's reason where the run stops here. */

@@ -96,8 +96,8 @@ async function* eventsOf(
   }
   const { step: steps, residentBytes, peakAllocatedBytes, evaluation } = course
   const [seconds, imagesPerSecond] = [secondsOf(course), throughputOf(course.pace)]
+  // Behind the last checkpoint there was no step: everything is still on rank 0.
   const ranks = await figuresOfAll(trainer, { residentBytes, peakAllocatedBytes, seconds })
-  await trainer.gather()
   const stoppedEarly = steps < course.phases.length * course.stepsPerPhase && isStopped(course)
   yield {
     ...{ type: 'done', steps, seconds, imagesPerSecond, evaluation },
@@ -247,7 +247,7 @@ async function runStep(
   // The step holds what it needs; with this reference gone it frees the bytes once they are floats.
   input.dispose()
   const { stops, ...result } = await stepping
-  course.stop.learn({ ...(stops && { stops }) })
+  course.stop.learn(stops)
   if (course.trainer.division !== undefined) {
     course.residentBytes = memory.allocated(course.trainer.model.device)
   }

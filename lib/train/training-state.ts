@@ -1,6 +1,7 @@
 // Where a training run stands, as values that can be stored: how far it is, and every tensor that
 // the next step depends on. Whoever puts it back goes on bit for bit.
 import { expected, LocalformerError } from '../base/errors.js'
+import { differencesBetween, toldDifferences } from '../base/leaves.js'
 import type { Evaluation } from '../evaluate/evaluate.js'
 import type { SwinConfig, Tensors } from '../local/swin-transformer.js'
 import { partsOf, Trainer, type TrainerState } from '../local/trainer.js'
@@ -97,24 +98,16 @@ export async function restoreState(trainer: Trainer, state: TrainingState): Prom
  * @throws {LocalformerError} `ERR_CONFIG` that names what differs, with both values.
  */
 export function checkIdentity(now: RunIdentity, then: RunIdentity): void {
-  const [mine, theirs] = [leavesOf(asLongAs(now, then)), leavesOf(then)]
-  const differing = [...new Set([...theirs.keys(), ...mine.keys()])].filter(
-    (name) => mine.get(name) !== theirs.get(name),
-  )
+  const differing = differencesBetween(asLongAs(now, then), then)
   if (differing.length === 0) return
-  const told = differing
-    .slice(0, MOST_TOLD)
-    .map((name) => `${name} was ${theirs.get(name) ?? 'unset'} and is ${mine.get(name) ?? 'unset'}`)
-  const rest = differing.length - told.length
-  const more = rest > 0 ? `; and ${rest} more` : ''
-  throw new LocalformerError(
-    'ERR_CONFIG',
-    `The run differs from its checkpoint: ${told.join('; ')}${more}`,
-    {
-      hint: 'Go on with the options and the data set that it began with, or begin a new run.',
-      details: { differing },
-    },
+  const told = toldDifferences(
+    differing,
+    ({ name, one, other }) => `${name} was ${other} and is ${one}`,
   )
+  throw new LocalformerError('ERR_CONFIG', `The run differs from its checkpoint: ${told}`, {
+    hint: 'Go on with the options and the data set that it began with, or begin a new run.',
+    details: { differing: differing.map(({ name }) => name) },
+  })
 }
 
 /** `now` with the length of `then` where it is longer. */
@@ -127,18 +120,4 @@ function asLongAs(now: RunIdentity, then: RunIdentity): RunIdentity {
     maxSteps >= (maxThen ?? Number.POSITIVE_INFINITY)
   if (!isLonger) return now
   return { ...now, training: { ...now.training, epochs: epochsThen, maxSteps: maxThen } }
-}
-
-const MOST_TOLD = 6
-
-/** `model.depths.0` -> `2`: every plain value by its path, as JSON. */
-function leavesOf(value: unknown, path = ''): Map<string, string> {
-  if (typeof value !== 'object' || value === null) {
-    return new Map(value === undefined ? [] : [[path, JSON.stringify(value)]])
-  }
-  const entries = Object.entries(value)
-  const inner = entries.flatMap(([key, item]) => [
-    ...leavesOf(item, path === '' ? key : `${path}.${key}`),
-  ])
-  return new Map(inner)
 }

@@ -1,5 +1,5 @@
 // Scripts in processes of their own: what they printed and how they ended.
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -41,22 +41,39 @@ export function runProgram(
   environment: Readonly<Record<string, string | undefined>> = {},
   milliseconds = MOST_MS,
 ): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
-      env: { ...process.env, OMP_NUM_THREADS: '1', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: milliseconds,
-      killSignal: 'SIGKILL',
+  return startProgram(program, args, environment, milliseconds).ended
+}
+
+/** A program under way: its process, what it has said on standard error so far, how it ends. */
+export interface Running {
+  readonly child: ChildProcess
+  readonly stderr: () => string
+  readonly ended: Promise<Ended>
+}
+
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+  milliseconds: number,
+): Running {
+  const child = spawn(program, args, {
+    env: { ...process.env, OMP_NUM_THREADS: '1', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: milliseconds,
+    killSignal: 'SIGKILL',
+  })
+  const output = { stdout: '', stderr: '' }
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      output[stream] += text
     })
-    const output = { stdout: '', stderr: '' }
-    for (const stream of ['stdout', 'stderr'] as const) {
-      child[stream].setEncoding('utf8').on('data', (text: string) => {
-        output[stream] += text
-      })
-    }
+  }
+  const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, ...output }))
   })
+  return { child, stderr: () => output.stderr, ended }
 }
 
 /** Libraries of LibTorch and of the addon that are mapped into this process. */

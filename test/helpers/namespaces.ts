@@ -3,20 +3,6 @@ import { execFileSync, spawnSync } from 'node:child_process'
 
 const ADDRESSES = ['10.99.7.1', '10.99.7.2'] as const
 
-/** Why there can be none here; undefined where there can. */
-export function whyNoNamespaces(): string | undefined {
-  if (process.getuid?.() !== 0) return 'only root may make network namespaces'
-  for (const tool of ['ip', 'tc']) {
-    if (spawnSync(tool, ['-V']).status !== 0) return `there is no ${tool} (iproute2)`
-  }
-  try {
-    new Namespaces('1gbit')[Symbol.dispose]()
-    return undefined
-  } catch (error) {
-    return `no network namespaces here: ${error instanceof Error ? error.message.split('\n')[0] : error}`
-  }
-}
-
 export class Namespaces implements Disposable {
   readonly #names = [0, 1].map((host) => `lf${process.pid}x${host}`) as [string, string]
 
@@ -49,14 +35,7 @@ export class Namespaces implements Disposable {
   readonly prefix = (rank: number, count: number): readonly string[] => {
     const host = rank < count / 2 ? 0 : 1
     return ['ip', 'netns', 'exec', this.#names[host] as string]
-  }
-
-  /** Bytes that the first host has sent. */
-  sentBytes(): number {
-    const [name] = this.#names
-    const file = '/sys/class/net/v0/statistics/tx_bytes'
-    return Number(execFileSync('ip', ['netns', 'exec', name, 'cat', file], { encoding: 'utf8' }))
-  }
+  };
 
   [Symbol.dispose](): void {
     for (const name of this.#names) spawnSync('ip', ['netns', 'del', name])

@@ -1,10 +1,10 @@
 // Processes that train together, started as a shell would: what each printed and how it ended.
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { ParallelOptions } from '../../lib/local/parallel.js'
 import type { SwinOptions } from '../../lib/local/swin-transformer.js'
 import type { TrainOptions } from '../../lib/train/options.js'
-import { type Ended, fixture } from './child.js'
+import { type Ended, fixture, startProgram } from './child.js'
 
 /** What a rank says on standard error once it trains. */
 export const STEPPING = 'stepping'
@@ -77,31 +77,15 @@ export async function startRanks(
   const port = await freePort()
   const started = Array.from({ length: count }, (_, rank) => {
     const [program = '', ...args] = [...prefixOf(rank, count), process.execPath, ...argsOf(rank)]
-    const child = spawn(program, args, {
-      env: {
-        ...process.env,
-        OMP_NUM_THREADS: '1',
-        ...{ RANK: String(rank), WORLD_SIZE: String(count), LOCAL_RANK: String(rank) },
-        ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
-        ...environmentOf(rank),
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: MOST_MS,
-      killSignal: 'SIGKILL',
-    })
-    const output = { stdout: '', stderr: '' }
-    for (const stream of ['stdout', 'stderr'] as const) {
-      child[stream].setEncoding('utf8').on('data', (text: string) => {
-        output[stream] += text
-      })
+    const environment = {
+      ...{ RANK: String(rank), WORLD_SIZE: String(count), LOCAL_RANK: String(rank) },
+      ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
+      ...environmentOf(rank),
     }
-    const ended = new Promise<Ended>((resolve, reject) => {
-      child.on('error', reject)
-      child.on('close', (code, signal) => resolve({ code, signal, ...output }))
-    })
+    const { child, stderr, ended } = startProgram(program, args, environment, MOST_MS)
     const stepping = new Promise<void>((resolve) => {
-      child.stderr.on('data', () => {
-        if (output.stderr.includes(STEPPING)) resolve()
+      child.stderr?.on('data', () => {
+        if (stderr().includes(STEPPING)) resolve()
       })
       // Those that fail before are seen by how they ended.
       child.on('close', () => resolve())

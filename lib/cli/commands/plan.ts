@@ -1,6 +1,7 @@
 // `localformer plan`: will it fit, on which card, with which batch?
 import type { Argv } from 'yargs'
 import { LocalformerError } from '../../base/errors.js'
+import { definedOf } from '../../base/validate.js'
 import type { PresetName } from '../../config/preset-names.js'
 import type { ResolvedConfig } from '../../config/resolve.js'
 import { changeRun, type RunParts } from '../../config/run-parts.js'
@@ -174,11 +175,7 @@ async function tellRanks(
       note(options, `Timing the modules of ${run}`)
       const { classes } = options
       const { threads } = config
-      const own = {
-        ...{ ranks, link, signal },
-        ...(classes === undefined ? {} : { classes }),
-        ...(threads === undefined ? {} : { threads }),
-      }
+      const own = { ranks, link, signal, ...definedOf({ classes, threads }) }
       rows.push(...(await planRanks({ ...config, run }, own)))
     }
     const document = { schema: 1, link, rows }
