@@ -9,7 +9,6 @@
 #include "coded_error.h"
 #include "from_js.h"
 #include "to_js.h"
-#include "typed_array.h"
 
 namespace localformer {
 

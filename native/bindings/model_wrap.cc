@@ -34,6 +34,10 @@ struct PlainGradients {
   }
 };
 
+// What parts of a network are measured in.
+Precision PrecisionOf(const MeasureOptions&) { return Precision::kIeee; }
+Precision PrecisionOf(const MeasureModuleOptions& options) { return options.module.precision; }
+
 }  // namespace
 
 ModelState::ModelState(const SwinOptions& options, c10::Device on)
@@ -173,52 +177,33 @@ Napi::Value ModelWrap::Gradients(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
+template <typename Options, typename Measure>
+Napi::Value ModelWrap::Measured(const Napi::CallbackInfo& info, Measure measure) {
   return Guarded(info.Env(), [&] {
     AddonData& data = DataOf(info.Env());
     return data.executor.Run(
-        info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
+        info.Env(), [state = state(), options = FromJs<Options>(info[0], "options"), measure,
                      cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(Precision::kIeee);
-          return localformer::MeasureUnits(*state->model, state->device, options, cancelled);
+          const ArithmeticInUse arithmetic(PrecisionOf(options));
+          return measure(*state->model, state->device, options, cancelled);
         });
   });
+}
+
+Napi::Value ModelWrap::MeasureUnits(const Napi::CallbackInfo& info) {
+  return Measured<MeasureOptions>(info, localformer::MeasureUnits);
 }
 
 Napi::Value ModelWrap::MeasureModule(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&] {
-    AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(), [state = state(), options = FromJs<MeasureModuleOptions>(info[0], "options"),
-                     cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(options.module.precision);
-          return localformer::MeasureModule(*state->model, state->device, options, cancelled);
-        });
-  });
+  return Measured<MeasureModuleOptions>(info, localformer::MeasureModule);
 }
 
 Napi::Value ModelWrap::TimeUnits(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&] {
-    AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(), [state = state(), options = FromJs<MeasureOptions>(info[0], "options"),
-                     cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(Precision::kIeee);
-          return localformer::TimeUnits(*state->model, state->device, options, cancelled);
-        });
-  });
+  return Measured<MeasureOptions>(info, localformer::TimeUnits);
 }
 
 Napi::Value ModelWrap::TimeModule(const Napi::CallbackInfo& info) {
-  return Guarded(info.Env(), [&] {
-    AddonData& data = DataOf(info.Env());
-    return data.executor.Run(
-        info.Env(), [state = state(), options = FromJs<MeasureModuleOptions>(info[0], "options"),
-                     cancelled = data.executor.cancelled()] {
-          const ArithmeticInUse arithmetic(options.module.precision);
-          return localformer::TimeModule(*state->model, state->device, options, cancelled);
-        });
-  });
+  return Measured<MeasureModuleOptions>(info, localformer::TimeModule);
 }
 
 void ModelWrap::Dispose(const Napi::CallbackInfo&) { state_.reset(); }

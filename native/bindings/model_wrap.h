@@ -43,6 +43,9 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value TimeUnits(const Napi::CallbackInfo& info);
   Napi::Value TimeModule(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
+  // What `measure` finds of a part of the network, by its `Options`.
+  template <typename Options, typename Measure>
+  Napi::Value Measured(const Napi::CallbackInfo& info, Measure measure);
 
   std::shared_ptr<ModelState> state_;
 };

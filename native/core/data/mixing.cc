@@ -92,18 +92,14 @@ void ApplyMixes(float* images, int64_t size, const std::vector<Mix>& mixes) {
   for (size_t i = 0; i < mixes.size(); ++i) {
     const auto j = static_cast<size_t>(mixes[i].other);
     if (j <= i) break;
-    if (j >= mixes.size()) {
-      const std::vector<float> own(images + static_cast<int64_t>(i) * values,
-                                   images + static_cast<int64_t>(i + 1) * values);
-      apply(i, own.data(), images + static_cast<int64_t>(j) * values);
-      continue;
-    }
+    const float* partner = images + static_cast<int64_t>(j) * values;
     const std::vector<float> one(images + static_cast<int64_t>(i) * values,
                                  images + static_cast<int64_t>(i + 1) * values);
-    const std::vector<float> other(images + static_cast<int64_t>(j) * values,
-                                   images + static_cast<int64_t>(j + 1) * values);
-    apply(i, one.data(), other.data());
-    apply(j, other.data(), one.data());
+    // One that is not mixed itself stays as it is.
+    const bool is_mixed = j < mixes.size();
+    const std::vector<float> other(partner, partner + (is_mixed ? values : 0));
+    apply(i, one.data(), is_mixed ? other.data() : partner);
+    if (is_mixed) apply(j, other.data(), one.data());
   }
 }
 

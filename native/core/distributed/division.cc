@@ -44,8 +44,6 @@ Division::Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& o
     for (int i = 0; i < replica_count_; ++i) ranks.push_back(stage_ * replica_count_ + i);
     replicas_ = group_->Among("stage " + std::to_string(stage_), ranks);
   }
-  const auto type = options.features == FeatureType::kBFloat16 ? c10::ScalarType::BFloat16
-                                                               : c10::ScalarType::Float;
   const auto place = [this](int peer, int tag) { return LinkPlace{group_->all(), peer, tag}; };
   if (!is_first_stage()) {
     const int peer = group_->rank() - replica_count_;
@@ -54,7 +52,7 @@ Division::Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& o
   }
   if (!is_last_stage()) {
     const int peer = group_->rank() + replica_count_;
-    training_out.emplace(place(peer, kTrainingTag), type, options.in_flight);
+    training_out.emplace(place(peer, kTrainingTag), options.features, options.in_flight);
     // Evaluated is what one process would: in float32.
     evaluation_out.emplace(place(peer, kEvaluationTag), c10::ScalarType::Float, options.in_flight);
   }

@@ -12,23 +12,15 @@
 #include "distributed/feature_link.h"
 #include "distributed/process_group.h"
 #include "fields.h"
+#include "swin/compute_type.h"
 
 namespace localformer {
-
-// What features travel in between two ranks.
-enum class FeatureType { kFloat32, kBFloat16 };
-
-template <>
-struct Words<FeatureType> {
-  static constexpr Word<FeatureType> kTable[] = {{"float32", FeatureType::kFloat32},
-                                                 {"bfloat16", FeatureType::kBFloat16}};
-};
 
 struct DivisionOptions {
   // Index behind the last module of each stage, rising; the ranks of a stage have the same modules
   // and share a batch. The group's size is a multiple of the number of stages.
   std::vector<int64_t> stage_ends;
-  FeatureType features = FeatureType::kFloat32;
+  c10::ScalarType features = c10::ScalarType::Float;  // What they travel in between two ranks.
   int64_t in_flight = 1;  // Batches that a stage may be ahead of the next one.
 
   template <typename Self, typename Visit>

@@ -73,8 +73,6 @@ class Transfer {
   // Throws CodedError ERR_DISTRIBUTED where the group fails meanwhile, which names the rank that
   // was lost; Cancelled.
   void Wait();
-  // One that was waited for, or that never was one.
-  bool is_over() const { return work_ == nullptr; }
 
  private:
   friend class Communicator;
@@ -143,8 +141,6 @@ class ProcessGroup {
   std::shared_ptr<Communicator> Among(const std::string& name, const std::vector<int>& ranks);
 
   const Traffic& traffic() const { return *traffic_; }
-  // Throws CodedError ERR_DISTRIBUTED, or Cancelled.
-  void ThrowIfFailed() const { watch_->ThrowIfFailed(); }
 
   // This rank has failed: the others end with that.
   void Fail(const std::string& reason);

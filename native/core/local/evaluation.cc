@@ -41,6 +41,26 @@ void AddSample(const float* logits, int64_t classes, int64_t label, LogitScore* 
   if (!std::isnan(own) && before < kTop) ++score->correct_top5;
 }
 
+// Of the heads of modules [first, last); `*features`: the first one's input, in the end the last
+// one's output.
+std::vector<at::Tensor> LogitsOf(const Strategy& strategy, size_t first, size_t last,
+                                 at::Tensor* features, const std::atomic<bool>* cancelled) {
+  WeightRelay weights(strategy, first, last,
+                      [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
+  ForwardContext context;
+  context.cancelled = cancelled;
+  std::vector<at::Tensor> logits;
+  for (size_t k = first; k < last; ++k) {
+    const ModuleTrainer& module = *strategy.modules()[k];
+    EnterPlace(module.name(), "evaluation");
+    weights.Advance();
+    const AverageInUse average(module);
+    *features = module.Forward(std::move(*features), context);
+    logits.push_back(module.Classify(*features, context));
+  }
+  return logits;
+}
+
 }  // namespace
 
 LogitScore ScoreLogits(const at::Tensor& logits, const std::vector<int64_t>& labels) {
@@ -78,20 +98,8 @@ at::Tensor ClassLogits(const SwinModel& model, const at::Tensor& images,
 std::vector<at::Tensor> HeadLogits(const Strategy& strategy, at::Tensor images,
                                    const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
-  WeightRelay weights(strategy, 0, strategy.modules().size(),
-                      [](const ModuleTrainer& module) { return module.UseForEvaluation(); });
-  ForwardContext context;
-  context.cancelled = cancelled;
-  at::Tensor x = strategy.Patches(std::exchange(images, {}));
-  std::vector<at::Tensor> logits;
-  for (const auto& module : strategy.modules()) {
-    EnterPlace(module->name(), "evaluation");
-    weights.Advance();
-    const AverageInUse average(*module);
-    x = module->Forward(std::move(x), context);
-    logits.push_back(module->Classify(x, context));
-  }
-  return logits;
+  at::Tensor features = strategy.Patches(std::exchange(images, {}));
+  return LogitsOf(strategy, 0, strategy.modules().size(), &features, cancelled);
 }
 
 std::vector<LogitScore> HeadScores(Strategy& strategy, at::Tensor images,
@@ -99,34 +107,24 @@ std::vector<LogitScore> HeadScores(Strategy& strategy, at::Tensor images,
                                    const std::atomic<bool>* cancelled) {
   c10::NoGradGuard no_grad;
   Division* division = strategy.division();
-  std::vector<LogitScore> scores(strategy.modules().size());
-  if (division == nullptr) {
-    const std::vector<at::Tensor> logits = HeadLogits(strategy, std::move(images), cancelled);
-    std::transform(logits.begin(), logits.end(), scores.begin(),
-                   [&](const at::Tensor& of) { return ScoreLogits(of, labels); });
-    return scores;
-  }
   Handover batch;
-  if (division->evaluation_in) {
+  if (division != nullptr && division->evaluation_in) {
     batch = division->evaluation_in->Receive();
     const int64_t* data = batch.supervision.labels.const_data_ptr<int64_t>();
     labels.assign(data, data + batch.supervision.labels.numel());
   } else {
     batch.features = strategy.Patches(std::exchange(images, {}));
+  }
+  const size_t first = strategy.FirstHere();
+  const std::vector<at::Tensor> logits =
+      LogitsOf(strategy, first, strategy.LastHere(), &batch.features, cancelled);
+  if (division != nullptr && division->evaluation_out) {
     batch.supervision.labels = LabelTensor(labels, c10::kCPU);
+    division->evaluation_out->Send(batch);
   }
-  ForwardContext context;
-  context.cancelled = cancelled;
-  for (size_t k = division->first(); k < division->last(); ++k) {
-    const ModuleTrainer& module = *strategy.modules()[k];
-    EnterPlace(module.name(), "evaluation");
-    TensorsInUse weights = module.UseForEvaluation();
-    weights.Await();
-    const AverageInUse average(module);
-    batch.features = module.Forward(std::move(batch.features), context);
-    scores[k] = ScoreLogits(module.Classify(batch.features, context), labels);
-  }
-  if (division->evaluation_out) division->evaluation_out->Send(batch);
+  std::vector<LogitScore> scores(strategy.modules().size());
+  std::transform(logits.begin(), logits.end(), scores.begin() + static_cast<std::ptrdiff_t>(first),
+                 [&](const at::Tensor& of) { return ScoreLogits(of, labels); });
   return scores;
 }
 

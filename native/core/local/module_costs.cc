@@ -4,17 +4,16 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "coded_error.h"
 #include "local/module_trainer.h"
-#include "math/work_count.h"
 #include "memory/dry_run.h"
 #include "swin/embedding.h"
 #include "train/device.h"
+#include "train/step_timer.h"
 
 namespace localformer {
 namespace {
@@ -118,23 +117,7 @@ double TimeModule(const SwinModel& model, c10::Device device, const MeasureModul
   TensorsInUse parameters = UseParameters(segment);
   parameters.Await();
   Trial trial(model, device, options, segment, AtWork(options.module));
-  const WorkCount before = CountedWork();
-  trial.Rehearse(cancelled);
-  if (IsDryRun() || !device.is_cpu()) {
-    // Any rate will do: shares are what is asked for.
-    const WorkCount now = CountedWork();
-    return static_cast<double>(now.float32 - before.float32 + now.bfloat16 - before.bfloat16) /
-           1e11;
-  }
-  double least = 0.0;
-  for (int i = 0; i < 2; ++i) {
-    Stopwatch stopwatch(device);
-    trial.Rehearse(cancelled);
-    stopwatch.Stop();
-    Synchronize(device);
-    least = i == 0 ? stopwatch.Seconds() : std::min(least, stopwatch.Seconds());
-  }
-  return least;
+  return SecondsOf(device, [&] { trial.Rehearse(cancelled); });
 }
 
 }  // namespace localformer

@@ -212,6 +212,8 @@ class ModuleTrainer {
   const ParameterList& segment_parameters() const { return segment_parameters_; }
   // `head.*` and `decoder.*`; empty for the last module.
   const ParameterList& auxiliary_parameters() const { return auxiliary_parameters_; }
+  // The segment's, then the auxiliary ones.
+  ParameterList AllParameters() const;
 
   // Begins to bring to the device what is offloaded of: all weights; the segment's; what an
   // evaluation takes, the averaged weights where an average is kept, else the weights.
@@ -279,7 +281,6 @@ class ModuleTrainer {
   // Samples that the auxiliary losses take at a time.
   int64_t ChunkSize(int64_t batch, bool is_heavy, c10::Device device) const;
   ForwardContext Prepared(const ForwardContext& context) const;
-  ParameterList AllParameters() const;
   // All parameters by the names that scripts know them by.
   ParameterList NamedParameters() const;
   // Clips the gradients and looks whether all are finite: on the CPU at once, of a device's numbers

@@ -308,9 +308,7 @@ size_t Strategy::LastHere() const { return division_ ? division_->last() : modul
 std::vector<at::Tensor> Strategy::ValuesOf(size_t module) const {
   const ModuleTrainer& own = *modules_[module];
   std::vector<at::Tensor> values;
-  for (const ParameterList* list : {&own.segment_parameters(), &own.auxiliary_parameters()}) {
-    for (const auto& [name, parameter] : *list) values.push_back(parameter.detach());
-  }
+  for (const auto& [name, parameter] : own.AllParameters()) values.push_back(parameter.detach());
   if (own.optimizer() != nullptr) {
     for (const auto& [name, state] : own.optimizer()->State()) values.push_back(state);
   }
@@ -328,10 +326,7 @@ void Strategy::Release() {
     ModuleTrainer& module = *modules_[k];
     module.SetOptimizer(nullptr);
     module.SetAverage(nullptr);
-    for (const ParameterList* list :
-         {&module.segment_parameters(), &module.auxiliary_parameters()}) {
-      for (const auto& [name, parameter] : *list) MakeAbsent(parameter);
-    }
+    for (const auto& [name, parameter] : module.AllParameters()) MakeAbsent(parameter);
     SetAbsent(k, true);
     has_freed = true;
   }
@@ -357,10 +352,7 @@ void Strategy::Gather() {
     if (owner == 0) continue;
     ModuleTrainer& module = *modules_[k];
     if (all->rank() == 0) {
-      for (const ParameterList* list :
-           {&module.segment_parameters(), &module.auxiliary_parameters()}) {
-        for (const auto& [name, parameter] : *list) MakePresent(parameter);
-      }
+      for (const auto& [name, parameter] : module.AllParameters()) MakePresent(parameter);
       SetAbsent(k, false);
       if (module.optimizer() == nullptr) module.SetOptimizer(module.MakeOptimizer());
       if (average_decay_ && module.average() == nullptr) {

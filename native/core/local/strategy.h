@@ -134,6 +134,9 @@ class Strategy {
   void Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options);
   // Null where it is not divided.
   Division* division() { return division_.get(); }
+  // The modules that are here: [first, last).
+  size_t FirstHere() const;
+  size_t LastHere() const;
   // On all ranks at once: brings to rank 0 what others have, until its next step.
   void Gather();
 
@@ -162,9 +165,6 @@ class Strategy {
   void Release();
   // Of all ranks that share a batch.
   int64_t WholeBatch(const Supervision& supervision) const;
-  // The modules that are here: [first, last).
-  size_t FirstHere() const;
-  size_t LastHere() const;
   void SetAbsent(size_t module, bool is_absent);
   // A module's parameters and what is kept for them.
   std::vector<at::Tensor> ValuesOf(size_t module) const;

@@ -4,14 +4,13 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "fields.h"
 #include "kernels/cpu.h"
-#include "math/work_count.h"
 #include "memory/dry_run.h"
 #include "train/device.h"
+#include "train/step_timer.h"
 
 namespace localformer {
 namespace {
@@ -99,25 +98,7 @@ std::vector<double> TimeUnits(const SwinModel& model, c10::Device device,
   UnitTrials trials(model, device, measure, cancelled);
   std::vector<double> seconds;
   for (const auto& unit : model.units()) {
-    const WorkCount before = CountedWork();
-    trials.Of(*unit);
-    if (IsDryRun() || !device.is_cpu()) {
-      // Any rate will do: shares are what is asked for.
-      const WorkCount now = CountedWork();
-      seconds.push_back(
-          static_cast<double>(now.float32 - before.float32 + now.bfloat16 - before.bfloat16) /
-          1e11);
-      continue;
-    }
-    double least = 0.0;
-    for (int i = 0; i < 2; ++i) {
-      Stopwatch stopwatch(device);
-      trials.Of(*unit);
-      stopwatch.Stop();
-      Synchronize(device);
-      least = i == 0 ? stopwatch.Seconds() : std::min(least, stopwatch.Seconds());
-    }
-    seconds.push_back(least);
+    seconds.push_back(SecondsOf(device, [&] { trials.Of(*unit); }));
   }
   return seconds;
 }
