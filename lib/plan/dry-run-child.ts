@@ -10,7 +10,6 @@ import { measuredBatch } from '../local/measured-batch.js'
 import { type ModuleParameters, parametersOfModules, valuesOf } from '../local/module-parameters.js'
 import { parseRunSpec } from '../local/run-spec.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
-import { moduleSeconds } from '../local/timed-ends.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { PHASES, type Phase } from '../local/words.js'
@@ -24,6 +23,7 @@ import type {
   DryRunRequest,
   DryRunResult,
   DryRunTarget,
+  ModuleTimes,
 } from './dry-run.js'
 
 // Nothing is learned; small, so that steps that are computed cannot diverge.
@@ -156,14 +156,42 @@ function phasePeaks({ timeline = [] }: TrainStep, module: number) {
   return Object.fromEntries(peaks) as Record<Phase, number>
 }
 
-/** Of each module for the whole batch, from one that is smaller. */
-async function times({ threads, ...request }: DryRunRequest & { threads?: number }) {
+/** Of a batch the fastest of so many steps counts: other work on the machine makes one slower, none faster. */
+const TIMED_STEPS = 3
+
+/** From steps of two small batches. */
+async function times({
+  threads,
+  ...request
+}: DryRunRequest & { threads?: number }): Promise<ModuleTimes> {
   if (threads !== undefined) setThreads(threads)
-  const { network, run, training, batchSize } = request
+  const { network, run, training } = request
   await using model = await SwinTransformer.of({ ...network, device: device as DeviceName })
-  await using trainer = await createTrainer(model, parseRunSpec(run), training, batchSize)
-  const seconds = await moduleSeconds(model, trainer.recipe)
-  return seconds.map((of) => (of * batchSize) / measuredBatch(model))
+  const large = measuredBatch(model)
+  const small = Math.max(1, large >> 2)
+  await using trainer = await createTrainer(model, parseRunSpec(run), training, large)
+  const ofSmall = await fastest(trainer, { ...request, batchSize: small })
+  const ofLarge = await fastest(trainer, { ...request, batchSize: large })
+  const modules = ofLarge.map((most, k) => {
+    const least = Math.min(ofSmall[k] ?? most, most)
+    const secondsPerImage = large === small ? most / large : (most - least) / (large - small)
+    return { secondsPerImage, secondsPerStep: Math.max(0, most - large * secondsPerImage) }
+  })
+  return { cuts: trainer.cuts, modules }
+}
+
+/** Seconds of each module in a step. */
+async function fastest(trainer: Trainer, request: DryRunRequest): Promise<readonly number[]> {
+  const batch = imagesOf(request)
+  await step(trainer, batch, false)
+  const seconds = trainer.modules.map(() => Infinity)
+  for (let round = 0; round < TIMED_STEPS; round++) {
+    const { modules } = await step(trainer, batch, false)
+    for (const [k, module] of modules.entries()) {
+      seconds[k] = Math.min(seconds[k] as number, module.seconds)
+    }
+  }
+  return seconds
 }
 
 function send(message: DryRunMessage): void {
@@ -173,7 +201,7 @@ function send(message: DryRunMessage): void {
 async function answer(call: DryRunCall): Promise<void> {
   try {
     if (call.type === 'start') send(start(call.target, call.asking))
-    else if (call.type === 'time') send({ type: 'times', seconds: await times(call.request) })
+    else if (call.type === 'time') send({ type: 'times', times: await times(call.request) })
     else send({ type: 'result', result: await run(call.request) })
   } catch (error) {
     send(errorMessageOf(error))

@@ -100,6 +100,18 @@ export interface DryRunFailure {
 
 export type DryRunResult = DryRunMeasurement | DryRunFailure
 
+/** How long a module takes of a step, update included: a part for each image, and one for the step. */
+export interface ModuleTime {
+  readonly secondsPerImage: number
+  readonly secondsPerStep: number
+}
+
+export interface ModuleTimes {
+  /** Names of the units behind which the network was cut: what is cut by time is cut so once. */
+  readonly cuts: readonly string[]
+  readonly modules: readonly ModuleTime[]
+}
+
 /** What the other process is told. */
 export type DryRunCall =
   | {
@@ -108,7 +120,7 @@ export type DryRunCall =
       readonly asking: AskingProcess | undefined
     }
   | { readonly type: 'run'; readonly request: DryRunRequest }
-  /** Seconds of each module in a step of the batch. */
+  /** How long each module takes; by so many threads. */
   | { readonly type: 'time'; readonly request: DryRunRequest & { readonly threads?: number } }
 
 /** What it answers, one for each call. */
@@ -127,5 +139,5 @@ export type DryRunMessage =
       readonly freeBytes: number
     }
   | { readonly type: 'result'; readonly result: DryRunResult }
-  | { readonly type: 'times'; readonly seconds: readonly number[] }
+  | { readonly type: 'times'; readonly times: ModuleTimes }
   | ErrorMessage

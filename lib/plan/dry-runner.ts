@@ -10,6 +10,7 @@ import type {
   DryRunRequest,
   DryRunResult,
   DryRunTarget,
+  ModuleTimes,
 } from './dry-run.js'
 
 type Ready = Extract<DryRunMessage, { type: 'ready' }>
@@ -60,13 +61,13 @@ export class DryRunner implements AsyncDisposable {
     return (answer as Extract<DryRunMessage, { type: 'result' }>).result
   }
 
-  /** Seconds of each module in a step of the batch, where the process computes. */
+  /** How long each module takes, where the process computes. */
   async time(
     request: DryRunRequest & { readonly threads?: number },
     signal?: AbortSignal,
-  ): Promise<readonly number[]> {
+  ): Promise<ModuleTimes> {
     const answer = await this.#inTurn({ type: 'time', request }, signal)
-    return (answer as Extract<DryRunMessage, { type: 'times' }>).seconds
+    return (answer as Extract<DryRunMessage, { type: 'times' }>).times
   }
 
   #inTurn(call: DryRunCall, signal: AbortSignal | undefined): Promise<DryRunMessage> {

@@ -15,11 +15,12 @@ import { ResolvedConfig, resolveInput } from '../config/resolve.js'
 import type { TrainingConfigInput } from '../config/schema.js'
 import { momentsOf } from '../local/offload.js'
 import { divisionOf, PARALLEL, type Parallel } from '../local/parallel.js'
+import { pinSplit } from '../local/run-spec.js'
 import { evenEnds } from '../local/timed-ends.js'
-import type { DryRunMeasurement, PlannedModule } from './dry-run.js'
+import type { DryRunMeasurement, ModuleTime, ModuleTimes, PlannedModule } from './dry-run.js'
 import { DryRunner } from './dry-runner.js'
 import { bandwidthOf } from './link.js'
-import { classesOf, requestOf, withBatch } from './request.js'
+import { classesOf, requestOf, withBatch, withRun } from './request.js'
 
 export interface PlanRanksOptions {
   /** Numbers of ranks; default 1, 2, 4, 8 and 16, as far as modules and batch allow. */
@@ -94,30 +95,31 @@ export async function planRanks(
   const classes = o.classes ?? classesOf(resolved)
   const { batchSize } = resolved.config.training
   const target = { device: 'cpu', computes: false }
+  const { cuts, modules: times } = await timesOf(resolved, classes, o)
+  // Where cuts go by time nothing that is not computed can find them.
+  const cut = withRun(resolved, pinSplit(resolved.spec, cuts))
   await using runner = await DryRunner.start(target, o.signal)
   const measured = new Map<number, DryRunMeasurement>()
   const measure = async (images: number) => {
     const known = measured.get(images)
     if (known !== undefined) return known
-    const request = requestOf(withBatch(resolved, images), classes)
+    const request = requestOf(withBatch(cut, images), classes)
     const result = await runner.run({ ...request, limitBytes: 0 }, o.signal)
     if (result.status !== 'ok') throw new LocalformerError('ERR_OUT_OF_MEMORY', result.message)
     measured.set(images, result)
     return result
   }
   const whole = await measure(batchSize)
-  const seconds = await secondsOf(resolved, classes, o)
-  const alone = sumOf(seconds)
+  const alone = sumOf(secondsOf(times, batchSize))
   const rows: RankRow[] = []
   for (const parallel of o.parallel) {
     for (const ranks of o.ranks) {
       const fits = parallel === 'data' ? batchSize % ranks === 0 : ranks <= whole.modules.length
       if (!fits) continue
-      const parts = { resolved, ranks, seconds, options: o }
+      const images = parallel === 'data' ? batchSize / ranks : batchSize
+      const parts = { resolved, ranks, seconds: secondsOf(times, images), options: o }
       const perRank =
-        parallel === 'data'
-          ? sharedRanks(await measure(batchSize / ranks), parts)
-          : stagedRanks(whole, parts)
+        parallel === 'data' ? sharedRanks(await measure(images), parts) : stagedRanks(whole, parts)
       const stepSeconds =
         parallel === 'data' ? sharedSeconds(whole.modules, parts) : stagedSeconds(perRank, parts)
       rows.push({
@@ -132,7 +134,7 @@ export async function planRanks(
 interface Parts {
   readonly resolved: ResolvedConfig
   readonly ranks: number
-  /** Of each module, for the whole batch. */
+  /** Of each module, for the images that a rank has. */
   readonly seconds: readonly number[]
   readonly options: Checked
 }
@@ -221,7 +223,7 @@ function sharedRanks(share: DryRunMeasurement, { resolved, ranks, seconds }: Par
     residentBytes,
     peakAllocatedBytes: Math.max(...highest),
     sentBytes: sumOf(sent),
-    seconds: sumOf(seconds) / ranks,
+    seconds: sumOf(seconds),
   }))
 }
 
@@ -232,18 +234,25 @@ function sharedSeconds(
   const waits = modules.map(({ parameters }, k) => {
     const bytes = ringBytes(4 * parameters, ranks)
     const sums = bytes / options.link + 2 * (ranks - 1) * options.latencySeconds
-    const hidden = ((seconds[k + 1] ?? 0) / ranks) * FORWARD_SHARE
+    const hidden = (seconds[k + 1] ?? 0) * FORWARD_SHARE
     return Math.max(0, sums - hidden)
   })
-  return sumOf(seconds) / ranks + sumOf(waits)
+  return sumOf(seconds) + sumOf(waits)
 }
 
-/** Seconds of each module on this machine, timed in a process of its own. */
-async function secondsOf(
+/** Of each module in a step of so many images. */
+function secondsOf(times: readonly ModuleTime[], images: number): readonly number[] {
+  return times.map(
+    ({ secondsPerImage, secondsPerStep }) => secondsPerStep + images * secondsPerImage,
+  )
+}
+
+/** How long modules take on this machine, in a process of its own. */
+async function timesOf(
   resolved: ResolvedConfig,
   classes: number,
   { threads, signal }: Checked,
-): Promise<readonly number[]> {
+): Promise<ModuleTimes> {
   await using runner = await DryRunner.start({ device: 'cpu', computes: true }, signal)
   const request = { ...requestOf(resolved, classes), limitBytes: 0, ...definedOf({ threads }) }
   // Awaited here: the process ends with this function.

@@ -1,15 +1,18 @@
 // Several processes against one: throughput, memory and bytes sent, measured and as `planRanks` says.
 // node dist/test/bench/ranks.js [--variant tiny] [--batch-size 16] [--steps 8] [--rounds 3]
-// [--link 1gbit]: Markdown tables; asserts nothing. With --link the ranks are in two network namespaces.
+// [--ranks 2,4] [--link 1gbit]: a Markdown table; asserts nothing. With --link ranks are in two network
+// namespaces.
 import { parseArgs } from 'node:util'
 import { median } from '../../lib/base/median.js'
 import { markdownTable } from '../../lib/cli/markdown.js'
+import { PARALLEL, type Parallel } from '../../lib/local/parallel.js'
 import type { Variant } from '../../lib/local/swin-transformer.js'
 import { planRanks, type RankRow } from '../../lib/plan/ranks.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { fixture } from '../helpers/child.js'
 import { Namespaces } from '../helpers/namespaces.js'
 import { type RankJob, type RankReport, reportsOf, startRanks } from '../helpers/ranks.js'
+import { type ComputeShares, ComputeTrace } from './compute-trace.js'
 import { madeOn } from './plan/table.js'
 
 /** Steps that fill caches and the way from rank to rank. */
@@ -19,13 +22,14 @@ interface Case {
   readonly name: string
   readonly ranks: number
   readonly job: RankJob
-  /** Processes that know nothing of each other. */
-  readonly isApart?: boolean
+  /** Undefined: processes that know nothing of each other. */
+  readonly parallel?: Parallel
 }
 
 interface Measured {
   readonly imagesPerSecond: number
   readonly reports: readonly RankReport[]
+  readonly shares: ComputeShares | null
 }
 
 async function main(): Promise<void> {
@@ -35,13 +39,15 @@ async function main(): Promise<void> {
       'batch-size': { type: 'string', default: '16' },
       steps: { type: 'string', default: '8' },
       rounds: { type: 'string', default: '3' },
-      run: { type: 'string', default: 'paper:4,split=timed' },
+      run: { type: 'string', default: 'paper:4,split=timed,recompute=selective' },
+      ranks: { type: 'string', default: '2' },
       link: { type: 'string' },
     },
   })
   const [batchSize, steps, rounds] = [values['batch-size'], values.steps, values.rounds].map(Number)
   const job = jobOf(values, { batchSize: batchSize as number, steps: steps as number })
-  const cases = casesOf(job)
+  const counts = values.ranks.split(',').map(Number)
+  const cases = casesOf(job, counts)
   using spaces = values.link === undefined ? undefined : new Namespaces(values.link)
   const found = new Map<string, Measured[]>()
   for (let round = 1; round <= (rounds as number); round++) {
@@ -58,7 +64,7 @@ async function main(): Promise<void> {
       optimizer: { labelSmoothing: 0 },
       training: { batchSize: batchSize as number },
     },
-    { ranks: [1, 2, 4], threads: 1, link: linkOf(values.link) },
+    { ranks: [1, ...counts], threads: 1, link: linkOf(values.link) },
   )
   console.log(tableOf(cases, found, planned))
   console.log(`\nMade on ${madeOn()}.`)
@@ -83,22 +89,33 @@ function jobOf(
   }
 }
 
-function casesOf(job: RankJob): Case[] {
+function casesOf(job: RankJob, counts: readonly number[]): Case[] {
+  const shared = (parallel: Parallel, ranks: number): Case => ({
+    ...{ name: `${parallel}, ${ranks} ranks`, ranks, parallel },
+    job: { ...job, parallel: { parallel } },
+  })
   return [
-    { name: 'one process', ranks: 1, job, isApart: true },
-    { name: 'two apart', ranks: 2, job, isApart: true },
-    { name: 'modules', ranks: 2, job: { ...job, parallel: { parallel: 'modules' } } },
-    { name: 'data', ranks: 2, job: { ...job, parallel: { parallel: 'data' } } },
+    { name: 'one process', ranks: 1, job },
+    { name: 'two apart', ranks: 2, job },
+    ...PARALLEL.toReversed().flatMap((parallel) => counts.map((ranks) => shared(parallel, ranks))),
   ]
 }
 
-async function measure({ ranks, job, isApart }: Case, spaces?: Namespaces): Promise<Measured> {
-  const { ended } = await startRanks(
+const percent = (share = Number.NaN) => `${Math.round(100 * share)} %`
+
+async function measure({ ranks, job, parallel }: Case, spaces?: Namespaces): Promise<Measured> {
+  const isApart = parallel === undefined
+  const { children, stepping, ended } = await startRanks(
     ranks,
     () => [fixture('rank'), JSON.stringify(job)],
     () => (isApart ? { RANK: undefined, WORLD_SIZE: undefined } : (spaces?.environment ?? {})),
     isApart ? undefined : spaces?.prefix,
   )
+  await stepping
+  const trace = new ComputeTrace(children.map(({ pid = 0 }) => pid))
+  // The first that has done its last step ends what both can do at once.
+  await Promise.race(ended)
+  const shares = trace.stop()
   const reports = reportsOf(await Promise.all(ended))
   const rates = reports.map(({ stepsAt }) => {
     const [begin = 0, end = 0] = [stepsAt[WARM_UP], stepsAt[stepsAt.length - 1]]
@@ -106,7 +123,7 @@ async function measure({ ranks, job, isApart }: Case, spaces?: Namespaces): Prom
     return (1000 * images) / (end - begin)
   })
   const imagesPerSecond = isApart ? rates.reduce((sum, rate) => sum + rate, 0) : Math.min(...rates)
-  return { imagesPerSecond, reports }
+  return { imagesPerSecond, reports, shares }
 }
 
 function tableOf(
@@ -117,14 +134,15 @@ function tableOf(
   const rateOf = (name: string) =>
     median((found.get(name) ?? []).map(({ imagesPerSecond }) => imagesPerSecond))
   const alone = rateOf('one process')
-  const rows = cases.map(({ name, ranks }) => {
-    const plan = planned.find((row) => row.parallel === name && row.ranks === ranks)
+  const rows = cases.map(({ name, ranks, parallel }) => {
+    const plan = planned.find((row) => row.parallel === parallel && row.ranks === ranks)
     const one = planned.find((row) => row.ranks === 1) as RankRow
-    const figures = found.get(name)?.at(-1)?.reports[0]?.ranks ?? []
+    const last = found.get(name)?.at(-1)
+    const figures = last?.reports[0]?.ranks ?? []
     const mib = (bytes: readonly number[]) =>
       bytes.map((value) => Math.round(value / 2 ** 20)).join(' / ')
     const own = plan ?? (name === 'one process' ? one : undefined)
-    const steps = found.get(name)?.at(-1)?.reports[0]?.steps.length ?? 1
+    const steps = last?.reports[0]?.steps.length ?? 1
     return [
       name,
       rateOf(name).toFixed(2),
@@ -135,19 +153,20 @@ function tableOf(
       own === undefined ? '' : mib(own.perRank.map(({ residentBytes }) => residentBytes)),
       mib(figures.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
       own === undefined ? '' : mib(own.perRank.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
-      figures
-        .map(({ waitSeconds, seconds }) => `${Math.round((100 * waitSeconds) / seconds)} %`)
-        .join(' / '),
-      mib(figures.slice(0, 1).map(({ sentBytes }) => sentBytes / steps)),
+      figures.map(({ waitSeconds, seconds }) => percent(waitSeconds / seconds)).join(' / '),
+      ranks === 1 ? '' : percent(last?.shares?.all),
+      mib(figures.map(({ sentBytes }) => sentBytes / steps)),
+      plan === undefined ? '' : mib(plan.perRank.map(({ sentBytes }) => sentBytes)),
     ]
   })
   return markdownTable(
     [
       ...['', 'images/s', 'against one', 'against two apart', 'planned'],
-      ...['resident, MiB', 'planned', 'peak, MiB', 'planned', 'waited', 'rank 0 sent, MiB/step'],
+      ...['resident, MiB', 'planned', 'peak, MiB', 'planned'],
+      ...['waited', 'all compute', 'sent, MiB/step', 'planned'],
     ],
     rows,
-    'lrrrrrrrrrr',
+    `l${'r'.repeat(12)}`,
   )
 }
 
