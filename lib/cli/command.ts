@@ -19,29 +19,36 @@ export type Command<T> = CommandModule<GlobalOptions, GlobalOptions & T>
 
 let isJsonPrinted = false
 let speaker = 'localformer'
+let isSilent = false
 
-/** From now on what is said beside results names this rank. */
-export function speakAs(rank: number): void {
+/** From now on what is said beside results names this rank; results are rank 0's to print, by default. */
+export function speakAs(rank: number, printsResults = rank === 0): void {
   speaker = `localformer, rank ${rank}`
+  isSilent = !printsResults
 }
+
+/** Does this process print results? Of several ranks one does. */
+export const isTeller = () => !isSilent
 
 /** Whoever tells of an error. */
 export const speakerName = () => speaker
 
 /** Prints the one JSON document of a command; what fails after it is told on standard error alone. */
 export function printJson(document: unknown): void {
-  if (isJsonPrinted) return
+  if (isJsonPrinted || isSilent) return
   isJsonPrinted = true
   process.stdout.write(`${safeJson(document)}\n`)
 }
 
 /** Prints a line of a result meant for people. */
 export function printLine(line = ''): void {
+  if (isSilent) return
   process.stdout.write(`${safeLine(line)}\n`)
 }
 
 /** The same of text of several lines, whose parts are lines each. */
 export function printText(text: string): void {
+  if (isSilent) return
   process.stdout.write(`${safeText(text)}\n`)
 }
 

@@ -1,8 +1,8 @@
 // Ctrl-C: the first one asks the work to stop, the second ends the process at once. The library
 // itself installs no signal handlers.
 import process from 'node:process'
-import { rank } from '../distributed/group.js'
-import { warn } from './command.js'
+import { worldSize } from '../distributed/group.js'
+import { isTeller, warn } from './command.js'
 
 /**
  * Runs `work` with a signal that SIGINT and SIGTERM abort. Work that ends because of it makes the
@@ -23,10 +23,10 @@ export async function untilInterrupted(
     await work(controller.signal)
   } catch (error) {
     // What went wrong meanwhile is told, interrupted or not: a checkpoint that could not be kept.
-    // Of several ranks rank 0 decides, and the others end behind the same step.
-    const isInterrupted = controller.signal.aborted || rank() > 0
+    // Of several ranks one may have been told, and all end behind the same step.
+    const isInterrupted = controller.signal.aborted || worldSize() > 1
     if (!isInterrupted || !isAbort(error)) throw error
-    if (rank() === 0) warn(`localformer: ${typeof message === 'string' ? message : message()}`)
+    if (isTeller()) warn(`localformer: ${typeof message === 'string' ? message : message()}`)
     process.exitCode = 130
   } finally {
     process.off('SIGINT', interrupt)

@@ -9,14 +9,23 @@ import { isDebug } from '../base/environment.js'
 import { LocalformerError } from '../base/errors.js'
 import { packageVersion } from '../base/version.js'
 import { checkDeviceName } from '../device/device.js'
-import { exitCodeOf, printHint, printJson, speakerName, warn } from './command.js'
+import {
+  exitCodeOf,
+  type GlobalOptions,
+  printHint,
+  printJson,
+  speakerName,
+  warn,
+} from './command.js'
 import { commands } from './commands/index.js'
+import { isOthers, takePlace } from './ranks.js'
 import { checkGiven, checkPositionals, type ParsedOptions, usageError } from './usage.js'
 
 // Required and not imported: its entry for `import` cuts help at a width, in the middle of words.
 const yargs = createRequire(import.meta.url)('yargs/yargs') as typeof import('yargs')['default']
 
 export async function main(argv: readonly string[]): Promise<number> {
+  takePlace()
   let parser = yargs([...argv])
     .scriptName('localformer')
     .usage('$0 <command> [options]\n\nTrains Swin Transformers by local learning on LibTorch.')
@@ -54,6 +63,7 @@ export async function main(argv: readonly string[]): Promise<number> {
         options.givenDevice = options.device
         options.device ??= 'auto'
         checkDeviceName(options.device)
+        if (isOthers(options._, options as unknown as GlobalOptions)) throw new NothingToDo()
       },
     )
   for (const command of commands) {
@@ -80,10 +90,14 @@ export async function main(argv: readonly string[]): Promise<number> {
     await parser.parseAsync()
     return typeof process.exitCode === 'number' ? process.exitCode : 0
   } catch (error) {
+    if (error instanceof NothingToDo) return 0
     reportError(error, wantsJson(argv))
     return exitCodeOf(error)
   }
 }
+
+/** Thrown where yargs has to be kept from the command: it is another process's. */
+class NothingToDo extends Error {}
 
 /** `--json` in every spelling, also where the rest of the command line is wrong. */
 function wantsJson(argv: readonly string[]): boolean {

@@ -1,19 +1,33 @@
-// A command that several processes run at once, as torchrun, Slurm or a shell starts them.
+// A command that several processes run at once, as torchrun, Slurm or a shell starts them: one that they
+// share, and one that is the work of a single process.
 import { LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
-import { destroy, init, orAbandon, rank } from '../distributed/group.js'
+import { destroy, init, orAbandon } from '../distributed/group.js'
 import { groupPlace, isInGroup } from '../distributed/place.js'
 import { PARALLEL, type ParallelOptions } from '../local/parallel.js'
 import { DTYPES } from '../local/words.js'
-import { type GlobalOptions, note, speakAs } from './command.js'
+import { type GlobalOptions, isTeller, note, speakAs, speakerName } from './command.js'
 
-export interface RankArguments {
+export interface JoinArguments {
+  joinTimeout: number | undefined
+}
+
+export interface RankArguments extends JoinArguments {
   parallel: (typeof PARALLEL)[number] | undefined
   stages: number | undefined
   inFlight: number | undefined
   featureDtype: (typeof DTYPES)[number] | undefined
-  joinTimeout: number | undefined
 }
+
+/** Of every command that ranks share. */
+export const joinOptions = {
+  'join-timeout': {
+    type: 'number',
+    requiresArg: true,
+    describe: 'Seconds for all ranks to come; default 300',
+    group: 'Ranks:',
+  },
+} as const
 
 export const rankOptions = {
   parallel: {
@@ -40,15 +54,10 @@ export const rankOptions = {
     describe: 'With parallel modules: what features travel in; default float32',
     group: 'Ranks:',
   },
-  'join-timeout': {
-    type: 'number',
-    requiresArg: true,
-    describe: 'Seconds for all ranks to come; default 300',
-    group: 'Ranks:',
-  },
+  ...joinOptions,
 } as const
 
-/** How the ranks share the work; undefined where there is one process. */
+/** How the ranks share a training; undefined where there is one process. */
 export function parallelOf(options: RankArguments): ParallelOptions | undefined {
   if (!isSeveral()) return undefined
   const { parallel, stages, inFlight, featureDtype } = options
@@ -57,7 +66,7 @@ export function parallelOf(options: RankArguments): ParallelOptions | undefined 
 
 /** Joins the other ranks for as long as `work` takes; rank 0 alone tells what happens. */
 export async function amongRanks(
-  options: GlobalOptions & RankArguments,
+  options: GlobalOptions & JoinArguments & Partial<RankArguments>,
   work: () => Promise<void>,
 ): Promise<void> {
   if (!isSeveral()) {
@@ -67,8 +76,7 @@ export async function amongRanks(
     return work()
   }
   const place = groupPlace()
-  if (place.rank > 0) Object.assign(options, { quiet: true, json: false })
-  speakAs(place.rank)
+  if (!isTeller()) options.quiet = true
   note(
     options,
     `Rank 0 of ${place.worldSize} waits for the others at ${place.address}:${place.port}`,
@@ -78,11 +86,48 @@ export async function amongRanks(
   await destroy()
 }
 
-/** Does this rank print? */
-export const isTeller = () => rank() === 0
+/** What is there for each host, and so is done once on each. */
+const OF_A_HOST = ['doctor', 'dataset fetch', 'libtorch']
+const SHARED = ['train', 'evaluate', 'predict']
+
+/** From now on this process speaks as the rank that it was started as, where it is one of several. */
+export function takePlace(): void {
+  // Variables that are not those of a group are no business of a command that needs none.
+  if (isWhole() && isSeveral()) speakAs(groupPlace().rank)
+}
+
+/**
+ * Is a command of these words another rank's to do? What ranks do not share is done by rank 0, or by the
+ * first rank of each host; the others have nothing to do.
+ */
+export function isOthers(words: readonly unknown[], options: GlobalOptions): boolean {
+  const [command, name] = words
+  const isOf = (list: readonly string[]) =>
+    list.includes(`${command}`) || list.includes(`${command} ${name}`)
+  if (isOf(SHARED) || !isWhole() || !isSeveral()) return false
+  const { rank, localRank } = groupPlace()
+  const isOfHost = isOf(OF_A_HOST)
+  if (isOfHost ? localRank === 0 : rank === 0) {
+    speakAs(rank, true)
+    return false
+  }
+  const who = isOfHost ? 'the first rank of each host does it' : 'rank 0 does it'
+  note(options, `${speakerName()}: nothing to do here; \`${command}\` is not shared, ${who}`)
+  return true
+}
+
+/** Do the variables name a place in a group? */
+function isWhole(): boolean {
+  try {
+    groupPlace()
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** One process alone is no group, whoever started it. */
-function isSeveral(): boolean {
+export function isSeveral(): boolean {
   return isInGroup() && groupPlace().worldSize > 1
 }
 
@@ -92,7 +137,7 @@ function alone(name: string): LocalformerError {
     'ERR_USAGE',
     `\`--${flag}\` goes with several ranks, and this is one process`,
     {
-      hint: 'Start several: torchrun --no-python --nproc-per-node 2 -- npx localformer train ...',
+      hint: 'Start several: torchrun --no-python --nproc-per-node 2 -- npx localformer ...',
     },
   )
 }

@@ -158,6 +158,27 @@ export async function exchange(subject: string, text: string): Promise<readonly 
 
 let exchanges = 0
 
+/** What a store takes as one value; it has a limit of its own, several times as high. */
+const PART_LENGTH = 2 ** 20
+
+/** @internal {@link exchange} of JSON of any length. */
+export async function exchangeLong(subject: string, json: string): Promise<readonly string[]> {
+  // Parts are cut anywhere, and half a character cannot be sent.
+  const plain = json.replace(/[\u0080-\uffff]/g, (unit) => {
+    return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  })
+  const count = Math.ceil(plain.length / PART_LENGTH)
+  const part = (k: number) => plain.slice(k * PART_LENGTH, (k + 1) * PART_LENGTH)
+  const firsts = await exchange(subject, `${count} ${part(0)}`)
+  const most = Math.max(...firsts.map((one) => Number.parseInt(one, 10)))
+  let whole = firsts.map((one) => one.slice(one.indexOf(' ') + 1))
+  for (let k = 1; k < most; k++) {
+    const parts = await exchange(subject, part(k))
+    whole = whole.map((one, rank) => one + parts[rank])
+  }
+  return whole
+}
+
 /** @internal The native group. */
 export function inGroup(): Current {
   if (current !== undefined) return current
@@ -173,7 +194,7 @@ export function inGroup(): Current {
  * @throws {LocalformerError} `ERR_CONFIG`
  */
 export async function agree(subject: string, facts: object): Promise<void> {
-  const texts = await exchange(subject, JSON.stringify(facts))
+  const texts = await exchangeLong(subject, JSON.stringify(facts))
   const [first = '{}'] = texts
   const other = texts.findIndex((text) => text !== first)
   if (other < 0) return

@@ -2,26 +2,35 @@
 // in: a model or a trainer, a split -> out: shares of right answers, and which classes are mixed up.
 
 import { expected, LocalformerError } from '../base/errors.js'
-import { integer, lazy, parseOptions, zod } from '../base/validate.js'
+import { boolean, integer, lazy, parseOptions, zod } from '../base/validate.js'
 import type { ImageBatch } from '../batch/batch.js'
 import { checkImages, type ImageSplit } from '../datasets/dataset.js'
-import { batches } from '../datasets/draw-batches.js'
+import { batchCount, takeImages } from '../datasets/draw-batches.js'
+import { fingerprint } from '../datasets/fingerprint.js'
 import { checkComputes } from '../device/device.js'
 import { inGroup } from '../distributed/group.js'
+import { inRounds } from '../distributed/rounds.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
+import type { Division } from '../local/parallel.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
 import type { EvaluationFigures } from '../metrics/evaluation-metrics.js'
 import { isHandle } from '../native/handle.js'
 import { awaitNative } from '../native/load.js'
 import { type ClassScore, classScores, confusionMatrix } from './scores.js'
+import { agreeOnShares } from './shares.js'
 
 export interface EvaluateOptions {
   /** Images at a time; default 128. */
   readonly batchSize?: number
   /** Only the first so many images; default: all. */
   readonly limit?: number
-  /** Stops between batches. */
+  /**
+   * All ranks of the process group ask for it at once, and each looks at its share of the batches; all get
+   * the same answer, that of one process. Default false; a trainer that was parallelized always does so.
+   */
+  readonly shared?: boolean
+  /** Stops between batches; of several ranks all of them. */
   readonly signal?: AbortSignal
 }
 
@@ -54,6 +63,7 @@ const schema = lazy(() =>
   zod().object({
     batchSize: integer(1).default(128),
     limit: integer(1).optional(),
+    shared: boolean().default(false),
     signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
   }),
 )
@@ -62,8 +72,8 @@ const schema = lazy(() =>
  * Evaluates a network or a trainer (then every module's head too: its early exits) on a split of a
  * data set.
  *
- * @throws {LocalformerError} `ERR_CONFIG`, `ERR_DATASET`, `ERR_BUSY`, `ERR_DISPOSED`; the signal's
- *   reason when it aborts.
+ * @throws {LocalformerError} `ERR_CONFIG`, also where ranks that share it were given different things;
+ *   `ERR_DATASET`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_DISTRIBUTED`; the signal's reason when it aborts.
  */
 export async function evaluate(
   subject: SwinTransformer | Trainer,
@@ -93,7 +103,7 @@ async function lookAt(
   split: ImageSplit,
   options: EvaluateOptions,
 ) {
-  const { batchSize, limit, signal } = parseOptions(schema(), options)
+  const { batchSize, limit, shared, signal } = parseOptions(schema(), options)
   if (!isHandle(subject, SwinTransformer) && !isHandle(subject, Trainer)) {
     throw new LocalformerError('ERR_CONFIG', expected('a model or a trainer', 'subject', subject))
   }
@@ -102,30 +112,35 @@ async function lookAt(
   const { config, device } = subject instanceof Trainer ? subject.model : subject
   const { classes } = config
   checkComputes(device, 'evaluate')
-  const predicted = new Int32Array(part.count)
-  const heads = subject instanceof Trainer ? subject.modules.length : 1
-  let sums: Sums[] = []
-  let [done, count] = [0, 0]
-  const division = subject instanceof Trainer ? subject.division : undefined
-  for (const batch of batches(part, { batchSize })) {
-    const isOwn = division === undefined || count++ % division.replicas === division.replica
-    if (!isOwn) {
-      done += batch.labels.length
-      continue
-    }
-    // Of several ranks none may leave the others waiting.
-    if (division === undefined) signal?.throwIfAborted()
-    const results = await scoresOf(subject, batch)
-    sums = results.map((result, k) => ({
-      lossSum: (sums[k]?.lossSum ?? 0) + result.lossSum,
-      correct: (sums[k]?.correct ?? 0) + result.correct,
-      correctTop5: (sums[k]?.correctTop5 ?? 0) + result.correctTop5,
-    }))
-    predicted.set((results[results.length - 1] as BatchEvaluation).predicted, done)
-    done += batch.labels.length
+  const count = batchCount(part, { batchSize })
+  const look = async (k: number): Promise<BatchScores> => {
+    const end = Math.min(part.count, (k + 1) * batchSize)
+    const places = Uint32Array.from({ length: end - k * batchSize }, (_, i) => k * batchSize + i)
+    const heads = await scoresOf(subject, takeImages(part, places))
+    const { predicted } = heads[heads.length - 1] as BatchEvaluation
+    const sums = heads.map(({ lossSum, correct, correctTop5 }) => [lossSum, correct, correctTop5])
+    return { sums: sums as unknown as Sums[], predicted: [...predicted] }
   }
-  if (division !== undefined) sums = await sumOverRanks(sums, predicted, heads)
-  const scores = sums.map(({ lossSum, correct, correctTop5 }) => ({
+  const division = subject instanceof Trainer ? subject.division : undefined
+  let found: readonly BatchScores[]
+  if (division !== undefined) {
+    const sizes = Array.from({ length: count }, (_, k) =>
+      Math.min(batchSize, part.count - k * batchSize),
+    )
+    found = await lookDivided(subject as Trainer, division, sizes, look)
+  } else if (shared) {
+    await agreeOnShares('evaluation', subject, {
+      ...{ images: part.count, imagesSha256: await fingerprint(part), batchSize },
+      ...{ mean: part.mean, std: part.std },
+    })
+    found = await inRounds(count, look, signal)
+  } else {
+    found = await lookAlone(count, look, signal)
+  }
+  // Added up batch by batch, whoever looked at which.
+  const sums = found.map((batch) => batch.sums).reduce(added)
+  const predicted = Int32Array.from(found.flatMap((batch) => batch.predicted))
+  const scores = sums.map(([lossSum, correct, correctTop5]) => ({
     accuracy: correct / part.count,
     top5Accuracy: classes > 5 ? correctTop5 / part.count : null,
     loss: lossSum / part.count,
@@ -136,6 +151,22 @@ async function lookAt(
   return { evaluation, predicted, labels: part.labels, classes }
 }
 
+/** Of a head: summed loss, right answers, those among the five largest. */
+type Sums = readonly [lossSum: number, correct: number, correctTop5: number]
+
+/** What is kept of a batch, as plain values. */
+interface BatchScores {
+  /** Of every head, the classifier last. */
+  readonly sums: readonly Sums[]
+  readonly predicted: readonly number[]
+}
+
+const added = (sums: readonly Sums[], more: readonly Sums[]): readonly Sums[] =>
+  sums.map(([loss, correct, top5], k) => {
+    const [moreLoss, moreCorrect, moreTop5] = more[k] as Sums
+    return [loss + moreLoss, correct + moreCorrect, top5 + moreTop5]
+  })
+
 /** Of every head, the classifier last: of a plain network that one alone. */
 async function scoresOf(
   subject: SwinTransformer | Trainer,
@@ -145,31 +176,52 @@ async function scoresOf(
   return subject.takesBatches ? subject.evaluate(batch) : subject.evaluateHanded()
 }
 
-interface Sums {
-  readonly lossSum: number
-  readonly correct: number
-  readonly correctTop5: number
+type Look = (batch: number) => Promise<BatchScores>
+
+const NOTHING: BatchScores = { sums: [], predicted: [] }
+
+async function lookAlone(
+  count: number,
+  look: Look,
+  signal: AbortSignal | undefined,
+): Promise<BatchScores[]> {
+  const found: BatchScores[] = []
+  for (let k = 0; k < count; k++) {
+    signal?.throwIfAborted()
+    found.push(await look(k))
+  }
+  return found
 }
 
-/** Every image was looked at by one rank for each head; those that others saw are 0 here. */
-async function sumOverRanks(
-  sums: readonly Sums[],
-  predicted: Int32Array,
-  heads: number,
-): Promise<Sums[]> {
-  const own = Array.from({ length: heads }, (_, k) => sums[k] ?? NOTHING)
+/**
+ * A parallelized trainer's: features go from stage to stage, and the ranks of a stage take turns. Every
+ * image was looked at by one rank for each head; those that others saw are 0 here. None may leave the
+ * others waiting, so that a signal stops a training behind it.
+ */
+async function lookDivided(
+  trainer: Trainer,
+  { replica, replicas }: Division,
+  sizes: readonly number[],
+  look: Look,
+): Promise<BatchScores[]> {
+  const heads = trainer.modules.length
+  const nothing = Array.from({ length: heads }, (): Sums => [0, 0, 0])
+  const values: number[] = []
+  for (const [k, size] of sizes.entries()) {
+    const { sums, predicted } = k % replicas === replica ? await look(k) : NOTHING
+    // A rank without the last module predicts nothing.
+    const classes = Array.from({ length: size }, (_, image) => predicted[image] ?? 0)
+    values.push(...nothing.flatMap((none, head) => sums[head] ?? none), ...classes)
+  }
   const { native } = inGroup()
-  const values = [...own.flatMap((of) => [of.lossSum, of.correct, of.correctTop5]), ...predicted]
   const all = await awaitNative(() => native.sum(values))
-  predicted.set(all.slice(3 * heads))
-  return own.map((_, k) => ({
-    lossSum: all[3 * k] as number,
-    correct: all[3 * k + 1] as number,
-    correctTop5: all[3 * k + 2] as number,
-  }))
+  let at = 0
+  return sizes.map((size) => {
+    const sums = nothing.map((_, k) => all.slice(at + 3 * k, at + 3 * k + 3) as unknown as Sums)
+    at += 3 * heads + size
+    return { sums, predicted: all.slice(at - size, at) }
+  })
 }
-
-const NOTHING: Sums = { lossSum: 0, correct: 0, correctTop5: 0 }
 
 /**
  * Is it a split, rather than a whole data set or something else?

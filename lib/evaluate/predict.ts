@@ -1,5 +1,6 @@
 // Classes of single images of any size: pixels -> square -> network -> the most probable classes.
 // in: a model or a trainer, images -> out: for each the classifier's answer, and every module's.
+import { createHash } from 'node:crypto'
 import { expected, LocalformerError } from '../base/errors.js'
 import {
   boolean,
@@ -14,11 +15,13 @@ import {
 import type { ImageBatch } from '../batch/batch.js'
 import type { Image } from '../datasets/read-image.js'
 import { checkComputes } from '../device/device.js'
+import { inRounds } from '../distributed/rounds.js'
 import type { Logits } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
 import { isHandle } from '../native/handle.js'
 import { largest, softmax } from './scores.js'
+import { agreeOnShares } from './shares.js'
 
 export type { Image } from '../datasets/read-image.js'
 
@@ -35,7 +38,12 @@ export interface PredictOptions {
   readonly exits?: boolean
   /** Images at a time; default 32. */
   readonly batchSize?: number
-  /** Stops between batches. */
+  /**
+   * All ranks of the process group ask for it at once, with the same images, and each looks at its share of
+   * the batches; all get the same answer, that of one process. Default false.
+   */
+  readonly shared?: boolean
+  /** Stops between batches; of several ranks all of them. */
   readonly signal?: AbortSignal
 }
 
@@ -66,6 +74,7 @@ const schema = lazy(() =>
     top: integer(1).default(5),
     exits: boolean().default(false),
     batchSize: integer(1).default(32),
+    shared: boolean().default(false),
     signal: zod().instanceof(AbortSignal, { error: 'an AbortSignal' }).optional(),
   }),
 )
@@ -80,8 +89,8 @@ const schema = lazy(() =>
  * const [cat] = await predict(trainer, [await readImage('cat.png')], { classes, mean, std })
  * ```
  *
- * @throws {LocalformerError} `ERR_CONFIG`, `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`; the signal's
- *   reason when it aborts.
+ * @throws {LocalformerError} `ERR_CONFIG`, also where ranks that share it were given different things;
+ *   `ERR_SHAPE`, `ERR_BUSY`, `ERR_DISPOSED`, `ERR_DISTRIBUTED`; the signal's reason when it aborts.
  */
 export async function predict(
   subject: SwinTransformer | Trainer,
@@ -99,9 +108,9 @@ export async function predict(
     throw new LocalformerError('ERR_CONFIG', expected(what, 'classes', o.classes.length))
   }
   const squares = readArgument('images', () => squaresOf(images), 'ERR_SHAPE')
-  const predictions = new Array<Prediction>(images.length)
-  for (const indices of groupsOf(squares, o.batchSize)) {
-    o.signal?.throwIfAborted()
+  const groups = groupsOf(squares, o.batchSize)
+  const answer = async (group: number): Promise<Prediction[]> => {
+    const indices = groups[group] as number[]
     const side = squares[indices[0] as number]?.height as number
     const pixels = new Uint8Array(indices.length * 3 * side * side)
     indices.forEach((index, place) => {
@@ -110,15 +119,40 @@ export async function predict(
     const { mean, std } = o
     const batch = { images: pixels, height: side, width: side, mean, std }
     const heads = await headLogits(subject, batch)
-    indices.forEach((index, row) => {
+    return indices.map((_, row) => {
       const guesses = heads.map((logits) => guessesOf(logits, row, o.top, o.classes))
-      predictions[index] = {
+      return {
         top: guesses[guesses.length - 1] as Guess[],
         exits: o.exits ? guesses.slice(0, -1) : [],
       }
     })
   }
+  let answers: Prediction[][] = []
+  if (o.shared) {
+    const { signal, shared: _, ...settings } = o
+    await agreeOnShares('prediction', subject, {
+      ...{ ...settings, images: images.length, imagesSha256: digestOf(squares) },
+    })
+    answers = await inRounds(groups.length, answer, signal)
+  } else {
+    for (const group of groups.keys()) {
+      o.signal?.throwIfAborted()
+      answers.push(await answer(group))
+    }
+  }
+  const predictions = new Array<Prediction>(images.length)
+  groups.forEach((indices, group) => {
+    indices.forEach((index, row) => {
+      predictions[index] = answers[group]?.[row] as Prediction
+    })
+  })
   return predictions
+}
+
+function digestOf(squares: readonly Image[]): string {
+  const hash = createHash('sha256')
+  for (const { height, images } of squares) hash.update(`${height} `).update(images)
+  return hash.digest('hex')
 }
 
 /** Of every head, the classifier's last: of a plain network that one alone. */

@@ -43,7 +43,7 @@ export async function evaluateRun(
 }
 
 function checkOptions(options: EvaluateRunOptions) {
-  checkKeys(options, 'options', ['split', 'batchSize', 'limit', 'signal'])
+  checkKeys(options, 'options', ['split', 'batchSize', 'limit', 'shared', 'signal'])
   const { split = 'test', ...rest } = options
   if (split === 'train' || split === 'test') return { split, ...rest } as const
   throw new LocalformerError('ERR_CONFIG', expected('train or test', 'split', split))

@@ -7,6 +7,7 @@ import { evaluateRun } from '../../runs/evaluate-run.js'
 import {
   type Command,
   type GlobalOptions,
+  isTeller,
   note,
   printJson,
   printLine,
@@ -16,9 +17,15 @@ import { type DataArguments, dataModuleOption, dataOptions, openDataOf } from '.
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
+import { amongRanks, isSeveral, type JoinArguments, joinOptions } from '../ranks.js'
 import { dataDirOf, placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
+import { type ThreadArguments, threadsOption, useThreads } from '../threads.js'
 
-interface EvaluateArguments extends Omit<DataArguments, 'dataset'>, WeightsArguments {
+interface EvaluateArguments
+  extends Omit<DataArguments, 'dataset'>,
+    WeightsArguments,
+    ThreadArguments,
+    JoinArguments {
   dataModule: string | undefined
   dataset: string | undefined
   run: string
@@ -65,34 +72,41 @@ export const evaluateCommand: Command<EvaluateArguments> = {
         type: 'string',
         requiresArg: true,
         describe: 'CSV file that receives the whole confusion matrix',
-      }) as unknown as Argv<GlobalOptions & EvaluateArguments>,
-  handler: async (options) => {
-    const { confusion, split, batchSize, limit } = options
-    if (confusion !== undefined) await checkOutputFile(confusion, '--confusion')
-    const place = await placeOfWeights(options.run, options)
-    const run = await loadRun(place, options.device)
-    await using _ = run.model
-    const isOwn = options.dataset === undefined && options.dataDir === undefined
-    const data = await openDataOf({
-      ...options,
-      dataset: options.dataset ?? run.dataset,
-      dataDir: isOwn ? await dataDirOf(options.run) : options.dataDir,
-      // Photos are brought to the size at which the network was trained.
-      imageSize: run.model.config.imageSize,
-    })
-    if (data.name !== run.dataset)
-      note(options, `The run was trained on ${run.dataset}, not ${data.name}`)
-    await untilInterrupted(async (signal) => {
-      const amount = limit === undefined ? {} : { limit }
-      const result = await evaluateRun(run, data, { split, batchSize, ...amount, signal })
-      if (confusion !== undefined) {
-        await writeOutputFile(confusion, confusionCsv(result, run.classes), '--confusion')
-      }
-      if (options.json) return printJson(result)
-      printLine(`${result.run} on ${result.count} ${split} images of ${data.name}`)
-      const { classes } = run
-      const heads = run.trainer.modules.map(({ name }) => name)
-      printText(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
-    })
-  },
+      })
+      .options(threadsOption)
+      .options(joinOptions) as unknown as Argv<GlobalOptions & EvaluateArguments>,
+  handler: (options) => amongRanks(options, () => evaluateOn(options)),
+}
+
+async function evaluateOn(options: GlobalOptions & EvaluateArguments): Promise<void> {
+  const { confusion, split, batchSize, limit } = options
+  if (confusion !== undefined && isTeller()) await checkOutputFile(confusion, '--confusion')
+  useThreads(options)
+  const place = await placeOfWeights(options.run, options)
+  const run = await loadRun(place, options.device)
+  await using _ = run.model
+  const isOwn = options.dataset === undefined && options.dataDir === undefined
+  const data = await openDataOf({
+    ...options,
+    dataset: options.dataset ?? run.dataset,
+    dataDir: isOwn ? await dataDirOf(options.run) : options.dataDir,
+    // Photos are brought to the size at which the network was trained.
+    imageSize: run.model.config.imageSize,
+  })
+  if (data.name !== run.dataset)
+    note(options, `The run was trained on ${run.dataset}, not ${data.name}`)
+  await untilInterrupted(async (signal) => {
+    const amount = limit === undefined ? {} : { limit }
+    const shared = isSeveral()
+    const result = await evaluateRun(run, data, { split, batchSize, ...amount, shared, signal })
+    if (!isTeller()) return
+    if (confusion !== undefined) {
+      await writeOutputFile(confusion, confusionCsv(result, run.classes), '--confusion')
+    }
+    if (options.json) return printJson(result)
+    printLine(`${result.run} on ${result.count} ${split} images of ${data.name}`)
+    const { classes } = run
+    const heads = run.trainer.modules.map(({ name }) => name)
+    printText(formatEvaluation(result, { heads, classes, columns: process.stdout.columns ?? 80 }))
+  })
 }

@@ -1,19 +1,30 @@
 // `localformer predict`: the most probable classes of image files, by a trained network.
 
+import { createHash } from 'node:crypto'
 import type { Argv } from 'yargs'
-import { expected, LocalformerError } from '../../base/errors.js'
+import { type ErrorCode, expected, LocalformerError } from '../../base/errors.js'
 import { integer } from '../../base/validate.js'
 import { type Image, imageFilesOf, readImage } from '../../datasets/read-image.js'
+import { inRounds } from '../../distributed/rounds.js'
 import { type Guess, type Prediction, predict } from '../../evaluate/predict.js'
+import { agreeOnShares } from '../../evaluate/shares.js'
 import { type LoadedRun, loadRun } from '../../run-folder/load-run.js'
-
-import { type Command, type GlobalOptions, printJson, printText, warn } from '../command.js'
+import {
+  type Command,
+  type GlobalOptions,
+  isTeller,
+  printJson,
+  printText,
+  warn,
+} from '../command.js'
 import { untilInterrupted } from '../interrupt.js'
 import { commandProgress } from '../progress.js'
+import { amongRanks, isSeveral, type JoinArguments, joinOptions } from '../ranks.js'
 import { placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
 import { formatTable } from '../table.js'
+import { type ThreadArguments, threadsOption, useThreads } from '../threads.js'
 
-interface PredictArguments extends WeightsArguments {
+interface PredictArguments extends WeightsArguments, ThreadArguments, JoinArguments {
   run: string
   files: string[]
   top: number
@@ -27,9 +38,12 @@ const TOLD = 20
 
 type FilePrediction = Prediction & { readonly file: string }
 
+/** Plain, since it may be another rank's. */
 interface FileFailure {
   readonly file: string
-  readonly error: LocalformerError
+  readonly code: ErrorCode
+  readonly message: string
+  readonly hint: string | null
 }
 
 export const predictCommand: Command<PredictArguments> = {
@@ -60,70 +74,112 @@ export const predictCommand: Command<PredictArguments> = {
         default: false,
         describe: 'What the head of each module says, too',
       })
+      .options(threadsOption)
+      .options(joinOptions)
       .example(
         '$0 predict runs/mine cat.png photos',
         'a file, and all images below a folder',
       ) as unknown as Argv<GlobalOptions & PredictArguments>,
-  handler: async (options) => {
+  handler: (options) => {
     if (!integer(1).safeParse(options.top).success) {
       throw new LocalformerError(
         'ERR_CONFIG',
         expected('a whole number of at least 1', 'top', options.top),
       )
     }
-    const files = await imageFilesOf(options.files)
-    const run = await loadRun(await placeOfWeights(options.run, options), options.device)
-    await using _ = run.model
-    await untilInterrupted(async (signal) => {
-      const { predictions, failures } = await predictFiles(run, files, options, signal)
-      if (predictions.length === 0) throw noneRead(failures)
-      const modules = run.trainer.modules.map(({ name }) => name)
-      if (options.json) printJson(documentOf(run, predictions, failures))
-      else printText(formatPredictions(predictions, modules))
-      tellFailures(failures)
-      if (failures.length > 0) process.exitCode = 1
-    })
+    return amongRanks(options, () => predictOn(options))
   },
 }
 
+async function predictOn(options: GlobalOptions & PredictArguments): Promise<void> {
+  useThreads(options)
+  const files = await imageFilesOf(options.files)
+  const run = await loadRun(await placeOfWeights(options.run, options), options.device)
+  await using _ = run.model
+  await untilInterrupted(async (signal) => {
+    const { predictions, failures } = await predictFiles(run, files, options, signal)
+    if (predictions.length === 0) throw noneRead(failures)
+    if (!isTeller()) return
+    const modules = run.trainer.modules.map(({ name }) => name)
+    if (options.json) printJson(documentOf(run, predictions, failures))
+    else printText(formatPredictions(predictions, modules))
+    tellFailures(failures)
+    if (failures.length > 0) process.exitCode = 1
+  })
+}
+
+/** What became of some files. */
+interface FilesPredicted {
+  readonly predictions: readonly FilePrediction[]
+  readonly failures: readonly FileFailure[]
+}
+
 async function predictFiles(
-  { trainer, model, dataset, classes, mean, std }: LoadedRun,
+  run: LoadedRun,
   files: readonly string[],
   options: GlobalOptions & PredictArguments,
   signal: AbortSignal,
-): Promise<{ predictions: FilePrediction[]; failures: FileFailure[] }> {
-  const { top, exits } = options
-  // Prepared as the images were that it learned from.
-  const size = dataset === 'image-folder' ? { size: model.config.imageSize } : {}
-  const predictions: FilePrediction[] = []
-  const failures: FileFailure[] = []
+): Promise<FilesPredicted> {
   const progress = commandProgress(options)
+  const count = Math.ceil(files.length / FILES_AT_A_TIME)
+  const predictGroup = (group: number): Promise<FilesPredicted> => {
+    const done = group * FILES_AT_A_TIME
+    progress.update({ label: 'Predicting', done, total: files.length, unit: 'files' })
+    return predictSome(run, files.slice(done, done + FILES_AT_A_TIME), options)
+  }
   try {
-    for (let done = 0; done < files.length; done += FILES_AT_A_TIME) {
-      signal.throwIfAborted()
-      progress.update({ label: 'Predicting', done, total: files.length, unit: 'files' })
-      const images: Image[] = []
-      const read: string[] = []
-      for (const file of files.slice(done, done + FILES_AT_A_TIME)) {
-        try {
-          images.push(await readImage(file, size))
-          read.push(file)
-        } catch (error) {
-          // One that cannot be read does not keep the others from being looked at.
-          if (!(error instanceof LocalformerError)) throw error
-          failures.push({ file, error })
-        }
+    let groups: FilesPredicted[] = []
+    if (isSeveral()) {
+      const { top, exits } = options
+      const { dataset, classes, mean, std } = run
+      await agreeOnShares('prediction', run.trainer, {
+        ...{ files: files.length, namesSha256: digestOf(files) },
+        ...{ top, exits, dataset, classes, mean, std },
+      })
+      groups = await inRounds(count, predictGroup, signal)
+    } else {
+      for (let group = 0; group < count; group++) {
+        signal.throwIfAborted()
+        groups.push(await predictGroup(group))
       }
-      const settings = { classes, mean, std, top, exits, signal }
-      const found = await predict(trainer, images, settings)
-      predictions.push(
-        ...found.map((prediction, k) => ({ file: read[k] as string, ...prediction })),
-      )
     }
-    return { predictions, failures }
+    return {
+      predictions: groups.flatMap(({ predictions }) => predictions),
+      failures: groups.flatMap(({ failures }) => failures),
+    }
   } finally {
     progress.finish()
   }
+}
+
+function digestOf(files: readonly string[]): string {
+  return createHash('sha256').update(files.join('\0')).digest('hex')
+}
+
+async function predictSome(
+  { trainer, model, dataset, classes, mean, std }: LoadedRun,
+  files: readonly string[],
+  { top, exits }: PredictArguments,
+): Promise<FilesPredicted> {
+  // Prepared as the images were that it learned from.
+  const size = dataset === 'image-folder' ? { size: model.config.imageSize } : {}
+  const images: Image[] = []
+  const read: string[] = []
+  const failures: FileFailure[] = []
+  for (const file of files) {
+    try {
+      images.push(await readImage(file, size))
+      read.push(file)
+    } catch (error) {
+      // One that cannot be read does not keep the others from being looked at.
+      if (!(error instanceof LocalformerError)) throw error
+      const { code, message, hint } = error
+      failures.push({ file, code, message, hint: hint ?? null })
+    }
+  }
+  const found = await predict(trainer, images, { classes, mean, std, top, exits })
+  const predictions = found.map((prediction, k) => ({ file: read[k] as string, ...prediction }))
+  return { predictions, failures }
 }
 
 function documentOf(
@@ -131,34 +187,27 @@ function documentOf(
   predictions: readonly FilePrediction[],
   failures: readonly FileFailure[],
 ): object {
-  const failed = failures.map(({ file, error }) => ({
-    ...{ file, code: error.code, message: error.message, hint: error.hint ?? null },
-  }))
-  return { schema: 1, run: spec.text, predictions, failures: failed }
+  return { schema: 1, run: spec.text, predictions, failures }
 }
 
 /** The first ones by name, on standard error. */
 function tellFailures(failures: readonly FileFailure[]): void {
-  for (const { error } of failures.slice(0, TOLD)) {
-    warn(`localformer: ${error.message} [${error.code}]`)
+  for (const { message, code } of failures.slice(0, TOLD)) {
+    warn(`localformer: ${message} [${code}]`)
   }
   if (failures.length > TOLD) warn(`localformer: and ${failures.length - TOLD} more like these`)
 }
 
 /** The one error of a command that read no image at all. */
 function noneRead(failures: readonly FileFailure[]): LocalformerError {
-  const [first, ...others] = failures.map(({ error }) => error)
-  if (first === undefined || others.length === 0) {
-    return first ?? new LocalformerError('ERR_DATASET', 'There is no image')
-  }
+  const [first, ...others] = failures
+  if (first === undefined) return new LocalformerError('ERR_DATASET', 'There is no image')
+  const hint = first.hint === null ? {} : { hint: first.hint }
+  if (others.length === 0) return new LocalformerError(first.code, first.message, hint)
   return new LocalformerError(
     'ERR_DATASET',
     `None of ${failures.length} images could be read. The first: ${first.message}`,
-    {
-      cause: first,
-      ...(first.hint === undefined ? {} : { hint: first.hint }),
-      details: { files: failures.map(({ file }) => file) },
-    },
+    { ...hint, details: { files: failures.map(({ file }) => file) } },
   )
 }
 

@@ -15,7 +15,14 @@ import type { Run } from '../../runs/run.js'
 import { type RunSummary, readRunSummary } from '../../runs/run-summary.js'
 import type { WeightsReport } from '../../weights/plan.js'
 import { AUTO, sized, trainingOptions, withoutAuto } from '../auto-batch.js'
-import { type Command, type GlobalOptions, note, printJson, printLine } from '../command.js'
+import {
+  type Command,
+  type GlobalOptions,
+  isTeller,
+  note,
+  printJson,
+  printLine,
+} from '../command.js'
 import { type ConfigArguments, configOf } from '../config-flags.js'
 import { dataModuleOption, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
@@ -26,7 +33,7 @@ import {
   memorySnapshotOption,
   tellSnapshot,
 } from '../memory-snapshot.js'
-import { amongRanks, isTeller, parallelOf, type RankArguments, rankOptions } from '../ranks.js'
+import { amongRanks, parallelOf, type RankArguments, rankOptions } from '../ranks.js'
 import { resumed } from '../resume.js'
 import { createTrainingProgress } from '../training-progress.js'
 import { tellEvent } from '../training-text.js'
