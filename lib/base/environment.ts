@@ -95,6 +95,23 @@ export function groupVariables(): GroupVariables {
   }
 }
 
+/** That of a process that this one starts, on the same machine, as a rank: nothing of its own place is left. */
+export function environmentOfRank(place: {
+  readonly rank: number
+  readonly worldSize: number
+  readonly port: number
+}): NodeJS.ProcessEnv {
+  const [rank, count, port] = [place.rank, place.worldSize, place.port].map(String)
+  return {
+    ...process.env,
+    ...{ RANK: rank, WORLD_SIZE: count, LOCAL_RANK: rank },
+    ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: port },
+    // Of an agent, or of a network that this machine's own address is not on.
+    ...{ TORCHELASTIC_USE_AGENT_STORE: undefined, TORCHELASTIC_RUN_ID: undefined },
+    ...{ TORCHELASTIC_RESTART_COUNT: undefined, GLOO_SOCKET_IFNAME: undefined },
+  }
+}
+
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '' && value !== '0' && value.toLowerCase() !== 'false'
 }

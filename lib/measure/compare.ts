@@ -1,9 +1,10 @@
-// Compares run specs: each in a fresh process, on the same initial weights and the same batches.
-// in: specs and a data set -> out: one row a spec, savings and time against the first row.
-import { fork } from 'node:child_process'
+// Compares run specs: each in a fresh process, or several that share it, on the same initial weights and
+// the same batches. in: specs and a data set -> out: one row a spec, savings and time against the first row.
+import { type ChildProcess, fork } from 'node:child_process'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bytesOf } from '../base/bytes.js'
+import { environmentOfRank } from '../base/environment.js'
 import { errorFrom } from '../base/error-message.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
@@ -11,6 +12,7 @@ import type { Dataset } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
 import { resolveDevice, simulatedOn } from '../device/device.js'
 import { checkSimulation, type DeviceCalls } from '../device/simulation.js'
+import type { Parallel } from '../local/parallel.js'
 import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
@@ -19,6 +21,15 @@ import type { TrainerOptions } from '../local/trainer-of-spec.js'
 import type { Dtype, MathMode, Offload, Precision, Recompute } from '../local/words.js'
 import type { Card } from '../simulated/cards.js'
 import type { CompareModule, MeasureMessage, Measurement, MeasureRequest } from './measurement.js'
+import {
+  type Arrangement,
+  arrangementsOf,
+  type ComparedRank,
+  checkArrangement,
+  comparedRanks,
+  freePort,
+  measurementOf,
+} from './rank-group.js'
 
 export interface CompareOptions {
   readonly runs: readonly string[]
@@ -47,6 +58,15 @@ export interface CompareOptions {
   readonly timeline?: boolean
   /** On a simulated device: count its calls by module and phase, too; default false. */
   readonly calls?: boolean
+  /**
+   * Numbers of processes, each of which measures every spec on this machine's CPU: 1 alone, others together,
+   * over loopback; default: 1.
+   */
+  readonly ranks?: readonly number[]
+  /** Ways in which several share a spec; default: both. */
+  readonly parallel?: readonly Parallel[]
+  /** Of an operation, in each process; default: the number of cores, of several ranks each its share. */
+  readonly threads?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CompareProgress) => void
 }
@@ -72,6 +92,14 @@ export interface CompareRow {
   readonly math: MathMode
   readonly offload: Offload
   readonly status: 'ok' | 'out_of_memory'
+  /** Processes that measured it; with several, bytes are those of the rank that takes most. */
+  readonly ranks: number
+  /** How these shared it; null for one. */
+  readonly parallel: Parallel | null
+  /** Of an operation, in each process. */
+  readonly threads: number | null
+  /** Of several ranks each; else empty. */
+  readonly perRank: readonly ComparedRank[]
   /** Weights, optimizer state, buffers and workspaces between steps. */
   readonly residentBytes: number | null
   /** Of these, what the device's libraries keep for themselves (cuBLAS): the same in every row. */
@@ -86,11 +114,14 @@ export interface CompareRow {
   readonly savedVsFirst: number | null
   /** What the paper reports for this method and number of modules, against end-to-end training. */
   readonly paperSaving: number | null
+  /** Of several ranks those of the one that takes longest, from step to step. */
   readonly stepSeconds: {
     readonly median: number
     readonly min: number
     readonly max: number
   } | null
+  /** Of a step of median time. */
+  readonly imagesPerSecond: number | null
   /**
    * Of all rounds, spent on measuring what computes products fastest; in no other time. 0 where the
    * cache knew it.
@@ -155,9 +186,17 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
   for (const spec of specs) {
     resolveSplit(spec.split, modulesOfSpec(spec, config.depths), config.depths)
   }
+  const arrangements = arrangementsOf(options.ranks, options.parallel)
+  const cases = specs.flatMap((spec) => arrangements.map((arrangement) => ({ spec, arrangement })))
+  for (const { spec, arrangement } of cases) {
+    const modules = modulesOfSpec(spec, config.depths)
+    checkArrangement(arrangement, { spec, modules, batchSize })
+  }
+  if (options.threads !== undefined) checkCount('threads', options.threads, 1, 4096)
   const card = simulatedOn(config.device)
   if (card !== undefined) checkSimulation()
   const device = card === undefined ? resolveDevice(config.device).name : `sim:${card.key}`
+  if (arrangements.some(({ ranks }) => ranks > 1)) checkSeveral(options, device)
   const request = {
     model: { ...config, device } as SwinOptions,
     batches: drawBatches(data, batchSize, warmup + steps, seed),
@@ -167,23 +206,27 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     timeline: options.timeline ?? false,
     calls: (options.calls ?? false) && card !== undefined,
     training: { ...options.training, seed },
+    threads: options.threads,
   }
   const snapshotFiles = snapshotFilesOf(options.memorySnapshot, specs)
-  const measured: (Measurement | undefined)[][] = specs.map(() => [])
-  const total = specs.length * rounds * (warmup + steps)
+  const measured: (Measurement | undefined)[][] = cases.map(() => [])
+  const perRank: (readonly ComparedRank[])[] = cases.map(() => [])
+  const total = cases.length * rounds * (warmup + steps)
   let done = 0
   for (let round = 0; round < rounds; round++) {
-    for (const [row, spec] of specs.entries()) {
+    for (const [row, { spec, arrangement }] of cases.entries()) {
       const before = done
       const onStep = (step: number) => {
         done = before + step
         options.onProgress?.({ spec: spec.text, done, total })
       }
       onStep(0)
-      const one = { ...request, spec, memorySnapshot: snapshotFiles[row] }
-      const result = await measure(one, options.signal, onStep)
+      const { ranks, parallel } = arrangement
+      const one = { ...request, spec, parallel, memorySnapshot: snapshotFiles[row] }
+      const results = await measure(one, ranks, { signal: options.signal, onStep })
       done = before + warmup + steps
-      measured[row]?.push(result)
+      measured[row]?.push(results && (ranks > 1 ? measurementOf(results) : results[0]))
+      perRank[row] = results === undefined ? [] : comparedRanks(results)
     }
   }
   const first = measured[0] ?? []
@@ -202,8 +245,11 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
     rounds,
     seed,
     threads: any?.threads ?? null,
-    rows: specs.map((spec, row) => ({
-      ...makeRow(spec, measured[row] ?? [], first, isPapers ? paperSaving(spec) : null),
+    rows: cases.map(({ spec, arrangement }, row) => ({
+      ...makeRow(spec, {
+        ...{ rounds: measured[row] ?? [], first, batchSize, perRank: perRank[row] ?? [] },
+        ...{ arrangement, paper: isPapers ? paperSaving(spec) : null },
+      }),
       ...snapshotOf(snapshotFiles[row], measured[row]?.at(-1)),
     })),
     warnings: card === undefined ? [] : warningsOf(card, specs),
@@ -238,38 +284,110 @@ function drawBatches(data: Dataset, batchSize: number, count: number, seed: numb
   return drawn
 }
 
-/** One fresh process; undefined when it ran out of memory. */
-function measure(
+/** What a memory record and a simulated device's calls say is one process's. */
+function checkSeveral(o: CompareOptions, device: string): void {
+  if (device !== 'cpu') {
+    throw new LocalformerError(
+      'ERR_DEVICE_UNAVAILABLE',
+      `Several ranks train on the CPU, not on ${device}`,
+      { hint: 'Choose device cpu.' },
+    )
+  }
+  const given = (['memorySnapshot', 'timeline', 'calls'] as const).find((name) => o[name])
+  if (given === undefined) return
+  throw new LocalformerError('ERR_CONFIG', `\`${given}\` is for one process, not several ranks`)
+}
+
+/** One fresh process, or several that share the work; undefined when one ran out of memory. */
+async function measure(
   request: MeasureRequest,
-  signal: AbortSignal | undefined,
-  onStep: (step: number) => void,
-): Promise<Measurement | undefined> {
+  ranks: number,
+  own: { readonly signal: AbortSignal | undefined; readonly onStep: (step: number) => void },
+): Promise<readonly Measurement[] | undefined> {
+  const { signal, onStep } = own
   signal?.throwIfAborted()
+  const port = ranks === 1 ? 0 : await freePort()
+  // The last one of a group is the one that is behind.
+  const processes = Array.from({ length: ranks }, (_, rank) =>
+    startProcess(request, {
+      ...(ranks === 1 ? {} : { env: environmentOfRank({ rank, worldSize: ranks, port }) }),
+      onStep: rank === ranks - 1 ? onStep : () => {},
+    }),
+  )
+  const abort = () => {
+    for (const { child } of processes) child.kill('SIGKILL')
+  }
+  signal?.addEventListener('abort', abort)
+  let grace: NodeJS.Timeout | undefined
+  const failed: EndedProcess[] = []
+  try {
+    const results = await Promise.all(
+      processes.map(async ({ ended }) => {
+        const one = await ended
+        if (one.answer?.type === 'result') return one.answer.measurement
+        failed.push(one)
+        // The others of a group end by themselves, but not at once, and not where they are stuck.
+        grace ??= setTimeout(abort, GRACE_MS)
+        return undefined
+      }),
+    )
+    if (signal?.aborted) throw signal.reason
+    const found = results.filter((one) => one !== undefined)
+    return found.length === ranks ? found : failureOf(request.spec, failed)
+  } finally {
+    clearTimeout(grace)
+    signal?.removeEventListener('abort', abort)
+    abort()
+  }
+}
+
+/** A rank that others have failed says so itself within a second, where it is not stuck. */
+const GRACE_MS = 5_000
+
+interface EndedProcess {
+  readonly answer: Exclude<MeasureMessage, { type: 'step' }> | undefined
+  readonly code: number | null
+  readonly killedBy: string | null
+}
+
+function startProcess(
+  request: MeasureRequest,
+  { env, onStep }: { readonly env?: NodeJS.ProcessEnv; readonly onStep: (step: number) => void },
+): { readonly child: ChildProcess; readonly ended: Promise<EndedProcess> } {
   const child = fork(fileURLToPath(new URL('./measure-child.js', import.meta.url)), {
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    ...(env === undefined ? {} : { env }),
   })
-  const abort = () => child.kill('SIGKILL')
-  signal?.addEventListener('abort', abort)
-  return new Promise<Measurement | undefined>((resolve, reject) => {
-    let answer: MeasureMessage | undefined
+  const ended = new Promise<EndedProcess>((resolve, reject) => {
+    let answer: EndedProcess['answer']
     child.on('message', (message: MeasureMessage) => {
       if (message.type === 'step') onStep(message.step)
       else answer = message
     })
     child.on('error', reject)
-    child.on('close', (code, killedBy) => {
-      signal?.removeEventListener('abort', abort)
-      if (signal?.aborted) reject(signal.reason)
-      else if (answer?.type === 'result') resolve(answer.measurement)
-      else if (answer?.type === 'error' && answer.code === 'ERR_OUT_OF_MEMORY') resolve(undefined)
-      else if (answer?.type === 'error') reject(errorFrom(answer, `${request.spec.text}: `))
-      // The system's own answer to a process that takes too much.
-      else if (killedBy === 'SIGKILL') resolve(undefined)
-      else reject(died(request.spec, code, killedBy))
-    })
+    child.on('close', (code, killedBy) => resolve({ answer, code, killedBy }))
     child.send(request)
   })
+  return { child, ended }
+}
+
+/**
+ * Undefined where memory ran out.
+ *
+ * @param failed In the order in which they ended.
+ * @throws what went wrong: of several ranks not what the others say of the one that failed.
+ */
+function failureOf(spec: RunSpec, failed: readonly EndedProcess[]): undefined {
+  const errors = failed.flatMap(({ answer }) => (answer?.type === 'error' ? [answer] : []))
+  const own = errors.find(({ code }) => code !== 'ERR_DISTRIBUTED')
+  const [first] = failed as readonly [EndedProcess]
+  const error = own ?? (first.answer?.type === 'error' ? first.answer : undefined)
+  if (error?.code === 'ERR_OUT_OF_MEMORY') return undefined
+  if (error !== undefined) throw errorFrom(error, `${spec.text}: `)
+  // The system's own answer to a process that takes too much.
+  if (first.killedBy === 'SIGKILL') return undefined
+  throw died(spec, first.code, first.killedBy)
 }
 
 function died(spec: RunSpec, code: number | null, signal: string | null): LocalformerError {
@@ -283,12 +401,18 @@ function died(spec: RunSpec, code: number | null, signal: string | null): Localf
   )
 }
 
-function makeRow(
-  spec: RunSpec,
-  rounds: readonly (Measurement | undefined)[],
-  first: readonly (Measurement | undefined)[],
-  paper: number | null,
-): CompareRow {
+interface RowParts {
+  readonly rounds: readonly (Measurement | undefined)[]
+  /** Of the first row. */
+  readonly first: readonly (Measurement | undefined)[]
+  readonly batchSize: number
+  readonly arrangement: Arrangement
+  readonly perRank: readonly ComparedRank[]
+  readonly paper: number | null
+}
+
+function makeRow(spec: RunSpec, parts: RowParts): CompareRow {
+  const { rounds, first, batchSize, arrangement, perRank, paper } = parts
   const ok = rounds.filter((m) => m !== undefined)
   const last = ok.length === rounds.length ? ok[ok.length - 1] : undefined
   const peak = last && highestPeak(ok)
@@ -310,6 +434,9 @@ function makeRow(
     math: spec.math,
     offload: spec.offload,
     status: last ? 'ok' : 'out_of_memory',
+    ...arrangement,
+    threads: last?.threads ?? null,
+    perRank: last ? perRank : [],
     residentBytes: last?.residentBytes ?? null,
     workspaceBytes: last?.workspaceBytes ?? null,
     peakAllocatedBytes: peak ?? null,
@@ -322,6 +449,7 @@ function makeRow(
     stepSeconds: isTimed
       ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
       : null,
+    imagesPerSecond: isTimed ? batchSize / median(seconds) : null,
     tuningSeconds: isTimed ? ok.reduce((sum, m) => sum + m.tuningSeconds, 0) : null,
     timeVsFirst: last && ratios.every((r) => r !== null) ? median(ratios as number[]) : null,
     perModule: last?.perModule ?? [],

@@ -3,6 +3,7 @@ import type { ErrorMessage } from '../base/error-message.js'
 import type { ImageBatch } from '../batch/batch.js'
 import type { WrittenSnapshot } from '../device/memory.js'
 import type { DeviceCalls } from '../device/simulation.js'
+import type { Parallel } from '../local/parallel.js'
 import type { RunSpec } from '../local/run-spec.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
@@ -24,6 +25,10 @@ export interface MeasureRequest {
   /** Count what a simulated device is asked in the last step, by module and phase too. */
   readonly calls: boolean
   readonly training: TrainerOptions
+  /** Threads of an operation; undefined: the number of cores, of several ranks a rank's share. */
+  readonly threads: number | undefined
+  /** How the processes that were started together share the work; null: this one is alone. */
+  readonly parallel: Parallel | null
 }
 
 /**
@@ -54,7 +59,7 @@ export interface Measurement {
   readonly peakAllocatedBytes: number
   readonly peakReservedBytes: number
   readonly peakRssBytes: number
-  /** Empty on a simulated device. */
+  /** Empty on a simulated device; of a rank from the end of a step to that of the next, waiting included. */
   readonly stepSeconds: readonly number[]
   /** Of all steps, those before the measured ones too. */
   readonly tuningSeconds: number
@@ -63,6 +68,18 @@ export interface Measurement {
   readonly perModule: readonly CompareModule[]
   readonly timeline: readonly MemoryPoint[] | undefined
   readonly snapshot: WrittenSnapshot | undefined
+  /** What only a process among several has; null: it was alone. */
+  readonly group: RankMeasurement | null
+}
+
+export interface RankMeasurement {
+  /** Those that it has, [first, last). */
+  readonly modules: readonly [first: number, last: number]
+  /** In a measured step, of tensors. */
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  /** Of the measured steps' time, waiting for others, 0 to 1. */
+  readonly waitedShare: number
 }
 
 export type MeasureMessage =

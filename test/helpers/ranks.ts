@@ -1,8 +1,8 @@
 // Processes that train together, started as a shell would: what each printed and how it ended.
 import type { ChildProcess } from 'node:child_process'
-import { createServer } from 'node:net'
 import type { ParallelOptions } from '../../lib/local/parallel.js'
 import type { SwinOptions } from '../../lib/local/swin-transformer.js'
+import { freePort } from '../../lib/measure/rank-group.js'
 import type { TrainOptions } from '../../lib/train/options.js'
 import { type Ended, fixture, startProgram } from './child.js'
 
@@ -50,15 +50,6 @@ export interface RankReport {
 
 /** One that takes longer hangs. */
 const MOST_MS = 300_000
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 export interface Started {
   readonly children: readonly ChildProcess[]

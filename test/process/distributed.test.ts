@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { freePort } from '../../lib/measure/rank-group.js'
 import { planRanks } from '../../lib/plan/ranks.js'
 import { DIST, fixture, runProgram } from '../helpers/child.js'
 import { dynamicSymbols } from '../helpers/elf-symbols.js'
 import {
-  freePort,
   type RankJob,
   type RankReport,
   startRanks,

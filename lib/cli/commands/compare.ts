@@ -1,9 +1,16 @@
 // `localformer compare`: run specs against each other, each in a fresh process.
 import type { Argv } from 'yargs'
+import { LocalformerError } from '../../base/errors.js'
 import { formatBytes, formatPercent } from '../../base/format.js'
 import { definedOf } from '../../base/validate.js'
+import type { Parallel } from '../../local/parallel.js'
 import { parseRunSpec, RUN_SPEC_HELP } from '../../local/run-spec.js'
-import { type CompareResult, type CompareRow, compare } from '../../measure/compare.js'
+import {
+  type CompareOptions,
+  type CompareResult,
+  type CompareRow,
+  compare,
+} from '../../measure/compare.js'
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { checkCalls, formatCalls } from '../calls-text.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
@@ -23,12 +30,14 @@ import { checkOutputFile, writeOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
 import { atLeast, simulatedLegend, simulatedName } from '../simulated-text.js'
 import { formatTable } from '../table.js'
+import { checkThreads, type ThreadArguments, threadsOption } from '../threads.js'
 
 interface CompareArguments
   extends ModelArguments,
     DataArguments,
     MemoryLimitArguments,
-    MemorySnapshotArguments {
+    MemorySnapshotArguments,
+    ThreadArguments {
   run: string[]
   batchSize: number
   steps: number
@@ -36,6 +45,8 @@ interface CompareArguments
   rounds: number
   calls: boolean
   output: string | undefined
+  ranks: string | undefined
+  parallel: string | undefined
 }
 
 export const compareCommand: Command<CompareArguments> = {
@@ -76,6 +87,27 @@ export const compareCommand: Command<CompareArguments> = {
         requiresArg: true,
         describe: 'Times that all specs are run in turn, for step times that can be trusted',
       })
+      .options({
+        ranks: {
+          type: 'string',
+          requiresArg: true,
+          describe:
+            'Numbers of processes on this machine that measure each run, 1,2: one alone, several together',
+          group: 'Ranks:',
+        },
+        parallel: {
+          type: 'string',
+          requiresArg: true,
+          defaultDescription: 'data,modules',
+          describe: 'With --ranks: how several share a run, each batch (data) or the modules',
+          group: 'Ranks:',
+        },
+        threads: {
+          ...threadsOption.threads,
+          describe:
+            'Threads of one operation; default: the number of cores, with --ranks shared by the processes',
+        },
+      })
       .options(memoryLimitOption)
       .options(memorySnapshotOption)
       .option('calls', {
@@ -91,6 +123,10 @@ export const compareCommand: Command<CompareArguments> = {
       })
       .example('$0 compare --run backprop --run paper:2 --run paper:4', "the paper's comparison")
       .example(
+        '$0 compare --run paper:4,split=timed --ranks 1,2 --parallel modules',
+        'one process, and two that share it',
+      )
+      .example(
         '$0 compare --device sim:rtx3060 --run backprop --run paper:4',
         'memory on a card that is not there',
       ) as unknown as Argv<GlobalOptions & CompareArguments>,
@@ -98,6 +134,8 @@ export const compareCommand: Command<CompareArguments> = {
     const runs = options.run
     for (const run of runs) parseRunSpec(run)
     checkCalls(options)
+    const several = severalOf(options)
+    checkThreads(options.threads)
     const limit = memoryLimitOf(options)
     if (options.output !== undefined) await checkOutputFile(options.output)
     await checkMemorySnapshot(options)
@@ -116,6 +154,8 @@ export const compareCommand: Command<CompareArguments> = {
         ...limit,
         ...definedOf({ memorySnapshot: options.memorySnapshot }),
         calls: options.calls,
+        ...several,
+        ...definedOf({ threads: options.threads }),
         signal,
         onProgress: comparisonProgress(options, progress),
       }).finally(() => progress.finish())
@@ -131,14 +171,37 @@ export const compareCommand: Command<CompareArguments> = {
   },
 }
 
+/** Checked by `compare`, but for what only a command line can say wrong. */
+function severalOf({
+  ranks,
+  parallel,
+}: CompareArguments): Pick<CompareOptions, 'ranks' | 'parallel'> {
+  if (ranks === undefined) {
+    if (parallel === undefined) return {}
+    throw new LocalformerError('ERR_USAGE', '`--parallel` goes with `--ranks`', {
+      hint: 'Say how many processes: --ranks 1,2.',
+    })
+  }
+  const words = (list: string) => list.split(',').map((word) => word.trim())
+  return {
+    ranks: words(ranks).map((word) => (word === '' ? Number.NaN : Number(word))),
+    ...(parallel === undefined ? {} : { parallel: words(parallel) as Parallel[] }),
+  }
+}
+
 /** The table of a comparison as text. */
 export function formatComparison(result: CompareResult): string {
   const { dataset, imageSize, batchSize, steps, rounds, device, threads, versions } = result
   const isSimulated = result.simulated !== null
+  const isShared = result.rows.some(({ ranks }) => ranks > 1)
   const computed = isSimulated ? [] : ['s/step', 'time', 'loss of each module']
-  const head = ['run', 'allocated', 'reserved', 'saved', 'paper', ...computed]
+  const head = [
+    ...['run', ...(isShared ? ['ranks', 'threads', 'images/s'] : [])],
+    ...['allocated', 'reserved', 'saved', 'paper', ...computed],
+  ]
   // Unknown where no run came to an end.
-  const machine = threads === null ? '' : ` (${threads} threads), LibTorch ${versions.libtorch}`
+  const ofEach = isShared ? '' : ` (${threads} threads)`
+  const machine = threads === null ? '' : `${ofEach}, LibTorch ${versions.libtorch}`
   const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''
   return [
@@ -147,9 +210,10 @@ export function formatComparison(result: CompareResult): string {
     '',
     formatTable(
       head,
-      result.rows.map((row) => tableRow(row, isSimulated)),
+      result.rows.map((row) => tableRow(row, { isSimulated, isShared })),
     ),
     '',
+    ...(isShared ? rankLines(result) : []),
     ...(result.rows.some(({ perModule }) => perModule.some(({ calls }) => calls !== undefined))
       ? [formatCalls(result), '']
       : []),
@@ -158,6 +222,7 @@ export function formatComparison(result: CompareResult): string {
     ...(isSimulated
       ? simulatedLegend(result)
       : [`loss: mean over the steps, ${losses} where there are any, not weighted.`]),
+    ...(isShared ? RANKS_LEGEND : []),
     ...tuningText(result),
   ].join('\n')
 }
@@ -171,10 +236,46 @@ function tuningText({ rows }: CompareResult): string[] {
   ]
 }
 
-function tableRow(row: CompareRow, isSimulated: boolean): string[] {
-  if (row.status === 'out_of_memory') return [row.spec, 'out of memory']
+const RANKS_LEGEND = [
+  'ranks: processes of this machine, each with so many threads; bytes of the one that takes most, s/step of the slowest.',
+  'sent, received: tensors in a step. waited: of its time, for others.',
+]
+
+/** Of every process of a group. */
+function rankLines({ rows }: CompareResult): string[] {
+  const cells = rows.flatMap(({ spec, perRank, ...row }) =>
+    perRank.map((one) => [
+      ...[
+        spec,
+        ranksText(row),
+        `${one.rank}`,
+        one.modules.map((name) => name.replace('module ', '')).join(', '),
+      ],
+      ...[one.residentBytes, one.peakAllocatedBytes, one.sentBytes, one.receivedBytes].map(
+        formatBytes,
+      ),
+      formatPercent(one.waitedShare),
+    ]),
+  )
+  if (cells.length === 0) return []
+  const head = ['run', 'ranks', 'rank', 'modules', 'resident', 'peak', 'sent', 'received', 'waited']
+  return [formatTable(head, cells), '']
+}
+
+function ranksText({ ranks, parallel }: Pick<CompareRow, 'ranks' | 'parallel'>): string {
+  return parallel === null ? `${ranks}` : `${ranks} ${parallel}`
+}
+
+function tableRow(
+  row: CompareRow,
+  { isSimulated, isShared }: { readonly isSimulated: boolean; readonly isShared: boolean },
+): string[] {
+  const { threads, imagesPerSecond } = row
+  const several = [ranksText(row), `${threads ?? ''}`, imagesPerSecond?.toPrecision(3) ?? '']
+  const name = [row.spec, ...(isShared ? several : [])]
+  if (row.status === 'out_of_memory') return [...name, 'out of memory']
   const memory = [
-    row.spec,
+    ...name,
     `${atLeast(row)}${formatBytes(row.peakAllocatedBytes ?? 0)}`,
     `${atLeast(row)}${formatBytes(row.peakReservedBytes ?? 0)}`,
     percent(row.savedVsFirst),
