@@ -38,12 +38,14 @@ function namesOf(runs: readonly RunData[]): string[] {
 }
 
 function summaryTable(runs: readonly RunData[], names: readonly string[]): string {
+  const isShared = runs.some(({ ranks }) => ranks.length > 0)
   const rows = runs.map((run, i) => {
     const last = run.evaluations.at(-1)
     const best = bestOf(run.evaluations)
     return [
       names[i] ?? '',
       run.dataset,
+      ...(isShared ? [`${Math.max(1, run.ranks.length)}`] : []),
       last ? accuracyText(last) : NONE,
       best ? `${accuracyText(best)} (epoch ${best.epoch})` : NONE,
       formatMetric(STEP_METRICS.peakAllocatedBytes, run.peakAllocatedBytes),
@@ -52,7 +54,10 @@ function summaryTable(runs: readonly RunData[], names: readonly string[]): strin
       `${formatNumber(run.steps, 9)} of ${formatNumber(run.totalSteps ?? Number.NaN, 9)}`,
     ]
   })
-  const header = ['run', 'data', 'test accuracy', 'best', 'peak', 'time', 'throughput', 'steps']
+  const header = [
+    ...['run', 'data', ...(isShared ? ['ranks'] : [])],
+    ...['test accuracy', 'best', 'peak', 'time', 'throughput', 'steps'],
+  ]
   return table('Summary', header, rows)
 }
 

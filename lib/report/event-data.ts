@@ -5,7 +5,7 @@ import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
 import { type MetricTable, type PossibleFigures, rowsOf } from '../metrics/metric.js'
 import { MODULE_METRICS } from '../metrics/module-metrics.js'
 import { STEP_METRICS } from '../metrics/step-metrics.js'
-import { isMissing, type Json, list, number, object, parse, unreadable } from './json.js'
+import { isMissing, type Json, list, number, object, parse, text, unreadable } from './json.js'
 import { type Bucket, Series } from './series.js'
 
 /** Of every metric, the steps that had it. */
@@ -24,6 +24,19 @@ export interface EvaluationPoint extends PossibleFigures<typeof EVALUATION_METRI
   readonly modules: readonly PossibleFigures<typeof EVALUATION_METRICS>[]
 }
 
+/** What one of several processes took, of those that trained last. */
+export interface RankPoint {
+  readonly rank: number
+  /** Names. */
+  readonly modules: readonly string[]
+  readonly residentBytes: number | null
+  readonly peakAllocatedBytes: number | null
+  readonly sentBytes: number | null
+  readonly receivedBytes: number | null
+  /** Of its time, for others, 0 to 1. */
+  readonly waitedShare: number | null
+}
+
 export interface EventData {
   /** Did the run come to its end? */
   readonly isDone: boolean
@@ -37,12 +50,17 @@ export interface EventData {
   readonly modules: readonly ModuleSeries[]
   readonly epochs: readonly EpochPoint[]
   readonly evaluations: readonly EvaluationPoint[]
+  /** Of a run that is done by several; else empty. */
+  readonly ranks: readonly RankPoint[]
   /** What a step's memory was like, as it was recorded. */
   readonly timeline: readonly unknown[]
 }
 
 /** More than any network has units. */
 export const MAX_MODULES = 256
+
+/** More than a report can show; a group may have a few times as many. */
+const MAX_RANKS = 1024
 
 /** Undefined where there is no such file. */
 export async function readEvents(file: string): Promise<EventData | undefined> {
@@ -85,6 +103,7 @@ class Gathered {
   #seconds = 0
   #peak: number | null = null
   #timeline: readonly unknown[] = []
+  #ranks: readonly RankPoint[] = []
   readonly #series = new SeriesOf(STEP_METRICS)
   readonly #modules: SeriesOf<typeof MODULE_METRICS>[] = []
   readonly #epochs: EpochPoint[] = []
@@ -98,6 +117,7 @@ class Gathered {
       this.#isDone = true
       this.#seconds = number(event.seconds, this.#seconds)
       this.#peak = highest(this.#peak, event.peakAllocatedBytes)
+      this.#ranks = list(event.ranks).slice(0, MAX_RANKS).map(object).map(rankOf)
     }
   }
 
@@ -106,6 +126,7 @@ class Gathered {
     // A resumed run may tell steps again that were told before it was killed.
     if (!(step > this.#steps)) return
     this.#isDone = false
+    this.#ranks = []
     this.#steps = step
     this.#totalSteps = highest(this.#totalSteps, event.totalSteps)
     this.#seconds += number(event.seconds, 0)
@@ -147,6 +168,7 @@ class Gathered {
       modules: this.#modules.map((module) => module.result()),
       epochs: this.#epochs,
       evaluations: this.#evaluations,
+      ranks: this.#ranks,
       timeline: this.#timeline,
     }
   }
@@ -154,6 +176,23 @@ class Gathered {
 
 /** Of a run that told nothing yet. */
 export const NO_EVENTS = new Gathered().result()
+
+function rankOf(told: Json, place: number): RankPoint {
+  const of = (name: string) => {
+    const value = number(told[name])
+    return Number.isNaN(value) ? null : value
+  }
+  const [waited, seconds] = [number(told.waitSeconds), number(told.seconds)]
+  return {
+    rank: number(told.rank, place),
+    modules: list(told.modules)
+      .slice(0, MAX_MODULES)
+      .map((name) => text(name) ?? ''),
+    ...{ residentBytes: of('residentBytes'), peakAllocatedBytes: of('peakAllocatedBytes') },
+    ...{ sentBytes: of('sentBytes'), receivedBytes: of('receivedBytes') },
+    waitedShare: waited >= 0 && seconds > 0 ? Math.min(1, waited / seconds) : null,
+  }
+}
 
 function figuresOf<T extends MetricTable>(table: T, values: Json): PossibleFigures<T> {
   const entries = rowsOf(table).map(([name]) => {

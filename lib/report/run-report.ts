@@ -1,5 +1,5 @@
-// One run as a page: summary, accuracy, losses, memory within a step, reconstructions, speed,
-// configuration.
+// One run as a page: summary, accuracy, losses, memory within a step, reconstructions, ranks,
+// speed, configuration.
 import { formatPercent } from '../base/format.js'
 import { packageVersion } from '../base/version.js'
 import { EVALUATION_METRICS } from '../metrics/evaluation-metrics.js'
@@ -25,6 +25,7 @@ export function runReport(run: RunData): string {
     ['memory', 'Memory within a step', memory(run)],
     ['reconstruction', 'Reconstruction', reconstructionPanels(run.reconstructions)],
     ['modules', 'Modules', moduleTable(run)],
+    ['ranks', 'Ranks', rankTable(run)],
     ['speed', 'Speed and learning rate', speed(run)],
     ['configuration', 'Configuration', configuration(run)],
   ] as const
@@ -186,6 +187,19 @@ function moduleTable(run: RunData): string {
   ])
   const header = ['', ...told.map(([title]) => title)]
   return `<p class="soft">Losses, training accuracy and time are means over the last epoch in which the module learned; the peak is the highest while the module steps, the whole network’s weights included.</p>${table('Modules', header, rows)}`
+}
+
+/** What each of several processes took. */
+function rankTable({ ranks }: RunData): string {
+  if (ranks.length === 0) return ''
+  const bytes = (value: number | null) => formatMetric(STEP_METRICS.peakAllocatedBytes, value)
+  const rows = ranks.map((rank) => [
+    ...[`rank ${rank.rank}`, rank.modules.map((name) => name.replace(/^module /, '')).join(', ')],
+    ...[rank.residentBytes, rank.peakAllocatedBytes, rank.sentBytes, rank.receivedBytes].map(bytes),
+    rank.waitedShare === null ? NONE : formatPercent(rank.waitedShare),
+  ])
+  const header = ['', 'modules', 'resident', 'peak', 'sent', 'received', 'waited']
+  return `<p class="soft">Of each process that trained: bytes between steps and at the highest of a step; tensors that it sent and received, and the share of its time that it waited for others, since it joined.</p>${table('Ranks', header, rows)}`
 }
 
 /** Over the last epoch in which the module learned; of a highest value that of the run. */

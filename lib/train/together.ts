@@ -16,7 +16,7 @@ export interface RankFigures extends Traffic {
   readonly residentBytes: number
   /** Highest of a step. */
   readonly peakAllocatedBytes: number
-  /** In steps and waiting for batches. */
+  /** Of this training, as waiting and bytes are; what went before it was resumed is not in it. */
   readonly seconds: number
 }
 

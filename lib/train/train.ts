@@ -97,7 +97,9 @@ async function* eventsOf(
   const { step: steps, residentBytes, peakAllocatedBytes, evaluation } = course
   const [seconds, imagesPerSecond] = [secondsOf(course), throughputOf(course.pace)]
   // Behind the last checkpoint there was no step: everything is still on rank 0.
-  const ranks = await figuresOfAll(trainer, { residentBytes, peakAllocatedBytes, seconds })
+  const ranks = await figuresOfAll(trainer, {
+    ...{ residentBytes, peakAllocatedBytes, seconds: seconds - course.secondsBefore },
+  })
   const stoppedEarly = steps < course.phases.length * course.stepsPerPhase && isStopped(course)
   yield {
     ...{ type: 'done', steps, seconds, imagesPerSecond, evaluation },

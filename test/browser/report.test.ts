@@ -40,7 +40,7 @@ if (executablePath === undefined) {
       writeRun(directory, fixture)
       return directory
     }
-    const plain = run('plain', { steps: 400 })
+    const plain = run('plain', { steps: 400, ranks: 2 })
     const hostile = run('hostile', { text: HOSTILE, steps: 40 })
     const short = run('short', { modules: 1, spec: 'backprop', steps: 12, epochs: 1 })
     reports = {

@@ -11,6 +11,8 @@ export interface RunFixture {
   readonly spec?: string
   /** End-to-end training was measured too. */
   readonly isMeasured?: boolean
+  /** By so many processes, which have modules each; default: one. */
+  readonly ranks?: number
   /** In the names of classes, the spec, the configuration and its keys. */
   readonly text?: string
 }
@@ -33,6 +35,9 @@ export function writeRun(directory: string, fixture: RunFixture = {}): void {
     training: { batchSize: 128, epochs, learningRate: 1e-3, [`key${text}`]: text },
   })
   const events = eventsOf(steps, epochs, modules)
+  if (fixture.ranks !== undefined) {
+    Object.assign(events.at(-1) as object, { ranks: ranksOf(fixture.ranks, modules, text) })
+  }
   write('events.jsonl', events.map((event) => `${JSON.stringify(event)}\n`).join(''))
   json('summary.json', { schema: 1, run: spec, steps })
   mkdirSync(path.join(directory, 'checkpoints', 'last'), { recursive: true })
@@ -62,6 +67,17 @@ export function writeRun(directory: string, fixture: RunFixture = {}): void {
       prediction: [0, 1, 2, 3].map((image) => pictureOf(32 >> module, image, 40)),
     })),
   })
+}
+
+function ranksOf(count: number, modules: number, text: string): object[] {
+  const each = modules / count
+  return Array.from({ length: count }, (_, rank) => ({
+    rank,
+    modules: Array.from({ length: each }, (_, k) => `module ${rank * each + k + 1}${text}`),
+    ...{ residentBytes: (100 + rank) * MIB, peakAllocatedBytes: (200 + rank) * MIB },
+    ...{ sentBytes: rank === 0 ? 2 ** 30 : 0, receivedBytes: rank === 0 ? 0 : 2 ** 30 },
+    ...{ waitSeconds: 25 * rank, seconds: 100 },
+  }))
 }
 
 export function eventsOf(steps: number, epochs: number, modules: number): object[] {

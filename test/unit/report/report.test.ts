@@ -221,7 +221,7 @@ test('a configuration alone, or nonsense in every file, still gives a report', a
 
 test('hostile text stays text', async () => {
   const text = `</td></script><script>alert(1)</script><img src=x onerror=alert(1)>"'&`
-  const page = await html(runFolder({ text }))
+  const page = await html(runFolder({ text, ranks: 2 }))
   assert.not.match(page, /<script/i)
   // The one that is meant has its picture in the file.
   for (const [tag] of page.matchAll(/<img[^>]*>/g)) {
@@ -258,6 +258,37 @@ test('a long run makes no larger file than a shorter one', async () => {
   const [short, long] = [await size(2_000, 20), await size(40_000, 20)]
   assert.ok(long < 1.1 * short, `${short} and ${long} bytes`)
   assert.ok(long < 400_000, `${long} bytes`)
+})
+
+test('a run of several processes says what each took, others have no such section', async () => {
+  const directory = runFolder({ ranks: 2 })
+  const { ranks } = await readRun(directory)
+  assert.equal(ranks[1], {
+    ...{ rank: 1, modules: ['module 3', 'module 4'], residentBytes: 101 * 2 ** 20 },
+    ...{ peakAllocatedBytes: 201 * 2 ** 20, sentBytes: 0, receivedBytes: 2 ** 30 },
+    waitedShare: 0.25,
+  })
+  const page = await html(directory)
+  assert.match(page, '<section id="ranks"><h2>Ranks</h2>')
+  assert.match(
+    page,
+    '<tr><th scope="row">rank 1</th><td>3, 4</td><td>101 MiB</td><td>201 MiB</td><td>0 B</td><td>1.00 GiB</td><td>25.0 %</td></tr>',
+  )
+  const alone = runFolder()
+  assert.not.match(await html(alone), 'id="ranks"')
+  const output = path.join(folder, 'ranks.html')
+  await writeReport([directory, alone], { output })
+  assert.match(readFileSync(output, 'utf8'), '<th scope="col">ranks</th>')
+  // Trained further by one process.
+  appendFileSync(
+    path.join(directory, 'events.jsonl'),
+    `${JSON.stringify({ type: 'step', step: 1000 })}\n`,
+  )
+  assert.equal((await readRun(directory)).ranks, [])
+  const hostile = { type: 'done', ranks: [null, 7, { rank: {}, modules: 3, waitSeconds: 'x' }] }
+  appendFileSync(path.join(directory, 'events.jsonl'), `${JSON.stringify(hostile)}\n`)
+  assert.is((await readRun(directory)).ranks.length, 3)
+  assert.match(await html(directory), '<th scope="row">rank 2</th>')
 })
 
 test('several runs are compared in one file', async () => {
