@@ -2,7 +2,7 @@
 // share, and one that is the work of a single process.
 import { LocalformerError } from '../base/errors.js'
 import { definedOf } from '../base/validate.js'
-import { destroy, init, orAbandon } from '../distributed/group.js'
+import { destroy, init, orAbandon, worldSize } from '../distributed/group.js'
 import { groupPlace, isInGroup } from '../distributed/place.js'
 import { PARALLEL, type ParallelOptions } from '../local/parallel.js'
 import { DTYPES } from '../local/words.js'
@@ -84,6 +84,18 @@ export async function amongRanks(
   await init(definedOf({ joinSeconds: options.joinTimeout }))
   await orAbandon(work)
   await destroy()
+}
+
+/** Says where ranks have nothing to do, since there are more of them than batches. */
+export function tellIdle(options: GlobalOptions, images: number, batchSize: number): void {
+  const [count, ranks] = [Math.ceil(images / batchSize), worldSize()]
+  if (count >= ranks) return
+  const batches = count === 1 ? '1 batch' : `${count} batches`
+  note(
+    options,
+    `${ranks - count} of ${ranks} ranks have nothing to do: ${images} images are ${batches}; a smaller ` +
+      '--batch-size gives them some',
+  )
 }
 
 /** What is there for each host, and so is done once on each. */

@@ -112,6 +112,8 @@ for (const [count, options] of [
     assert.is(first?.stdout, one.stdout)
     assert.equal(readFileSync(csv('several')), readFileSync(csv('one')))
     for (const { code, stdout, stderr } of others) assert.equal([code, stdout, stderr], [0, '', ''])
+    const isIdle = count === 3
+    assert.is(/[12] of 3 ranks have nothing to do/.test(first?.stderr ?? ''), isIdle)
   })
 }
 

@@ -17,7 +17,7 @@ import { type DataArguments, dataModuleOption, dataOptions, openDataOf } from '.
 import { confusionCsv, formatEvaluation } from '../evaluation-text.js'
 import { untilInterrupted } from '../interrupt.js'
 import { checkOutputFile, writeOutputFile } from '../output-file.js'
-import { amongRanks, isSeveral, type JoinArguments, joinOptions } from '../ranks.js'
+import { amongRanks, isSeveral, type JoinArguments, joinOptions, tellIdle } from '../ranks.js'
 import { dataDirOf, placeOfWeights, type WeightsArguments, weightsOption } from '../run-weights.js'
 import { type ThreadArguments, threadsOption, useThreads } from '../threads.js'
 
@@ -95,6 +95,7 @@ async function evaluateOn(options: GlobalOptions & EvaluateArguments): Promise<v
   })
   if (data.name !== run.dataset)
     note(options, `The run was trained on ${run.dataset}, not ${data.name}`)
+  if (isSeveral()) tellIdle(options, Math.min(limit ?? Infinity, data[split].count), batchSize)
   await untilInterrupted(async (signal) => {
     const amount = limit === undefined ? {} : { limit }
     const shared = isSeveral()
