@@ -196,6 +196,8 @@ export interface NativeDeviceCalls {
   readonly tf32Products: number
   /** Operations of cuDNN, whose workspaces are not known. */
   readonly cudnnCalls: number
+  /** Operations of NCCL: sums over ranks, tensors sent and received. */
+  readonly collectives: number
   /** How often the host waited for the device. */
   readonly synchronisations: number
   /** Copies between host and device from memory that is not pinned: the host waits for them. */

@@ -7,6 +7,7 @@ typedef struct {
   int64_t launches;          // Kernels.
   int64_t products;          // Matrix products of cuBLAS and cuBLASLt.
   int64_t tf32_products;     // Those that were allowed to round their inputs to TF32.
+  int64_t collectives;       // Operations of NCCL: sums, and what ranks send and receive.
   int64_t cudnn_calls;       // Operations of cuDNN, whose workspaces are not known.
   int64_t synchronisations;  // The host waited for a stream, an event, the device, cudaMemcpy.
   int64_t pageable_copies, pinned_copies;  // Between host and device.

@@ -8,7 +8,8 @@
 #include "layouts.h"
 #include "simulated.h"
 
-enum { INVALID_DEVICE = 101, NO_KERNEL_IMAGE = 209, LAUNCH_FAILURE = 719, NOT_SUPPORTED = 801 };
+enum { INVALID_DEVICE = 101, NO_KERNEL_IMAGE = 209, NOT_READY = 600 };
+enum { LAUNCH_FAILURE = 719, NOT_SUPPORTED = 801 };
 enum { CUDA_VERSION = 13000 };
 
 static _Thread_local sim_status last_error;
@@ -335,6 +336,7 @@ EXPORT sim_status cudaThreadExchangeStreamCaptureMode(int* mode) {
   return SIM_OK;
 }
 EXPORT sim_status cudaStreamQuery(void* stream) {
+  if (sim_is_stalled()) return NOT_READY;
   sim_host_waits_for_stream(stream);
   return SIM_OK;
 }
@@ -390,6 +392,7 @@ EXPORT sim_status cudaEventRecordWithFlags(void* event, void* stream, unsigned f
   return SIM_OK;
 }
 EXPORT sim_status cudaEventQuery(void* event) {
+  if (sim_is_stalled()) return NOT_READY;
   sim_host_waits_for_event(event);
   return SIM_OK;
 }

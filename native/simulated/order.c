@@ -36,12 +36,14 @@ typedef struct {
 enum { USES = 4096 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 // All below are guarded by the lock.
 static stream streams[STREAMS];
 // Clocks of the streams at the last kernel or product that this thread gave them: what those write
 // is not known. Of other threads' work a thread is not the one to say what comes before it.
 static _Thread_local clocks unseen;
 static clocks host;
+static bool stalled;    // Some work is never done.
 static use uses[USES];  // A ring: the oldest are forgotten.
 static size_t use_count;
 static size_t uses_of[STREAMS];  // Of these, by stream.
@@ -117,20 +119,42 @@ void sim_wait(void* handle, void* event) {
   pthread_mutex_unlock(&lock);
 }
 
+void sim_stall(bool is_stalled) {
+  pthread_mutex_lock(&lock);
+  stalled = is_stalled;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+}
+
+bool sim_is_stalled(void) {
+  pthread_mutex_lock(&lock);
+  const bool is_stalled = stalled;
+  pthread_mutex_unlock(&lock);
+  return is_stalled;
+}
+
+// Needs the lock.
+static void wait_out_stall(void) {
+  while (stalled) pthread_cond_wait(&changed, &lock);
+}
+
 void sim_host_waits_for_event(void* event) {
   pthread_mutex_lock(&lock);
+  wait_out_stall();
   learn(&host, event);
   pthread_mutex_unlock(&lock);
 }
 
 void sim_host_waits_for_stream(void* handle) {
   pthread_mutex_lock(&lock);
+  wait_out_stall();
   learn(&host, &find(handle)->known);
   pthread_mutex_unlock(&lock);
 }
 
 void sim_host_waits_for_device(void) {
   pthread_mutex_lock(&lock);
+  wait_out_stall();
   for (int i = 0; i < STREAMS; ++i) learn(&host, &streams[i].known);
   pthread_mutex_unlock(&lock);
 }

@@ -96,6 +96,11 @@ void sim_wait(void* stream, void* event);
 void sim_host_waits_for_stream(void* stream);
 void sim_host_waits_for_event(void* event);
 void sim_host_waits_for_device(void);
+// Whoever waits for the device waits until it is told that nothing stalls any more.
+void sim_stall(bool is_stalled);
+bool sim_is_stalled(void);
+// A status that a test asks an operation of NCCL for: it begins and is never done.
+enum { SIM_STALLS = -1 };
 // A copy or fill: false, and a line on standard error, where other work on this memory need not be
 // done. NULL: not on the device.
 bool sim_copy_in_order(const void* to, size_t to_bytes, const void* from, size_t from_bytes,

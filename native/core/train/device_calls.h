@@ -22,6 +22,7 @@ struct DeviceCalls : sim_counts {
     visit("products", self.products);
     visit("tf32Products", self.tf32_products);
     visit("cudnnCalls", self.cudnn_calls);
+    visit("collectives", self.collectives);
     visit("synchronisations", self.synchronisations);
     visit("pageableCopies", self.pageable_copies);
     visit("pinnedCopies", self.pinned_copies);
