@@ -1,4 +1,5 @@
 // Which device: cpu, cuda, cuda:N, auto or a simulated card, and why.
+import { groupVariables } from '../base/environment.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import {
   loadAll,
@@ -11,8 +12,8 @@ import {
 import { type Card, cardNamed } from '../simulated/cards.js'
 
 /**
- * `cpu`, `cuda` (the first), `cuda:N`, `auto` (CUDA where there is a device, else the CPU), or a CUDA
- * card that is simulated for its memory alone: `sim:rtx3060`, `sim:12GiB,sm_86`. Within a process that
+ * `cpu`, `cuda` (the first; for one of several processes of a host that of its `LOCAL_RANK`), `cuda:N`,
+ * `auto` (`cuda` where there is a device, else the CPU), or a CUDA card that is simulated for its memory alone: `sim:rtx3060`, `sim:12GiB,sm_86`. Within a process that
  * simulates a card `cuda` is that card.
  */
 export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto' | `sim:${string}`
@@ -46,8 +47,12 @@ export function resolveDevice(device: string): ResolvedDevice {
     const isTaken = count > 0 && simulatedCard() === undefined
     if (isTaken) prepareCuda()
     return isTaken
-      ? { name: 'cuda:0', reason: `the first of ${count} CUDA device(s)` }
+      ? ownCard(count)
       : { name: 'cpu', reason: simulatedCard() ? NOT_BY_ITSELF : `no CUDA device (${whyNoCuda()})` }
+  }
+  if (device === 'cuda' && count > 0) {
+    prepareCuda()
+    return ownCard(count)
   }
   const index = device === 'cuda' ? 0 : Number(device.slice('cuda:'.length))
   if (index >= count) {
@@ -59,6 +64,29 @@ export function resolveDevice(device: string): ResolvedDevice {
   }
   prepareCuda()
   return { name: `cuda:${index}`, reason: 'as asked for' }
+}
+
+/**
+ * @internal The card of a process that did not choose one, of `count` that it sees. A launcher that shows each process its own card alone has
+ * chosen; whether two ranks have come to the same one is looked at when they divide a trainer.
+ */
+export function ownCard(count: number): ResolvedDevice {
+  const { rank, localRank } = groupVariables()
+  if (rank === undefined || localRank === undefined || count === 1) {
+    return { name: 'cuda:0', reason: `the first of ${count} CUDA device(s)` }
+  }
+  const index = Number(localRank)
+  if (index < count) {
+    return {
+      name: `cuda:${index}`,
+      reason: `that of LOCAL_RANK ${index}, of ${count} CUDA devices`,
+    }
+  }
+  throw new LocalformerError(
+    'ERR_DEVICE_UNAVAILABLE',
+    `The process of LOCAL_RANK ${localRank} has no CUDA device: there are ${count}`,
+    { hint: `Start at most ${count} processes on this host: ranks do not share a card.` },
+  )
 }
 
 /** What a device may be, for a message. */
