@@ -44,6 +44,7 @@ export async function diagnose(options: DoctorOptions = {}): Promise<readonly Ch
   const libtorch = checkLibtorch()
   const addon = addonFolder()
   const hasAddon = addon !== undefined
+  const cuda = checkCudaOf(addon)
   return [
     checkNode(process.versions.node),
     checkPlatform(process.platform, process.arch, glibcVersion()),
@@ -51,16 +52,22 @@ export async function diagnose(options: DoctorOptions = {}): Promise<readonly Ch
     await checkPip(libtorch.status === 'ok'),
     libtorch,
     ...checkAddon(await runProbe(options.timeoutSeconds ?? 120), libtorch),
-    ...checkCudaOf(addon),
+    ...cuda,
     checkMemory(readMemory()),
-    checkRanks(),
+    checkRanks(cuda.some(({ name, status }) => name === 'cuda library' && status === 'ok')),
     ...(await checkDatasets()),
   ]
 }
 
-/** Is this process one of several, and do its variables say which? */
-export function checkRanks(): Check {
-  const means = 'Gloo on the CPU, which LibTorch brings'
+/**
+ * Is this process one of several, and do its variables say which?
+ *
+ * @param hasCuda Is the addon's CUDA part there?
+ */
+export function checkRanks(hasCuda: boolean): Check {
+  const means = hasCuda
+    ? "Gloo on the CPU, NCCL on CUDA, both LibTorch's; NCCL is untried on a real card"
+    : 'Gloo on the CPU, which LibTorch brings; for NCCL the CUDA part of the addon is missing'
   if (!isInGroup()) return ok('ranks', `one process; several are started by torchrun (${means})`)
   try {
     const { rank, worldSize, address, port } = groupPlace()

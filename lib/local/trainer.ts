@@ -26,6 +26,7 @@ import { Features } from '../native/features.js'
 import { Handle, isHandle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { tensorsOf } from '../native/tensors.js'
+import { checkCards } from './cards-of-ranks.js'
 import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { Recipe } from './native-trainer.js'
@@ -234,7 +235,8 @@ export abstract class Trainer extends Handle<NativeTrainer> {
    * {@link train} sees to that, and to batches that are handed on.
    *
    * @throws {LocalformerError} `ERR_CONFIG` where ranks, stages and modules do not go together, or this
-   *   process is in no group (`distributed.init()`); `ERR_DEVICE_UNAVAILABLE` on CUDA; `ERR_DISTRIBUTED`.
+   *   process is in no group (`distributed.init()`), or two of them are on the same card;
+   *   `ERR_DEVICE_UNAVAILABLE` on CUDA without the addon's CUDA part; `ERR_DISTRIBUTED`.
    */
   async parallelize(options: ParallelOptions = {}): Promise<void> {
     const { native, place } = inGroup()
@@ -243,13 +245,7 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     if (this.#division !== undefined) {
       throw new LocalformerError('ERR_CONFIG', 'The trainer was parallelized already')
     }
-    if (this.model.device !== 'cpu') {
-      throw new LocalformerError(
-        'ERR_DEVICE_UNAVAILABLE',
-        `Several ranks train on the CPU, and this network is on ${this.model.device}`,
-        { hint: 'Choose device cpu.' },
-      )
-    }
+    await checkCards(this.model.device)
     const stageEnds =
       o.stages === 1
         ? [modules]

@@ -573,6 +573,8 @@ export interface NativeCuda {
     minor: number
     totalMemoryBytes: number
     multiProcessorCount: number
+    /** Of the card itself, whatever its index: 32 hexadecimal digits. */
+    uuid: string
   }
   synchronize(device: number): void
   /** Of CUDA 1000 * major + 10 * minor; cuDNN's as it says itself, null where there is none. */

@@ -17,6 +17,7 @@
 #include "coded_error.h"
 #include "errors.h"
 #include "memory/memory_history.h"
+#include "nccl_backend.h"
 #include "segments.h"
 #include "train/out_of_memory.h"
 
@@ -43,6 +44,16 @@ c10::DeviceIndex ReadIndex(const Napi::Value& value) {
   return static_cast<c10::DeviceIndex>(index);
 }
 
+std::string Hexadecimal(const cudaUUID_t& uuid) {
+  std::string text;
+  for (const char byte : uuid.bytes) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    const auto value = static_cast<unsigned char>(byte);
+    text += {kDigits[value >> 4], kDigits[value & 15]};
+  }
+  return text;
+}
+
 Napi::Value DeviceProperties(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const cudaDeviceProp& properties = *at::cuda::getDeviceProperties(ReadIndex(info[0]));
@@ -52,6 +63,7 @@ Napi::Value DeviceProperties(const Napi::CallbackInfo& info) {
     object.Set("minor", properties.minor);
     object.Set("totalMemoryBytes", static_cast<double>(properties.totalGlobalMem));
     object.Set("multiProcessorCount", properties.multiProcessorCount);
+    object.Set("uuid", Hexadecimal(properties.uuid));
     return object;
   });
 }
@@ -206,6 +218,7 @@ void ObserveOutOfMemory() {
 Napi::Object Register(Napi::Env env, Napi::Object exports) {
   ObserveOutOfMemory();
   RegisterHistorySource(c10::kCUDA, {RecordHistory, ReadHistory});
+  RegisterNccl();
   const auto define = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };

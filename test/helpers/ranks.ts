@@ -1,5 +1,7 @@
 // Processes that train together, started as a shell would: what each printed and how it ended.
 import type { ChildProcess } from 'node:child_process'
+import type { DeviceCalls } from '../../lib/device/simulation.js'
+import type { Traffic } from '../../lib/distributed/distributed.js'
 import type { ParallelOptions } from '../../lib/local/parallel.js'
 import type { SwinOptions } from '../../lib/local/swin-transformer.js'
 import { freePort } from '../../lib/measure/rank-group.js'
@@ -46,6 +48,31 @@ export interface RankReport {
   readonly weights: Readonly<Record<string, readonly number[]>>
   /** SHA-256 of all of them. */
   readonly digest: string
+}
+
+/** What a process of fixtures/rank-on-card.ts does. */
+export interface CardJob {
+  /** Run spec. */
+  readonly run: string
+  /** Default: one process, in no group. */
+  readonly parallel?: ParallelOptions
+  readonly steps: number
+  /** From the third step on the next call of a function on a rank's card gives a status. */
+  readonly fails?: { readonly rank: number; readonly call: string; readonly status: number }
+}
+
+/** What one says. */
+export interface CardReport {
+  readonly rank: number
+  /** What each step asked of the card. */
+  readonly calls: readonly (DeviceCalls | null)[]
+  /** Of the last step: whether each module learned, and its loss. */
+  readonly modules: readonly (readonly [boolean, number | null])[]
+  /** Without cuBLAS's workspaces. */
+  readonly residentBytes: number
+  /** Of rank 0, when it has all. */
+  readonly gatheredBytes: number
+  readonly traffic?: Traffic
 }
 
 /** One that takes longer hangs. */
@@ -107,10 +134,22 @@ export async function trainAlone(job: RankJob): Promise<RankReport> {
   return reportsOf(await Promise.all(ended))[0] as RankReport
 }
 
+/** The same on simulated cards; without `parallel` one process. */
+export async function stepOnCards(count: number, job: CardJob): Promise<readonly CardReport[]> {
+  const variables = job.parallel === undefined ? { RANK: undefined, WORLD_SIZE: undefined } : {}
+  const args = [fixture('rank-on-card'), JSON.stringify(job)]
+  const { ended } = await startRanks(
+    count,
+    () => args,
+    () => variables,
+  )
+  return reportsOf<CardReport>(await Promise.all(ended))
+}
+
 /** Throws what a rank said that did not come to its end. */
-export function reportsOf(all: readonly Ended[]): readonly RankReport[] {
+export function reportsOf<Report = RankReport>(all: readonly Ended[]): readonly Report[] {
   return all.map(({ code, signal, stdout, stderr }, rank) => {
     if (code !== 0) throw new Error(`rank ${rank} ended with ${code ?? signal}: ${stderr}`)
-    return JSON.parse(stdout) as RankReport
+    return JSON.parse(stdout) as Report
   })
 }

@@ -2,6 +2,7 @@
 // which samples of a batch.
 #pragma once
 
+#include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
@@ -35,8 +36,10 @@ struct DivisionOptions {
 // two stages among four.
 class Division {
  public:
-  // Made on all ranks at once. Throws CodedError ERR_CONFIG where the numbers do not go together.
-  Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options, size_t modules);
+  // Made on all ranks at once; `device`: this rank's, whose modules are divided. Throws CodedError
+  // ERR_CONFIG where the numbers do not go together; on a card ERR_DEVICE_UNAVAILABLE.
+  Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options, size_t modules,
+           c10::Device device);
 
   ProcessGroup& group() const { return *group_; }
   bool Has(size_t module) const { return module >= first_ && module < last_; }
@@ -57,6 +60,16 @@ class Division {
   std::optional<FeatureSender> training_out, evaluation_out;
 
  private:
+  // The first rank of a stage.
+  int FirstRankOf(int stage) const { return stage * replica_count_; }
+  // What has to be connected before anything travels between cards.
+  struct Connection {
+    std::shared_ptr<Communicator> among;
+    Channel channel;
+    std::optional<int> peer;  // None: all of them.
+  };
+  std::vector<Connection> Connections() const;
+
   std::shared_ptr<ProcessGroup> group_;
   std::vector<int64_t> stage_ends_;
   int stages_, stage_, replica_, replica_count_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 #include <array>
@@ -23,11 +24,12 @@ struct Handover {
   bool stops = false;  // The training ends behind this batch.
 };
 
-// Batches of one kind between two ranks; both ends are made with the same `tag`.
+// Batches of one kind between two ranks.
 struct LinkPlace {
   std::shared_ptr<Communicator> among;
   int peer = 0;
-  int tag = 0;
+  Channel channel = Channel::kTraining;
+  c10::Device device = c10::kCPU;  // Where they are, at both ends.
 };
 
 class FeatureSender {
@@ -49,10 +51,17 @@ class FeatureSender {
 
 class FeatureReceiver {
  public:
-  // `ahead`: the next batch comes while this one is learned from; it has to have the same shape.
+  // `ahead`: the next batch comes while this one is learned from; on the CPU it has to have the
+  // same shape.
   FeatureReceiver(LinkPlace place, bool ahead) : place_(std::move(place)), ahead_(ahead) {}
 
   Handover Receive();
+
+  // To be called now and then while a batch is learned from, on a card: there the next one is asked
+  // for once its header has come. A card that waits for what may not be sent, as behind the last
+  // batch, would hold up whoever waits for the whole card, and CUDA does so where it takes memory
+  // or loads a kernel.
+  void Progress();
 
  private:
   // Shapes of what a header announces.
@@ -60,11 +69,13 @@ class FeatureReceiver {
   // One on its way.
   struct Message {
     at::Tensor header;
-    std::shared_ptr<const Form> form;  // That it is expected to have; none of the first.
+    Transfer header_transfer;
+    std::shared_ptr<const Form> form;  // That it is expected to have; none until that is known.
     std::vector<at::Tensor> parts;
-    std::vector<Transfer> transfers;  // The header's first.
+    std::vector<Transfer> transfers;
   };
 
+  std::unique_ptr<Message> Begun();
   void Expect(const Form& form, Message* message);
 
   LinkPlace place_;

@@ -8,8 +8,8 @@
 
 namespace localformer {
 
-GradientSum::GradientSum(Communicator& among, const ParameterList& parameters,
-                         std::vector<double> numbers) {
+GradientSum::GradientSum(Communicator& among, const ParameterList& parameters, at::Tensor numbers)
+    : numbers_(std::move(numbers)) {
   c10::NoGradGuard no_grad;
   std::vector<at::Tensor> small;
   int64_t bytes = 0;
@@ -29,9 +29,7 @@ GradientSum::GradientSum(Communicator& among, const ParameterList& parameters,
     bytes += own;
   }
   if (!small.empty()) Send(among, std::move(small));
-  numbers_ = at::empty({static_cast<int64_t>(numbers.size())}, at::kDouble);
-  std::copy(numbers.begin(), numbers.end(), numbers_.mutable_data_ptr<double>());
-  if (!numbers.empty()) numbers_transfer_ = among.Sum(numbers_);
+  numbers_transfer_ = among.Sum(numbers_);
 }
 
 void GradientSum::Send(Communicator& among, std::vector<at::Tensor> gradients) {
@@ -48,7 +46,7 @@ void GradientSum::Send(Communicator& among, std::vector<at::Tensor> gradients) {
   buckets_.push_back(std::move(bucket));
 }
 
-std::vector<double> GradientSum::Finish() {
+at::Tensor GradientSum::Finish() {
   c10::NoGradGuard no_grad;
   for (Bucket& bucket : buckets_) {
     bucket.transfer.Wait();
@@ -62,8 +60,7 @@ std::vector<double> GradientSum::Finish() {
     bucket.values.reset();
   }
   numbers_transfer_.Wait();
-  const double* sums = numbers_.const_data_ptr<double>();
-  return {sums, sums + numbers_.numel()};
+  return numbers_;
 }
 
 }  // namespace localformer

@@ -13,12 +13,14 @@ namespace localformer {
 
 class GradientSum {
  public:
-  // Begins. `numbers`: are added up too; every rank gives as many. Nobody may touch the gradients
-  // until Finish. Small ones travel together, in copies of at most kBucketBytes.
-  GradientSum(Communicator& among, const ParameterList& parameters, std::vector<double> numbers);
+  // Begins. `numbers`: a vector where the gradients are, added up too; every rank gives as many.
+  // Nobody may touch the gradients until Finish. Small ones travel together, in copies of at most
+  // kBucketBytes.
+  GradientSum(Communicator& among, const ParameterList& parameters, at::Tensor numbers);
 
-  // Waits until every gradient is the sum over all ranks; gives the sums of the numbers.
-  std::vector<double> Finish();
+  // From here on every gradient is the sum over all ranks: on the CPU it is waited for, on a card
+  // what the device is given next comes after it. Gives the sums of the numbers.
+  at::Tensor Finish();
 
   static constexpr int64_t kBucketBytes = 4 << 20;
 

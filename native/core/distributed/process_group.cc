@@ -21,8 +21,10 @@
 #include <utility>
 
 #include "coded_error.h"
+#include "distributed/card_backend.h"
 #include "distributed/store_text.h"
 #include "swin/unit.h"
+#include "train/device.h"
 
 namespace localformer {
 namespace {
@@ -160,78 +162,137 @@ c10::intrusive_ptr<c10d::ProcessGroupGloo::Options> GlooOptions(const GroupOptio
   return gloo;
 }
 
+// Whether a call is done that another thread makes; waits no longer than the group lasts.
+template <typename Answer>
+void Await(const std::future<Answer>& answer, const Watch* watch,
+           const std::atomic<bool>* cancelled) {
+  while (answer.wait_for(kPoll) != std::future_status::ready) {
+    if (watch != nullptr) watch->ThrowIfFailed();
+    if (cancelled->load(std::memory_order_relaxed)) throw Cancelled();
+  }
+}
+
+}  // namespace
+
 // What another thread says when an operation is done.
 struct Ended {
-  std::mutex mutex;
+  mutable std::mutex mutex;
   std::condition_variable changed;
   bool is_done = false;
   bool is_woken = false;
+  std::string broken;  // What went wrong.
 
-  void Set(bool Ended::*what) {
+  void Finish(const std::string& error) {
     const std::lock_guard<std::mutex> lock(mutex);
-    this->*what = true;
+    broken = error;
+    is_done = true;
+    changed.notify_all();
+  }
+  void Wake() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    is_woken = true;
     changed.notify_all();
   }
 };
-
-}  // namespace
 
 Transfer& Transfer::operator=(Transfer&& other) noexcept {
   if (this == &other) return *this;
   Drop();
   among_ = std::move(other.among_);
-  work_ = std::move(other.work_);
-  tensor_ = std::move(other.tensor_);
+  works_ = std::exchange(other.works_, {});
+  tensors_ = std::exchange(other.tensors_, {});
+  ended_ = std::move(other.ended_);
   reports_ = other.reports_;
+  is_on_card_ = other.is_on_card_;
   return *this;
 }
 
 void Transfer::Drop() noexcept {
-  if (work_ == nullptr || reports_) return;
-  try {
-    work_->abort();
-  } catch (...) {
+  // What a card has begun is not given up.
+  if (reports_ || is_on_card_) return;
+  for (const auto& work : works_) {
+    try {
+      work->abort();
+    } catch (...) {
+    }
   }
 }
 
+void Transfer::WaitAside() {
+  const auto ended = std::make_shared<Ended>();
+  ended_ = ended;
+  std::thread([ended, works = works_, tensors = tensors_] {
+    std::string broken;
+    try {
+      for (const auto& work : works) {
+        if (!work->wait()) broken = "The operation was given up";
+      }
+    } catch (const std::exception& error) {
+      broken = Plain(error);
+    }
+    ended->Finish(broken);
+  }).detach();
+}
+
+bool Transfer::HasEnded() const {
+  const std::lock_guard<std::mutex> lock(ended_->mutex);
+  return ended_->is_done;
+}
+
 void Transfer::Wait() {
-  if (work_ == nullptr) return;
+  if (works_.empty()) return;
   const auto begin = Clock::now();
   const auto among = std::exchange(among_, nullptr);
-  const auto work = std::exchange(work_, nullptr);
+  const auto works = std::exchange(works_, {});
   Watch& watch = *among->watch_;
   std::string broken;
   try {
-    if (reports_) {
+    if (is_on_card_) {
+      for (const auto& work : works) work->wait();
+    } else if (ended_) {
       // The operation may never end where a rank is gone; this wait does.
-      const auto ended = std::make_shared<Ended>();
-      work->getFuture()->addCallback([ended](auto&) { ended->Set(&Ended::is_done); });
-      const auto failed = watch.WhenFailed([ended] { ended->Set(&Ended::is_woken); });
-      std::unique_lock<std::mutex> lock(ended->mutex);
-      ended->changed.wait(lock, [&] { return ended->is_done || ended->is_woken; });
-      if (ended->is_done) {
-        lock.unlock();
-        work->wait();
+      const auto failed = watch.WhenFailed([ended = ended_] { ended->Wake(); });
+      std::unique_lock<std::mutex> lock(ended_->mutex);
+      ended_->changed.wait(lock, [&] { return ended_->is_done || ended_->is_woken; });
+      broken = ended_->broken;
+      const bool is_left = !ended_->is_done;
+      lock.unlock();
+      for (const auto& work : works) {
+        if (is_left && !reports_) work->abort();
       }
     } else {
-      const auto failed = watch.WhenFailed([work] { work->abort(); });
-      if (!work->wait()) broken = "The operation was given up";
+      const auto failed = watch.WhenFailed([works] {
+        for (const auto& work : works) work->abort();
+      });
+      for (const auto& work : works) {
+        if (!work->wait()) broken = "The operation was given up";
+      }
     }
   } catch (const std::exception& error) {
     broken = Plain(error);
   }
   among->traffic_->wait_seconds += std::chrono::duration<double>(Clock::now() - begin).count();
   watch.ThrowIfFailed();
-  tensor_.reset();
+  tensors_.clear();
   if (broken.empty()) return;
   watch.Explain("Lost the connection to another rank: " + broken);
   watch.ThrowIfFailed();
 }
 
+struct Communicator::Card {
+  c10::intrusive_ptr<c10d::Backend> backend;
+  std::shared_ptr<void> on_failure;
+};
+
 Communicator::Communicator(const std::string& name, int rank, int size, const GroupOptions& options,
                            const c10::intrusive_ptr<c10d::Store>& store,
                            std::shared_ptr<Watch> watch, std::shared_ptr<Traffic> traffic)
-    : rank_(rank), size_(size), watch_(std::move(watch)), traffic_(std::move(traffic)) {
+    : name_(name),
+      rank_(rank),
+      size_(size),
+      store_(store),
+      watch_(std::move(watch)),
+      traffic_(std::move(traffic)) {
   try {
     backend_ = c10::make_intrusive<c10d::ProcessGroupGloo>(
         c10::make_intrusive<c10d::PrefixStore>("gloo/" + name, store), rank, size,
@@ -245,25 +306,85 @@ Communicator::Communicator(const std::string& name, int rank, int size, const Gr
 }
 
 Communicator::~Communicator() {
-  // Its threads may wait for a rank that is gone, and would be waited for.
-  if (watch_->failure()) static_cast<void>(backend_.release());
+  // Their threads may wait for a rank that is gone, and would be waited for.
+  if (!watch_->failure()) return;
+  static_cast<void>(backend_.release());
+  for (auto& [key, card] : cards_) static_cast<void>(card->backend.release());
 }
 
 template <typename Begin>
-Transfer Communicator::Started(const at::Tensor& values, bool reports, const Begin& begin) {
+Transfer Communicator::Started(std::vector<at::Tensor> values, const Begin& begin) {
   watch_->ThrowIfFailed();
   Transfer transfer;
+  transfer.is_on_card_ = !values.front().is_cpu();
   try {
-    std::vector<at::Tensor> tensors = {values};
-    transfer.work_ = begin(tensors);
+    begin(values, &transfer);
+  } catch (const CodedError&) {
+    throw;
   } catch (const std::exception& error) {
     watch_->Explain("Lost the connection to another rank: " + Plain(error));
     watch_->ThrowIfFailed();
   }
   transfer.among_ = shared_from_this();
-  transfer.tensor_ = values;
-  transfer.reports_ = reports;
+  transfer.tensors_ = std::move(values);
   return transfer;
+}
+
+c10d::Backend& Communicator::CardOf(Channel channel, int peer) {
+  std::unique_ptr<Card>& card = cards_[{channel, peer}];
+  if (card != nullptr) return *card->backend;
+  const bool is_pair = peer != kAll;
+  std::string key = "nccl/" + name_ + "/" + std::to_string(static_cast<int>(channel));
+  if (is_pair) {
+    key +=
+        "/" + std::to_string(std::min(rank_, peer)) + "-" + std::to_string(std::max(rank_, peer));
+  }
+  CardPlace place;
+  place.store = c10::make_intrusive<c10d::PrefixStore>(key, store_);
+  place.rank = is_pair ? (rank_ < peer ? 0 : 1) : rank_;
+  place.size = is_pair ? 2 : size_;
+  place.longest_wait = kLongestWait;
+  place.fail = [watch = watch_](const std::string& reason) { watch->Tell(reason); };
+  auto made = std::make_unique<Card>();
+  made->backend = CardBackendAt(place);
+  // A host that waits for its card is free again once the card gives up. That may take a while:
+  // others are not kept from being woken.
+  made->on_failure = watch_->WhenFailed([backend = made->backend] {
+    std::thread([backend] {
+      try {
+        backend->abort();
+      } catch (const std::exception&) {
+        // The group has failed, which is told.
+      }
+    }).detach();
+  });
+  card = std::move(made);
+  return *card->backend;
+}
+
+void Communicator::Connect(c10::Device device, Channel channel, std::optional<int> peer) {
+  const at::Tensor value = at::zeros({1}, at::TensorOptions().dtype(at::kFloat).device(device));
+  Started({value}, [&](std::vector<at::Tensor>& tensors, Transfer* transfer) {
+    transfer->works_.push_back(CardOf(channel, peer.value_or(kAll)).allreduce(tensors));
+  }).Wait();
+  Synchronize(device);
+  ThrowIfLost();
+}
+
+void Communicator::Close() {
+  for (auto& [key, card] : cards_) {
+    card->backend->shutdown();
+    card->on_failure.reset();
+  }
+}
+
+void Communicator::ThrowIfLost() {
+  if (!cards_.empty()) watch_->ThrowIfFailed();
+  for (const auto& [key, card] : cards_) {
+    if (card->backend->getError() == c10d::ErrorType::SUCCESS) continue;
+    watch_->Explain("Lost the connection to the card of another rank: NCCL gave up");
+    watch_->ThrowIfFailed();
+  }
 }
 
 Transfer Communicator::Sum(const at::Tensor& values) {
@@ -271,22 +392,71 @@ Transfer Communicator::Sum(const at::Tensor& values) {
   const auto bytes = static_cast<int64_t>(values.nbytes()) * 2 * (size_ - 1) / size_;
   traffic_->sent_bytes += bytes;
   traffic_->received_bytes += bytes;
-  return Started(values, /*reports=*/true,
-                 [&](std::vector<at::Tensor>& tensors) { return backend_->allreduce(tensors); });
-}
-
-Transfer Communicator::Send(const at::Tensor& values, int to, int tag) {
-  traffic_->sent_bytes += static_cast<int64_t>(values.nbytes());
-  return Started(values, /*reports=*/false, [&](std::vector<at::Tensor>& tensors) {
-    return backend_->send(tensors, to, tag);
+  return Started({values}, [&](std::vector<at::Tensor>& tensors, Transfer* transfer) {
+    if (transfer->is_on_card_) {
+      transfer->works_.push_back(CardOf(Channel::kSums, kAll).allreduce(tensors));
+      return;
+    }
+    const auto work = backend_->allreduce(tensors);
+    const auto ended = std::make_shared<Ended>();
+    work->getFuture()->addCallback([ended](c10::ivalue::Future& future) {
+      std::string broken;
+      try {
+        future.value();
+      } catch (const std::exception& error) {
+        broken = Plain(error);
+      }
+      ended->Finish(broken);
+    });
+    transfer->ended_ = ended;
+    transfer->reports_ = true;
+    transfer->works_.push_back(work);
   });
 }
 
-Transfer Communicator::Receive(const at::Tensor& values, int from, int tag) {
-  traffic_->received_bytes += static_cast<int64_t>(values.nbytes());
-  return Started(values, /*reports=*/false, [&](std::vector<at::Tensor>& tensors) {
-    return backend_->recv(tensors, from, tag);
+template <typename Move>
+Transfer Communicator::Moved(std::vector<at::Tensor> values, int peer, Channel channel,
+                             int first_part, const Move& move) {
+  return Started(std::move(values), [&](std::vector<at::Tensor>& tensors, Transfer* transfer) {
+    c10d::Backend* const backend = transfer->is_on_card_ ? &CardOf(channel, peer) : backend_.get();
+    int part = static_cast<int>(channel) + first_part;
+    // On a card in one launch.
+    if (transfer->is_on_card_) backend->startCoalescing();
+    for (const at::Tensor& one : tensors) {
+      std::vector<at::Tensor> alone = {one};
+      const int to = transfer->is_on_card_ ? (rank_ < peer ? 1 : 0) : peer;
+      transfer->works_.push_back(move(*backend, alone, to, part++));
+    }
+    if (transfer->is_on_card_) transfer->works_ = {backend->endCoalescing()};
   });
+}
+
+namespace {
+
+int64_t SizeOf(const std::vector<at::Tensor>& values) {
+  int64_t bytes = 0;
+  for (const at::Tensor& one : values) bytes += static_cast<int64_t>(one.nbytes());
+  return bytes;
+}
+
+}  // namespace
+
+Transfer Communicator::Send(std::vector<at::Tensor> values, int to, Channel channel,
+                            int first_part) {
+  traffic_->sent_bytes += SizeOf(values);
+  return Moved(std::move(values), to, channel, first_part,
+               [](c10d::Backend& backend, std::vector<at::Tensor>& one, int peer, int tag) {
+                 return backend.send(one, peer, tag);
+               });
+}
+
+Transfer Communicator::Receive(std::vector<at::Tensor> values, int from, Channel channel,
+                               int first_part) {
+  traffic_->received_bytes += SizeOf(values);
+  return Moved(std::move(values), from, channel, first_part,
+               [](c10d::Backend& backend, std::vector<at::Tensor>& one, int peer, int tag) {
+                 return backend.recv(one, peer, tag);
+               });
 }
 
 ProcessGroup::ProcessGroup(const GroupOptions& options, const std::atomic<bool>* cancelled)
@@ -332,10 +502,7 @@ auto ProcessGroup::Ask(Call call) const -> decltype(call()) {
   std::packaged_task<decltype(call())()> task(std::move(call));
   auto answer = task.get_future();
   std::thread(std::move(task)).detach();
-  while (answer.wait_for(kPoll) != std::future_status::ready) {
-    if (watch_ != nullptr) watch_->ThrowIfFailed();
-    if (cancelled_->load(std::memory_order_relaxed)) throw Cancelled();
-  }
+  Await(answer, watch_.get(), cancelled_);
   try {
     return answer.get();
   } catch (const c10::Error& error) {
@@ -389,12 +556,29 @@ std::vector<std::string> ProcessGroup::Exchange(const std::string& key, const st
   return Collect("exchange/" + key, std::chrono::duration<double>(kLongestWait).count());
 }
 
-std::shared_ptr<Communicator> ProcessGroup::Among(const std::string& name,
-                                                  const std::vector<int>& ranks) {
+void ProcessGroup::Aside(std::function<void()> work) const {
+  std::packaged_task<void()> task(std::move(work));
+  auto done = task.get_future();
+  std::thread(std::move(task)).detach();
+  Await(done, watch_.get(), cancelled_);
+  done.get();
+}
+
+std::shared_ptr<Communicator> ProcessGroup::Among(const std::vector<int>& ranks) {
+  std::shared_ptr<Communicator>& among = among_[ranks];
+  if (among != nullptr) return among;
+  std::string name = "of";
+  for (const int one : ranks) name += " " + std::to_string(one);
   const auto own = std::find(ranks.begin(), ranks.end(), rank());
-  return std::make_shared<Communicator>(name, static_cast<int>(own - ranks.begin()),
-                                        static_cast<int>(ranks.size()), options_, store_, watch_,
-                                        traffic_);
+  among = std::make_shared<Communicator>(name, static_cast<int>(own - ranks.begin()),
+                                         static_cast<int>(ranks.size()), options_, store_, watch_,
+                                         traffic_);
+  return among;
+}
+
+void ProcessGroup::ThrowIfLost() {
+  all_->ThrowIfLost();
+  for (const auto& [ranks, among] : among_) among->ThrowIfLost();
 }
 
 void ProcessGroup::Fail(const std::string& reason) {
@@ -405,6 +589,11 @@ void ProcessGroup::Leave() {
   if (std::exchange(has_left_, true)) return;
   Put("left", "1");
   Collect("left", std::chrono::duration<double>(kLongestWait).count());
+  // In the order in which all ranks made them.
+  Aside([all = all_, among = among_] {
+    all->Close();
+    for (const auto& [ranks, one] : among) one->Close();
+  });
   watch_->Rest();
   Put("gone", "1");
   if (!options_.hosts_store) return;

@@ -1,17 +1,21 @@
-// Processes that train together: c10d's Gloo backend over its TCPStore, from where torchrun, Slurm
-// or a shell has put them. No transport and no rendezvous of our own; who is still there is watched
-// (watch.h), so that nobody waits for a process that is gone.
+// Processes that train together: c10d's Gloo backend over its TCPStore, and its NCCL backend for
+// tensors on a card, from where torchrun, Slurm or a shell has put them. No transport and no
+// rendezvous of our own; who is still there is watched (watch.h), so that nobody waits for a
+// process that is gone.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
+#include <utility>
 #include <vector>
 
 #include "distributed/watch.h"
@@ -59,7 +63,12 @@ struct Traffic {
   }
 };
 
+// What travels apart from the rest, in an order of its own. NCCL knows no tags: on cards each has a
+// connection to itself.
+enum class Channel : int { kSums = 0, kTraining = 100, kEvaluation = 200, kGather = 300 };
+
 class Communicator;
+struct Ended;
 
 // Tensors on their way. One that is dropped is abandoned.
 class Transfer {
@@ -70,24 +79,33 @@ class Transfer {
   Transfer& operator=(Transfer&& other) noexcept;
   ~Transfer() { Drop(); }
 
-  // Throws CodedError ERR_DISTRIBUTED where the group fails meanwhile, which names the rank that
-  // was lost; Cancelled.
+  // Of tensors of the CPU, until they are there. On a card what this thread gives to the device
+  // from now on waits, and the host does not; whether they came is known behind a wait for the
+  // device, by ProcessGroup::ThrowIfLost. Throws CodedError ERR_DISTRIBUTED where the group fails
+  // meanwhile, which names the rank that was lost; Cancelled.
   void Wait();
+
+  // Of tensors of the CPU: a thread waits, so that this one can ask whether Wait would return.
+  void WaitAside();
+  bool HasEnded() const;
 
  private:
   friend class Communicator;
   void Drop() noexcept;
 
   std::shared_ptr<Communicator> among_;
-  c10::intrusive_ptr<c10d::Work> work_;
-  // The operation works on its memory.
-  at::Tensor tensor_;
-  // Does it report its end by itself, or has somebody to wait for it?
+  std::vector<c10::intrusive_ptr<c10d::Work>> works_;
+  // The operations work on their memory.
+  std::vector<at::Tensor> tensors_;
+  // What another thread says of its end; none where whoever waits has to.
+  std::shared_ptr<Ended> ended_;
+  // It says so by itself, and cannot be given up.
   bool reports_ = false;
+  bool is_on_card_ = false;
 };
 
 // Some ranks of a group that work together; its operations are asked for on one thread, in the same
-// order on all of them.
+// order on all of them. Gloo for tensors of the CPU, NCCL for those of a card.
 class Communicator : public std::enable_shared_from_this<Communicator> {
  public:
   // `watch`, `traffic`: the group's, which outlive it. `name`: the same on all ranks, and nobody
@@ -102,20 +120,43 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // Contiguous, on the CPU. The sum over all ranks, in place.
+  // Contiguous. The sum over all ranks, in place.
   Transfer Sum(const at::Tensor& values);
-  // Values of a pair of ranks meet by `tag`, in their order.
-  Transfer Send(const at::Tensor& values, int to, int tag);
-  Transfer Receive(const at::Tensor& values, int from, int tag);
+  // Contiguous and of one device. Values of a pair of ranks meet by channel: on the CPU by
+  // `first_part` too, from which they are counted, on a card in the order in which they are sent.
+  Transfer Send(std::vector<at::Tensor> values, int to, Channel channel, int first_part = 0);
+  Transfer Receive(std::vector<at::Tensor> values, int from, Channel channel, int first_part = 0);
+
+  // Before tensors of this card travel: connects it with those of all other ranks, or of one, and
+  // waits until it is. On both sides at once.
+  void Connect(c10::Device device, Channel channel, std::optional<int> peer = {});
+  // All ranks have done what they had to: ends what connects cards.
+  void Close();
+  // Throws CodedError ERR_DISTRIBUTED where what travelled between cards has come to nothing.
+  void ThrowIfLost();
 
  private:
   friend class Transfer;
-  // `begin` gives the work.
-  template <typename Begin>
-  Transfer Started(const at::Tensor& values, bool reports, const Begin& begin);
+  // One connection of cards; both ends of it have the same key.
+  struct Card;
+  // Of a channel with one other rank, or with all.
+  using CardKey = std::pair<Channel, int>;
+  static constexpr int kAll = -1;
 
+  // `begin` gives the works.
+  template <typename Begin>
+  Transfer Started(std::vector<at::Tensor> values, const Begin& begin);
+  c10d::Backend& CardOf(Channel channel, int peer);
+  // Hands values on or takes them, one after the other.
+  template <typename Move>
+  Transfer Moved(std::vector<at::Tensor> values, int peer, Channel channel, int first_part,
+                 const Move& move);
+
+  std::string name_;
   int rank_, size_;
+  c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::Backend> backend_;
+  std::map<CardKey, std::unique_ptr<Card>> cards_;
   std::shared_ptr<Watch> watch_;
   std::shared_ptr<Traffic> traffic_;
 };
@@ -137,8 +178,16 @@ class ProcessGroup {
 
   // All ranks.
   const std::shared_ptr<Communicator>& all() const { return all_; }
-  // Those that are named, of which this is one; `name`: theirs alone.
-  std::shared_ptr<Communicator> Among(const std::string& name, const std::vector<int>& ranks);
+  // Those that are named, of which this is one; the same ranks have one communicator.
+  std::shared_ptr<Communicator> Among(const std::vector<int>& ranks);
+
+  // Runs `work` on a thread of its own, which is left behind where the group fails meanwhile or the
+  // environment goes away: for what may wait for a rank that is gone.
+  void Aside(std::function<void()> work) const;
+
+  // Behind a wait for a card: throws CodedError ERR_DISTRIBUTED where what it waited for has come
+  // to nothing; Cancelled.
+  void ThrowIfLost();
 
   const Traffic& traffic() const { return *traffic_; }
 
@@ -149,8 +198,7 @@ class ProcessGroup {
 
  private:
   void Claim();
-  // What a call of the store gives; one that is not answered is not waited for once the group has
-  // failed or the environment goes away.
+  // What a call of the store gives.
   template <typename Call>
   auto Ask(Call call) const -> decltype(call());
   // This rank's value of a key.
@@ -164,6 +212,7 @@ class ProcessGroup {
   std::shared_ptr<Watch> watch_;
   std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
   std::shared_ptr<Communicator> all_;
+  std::map<std::vector<int>, std::shared_ptr<Communicator>> among_;
   bool has_left_ = false;
 };
 

@@ -125,6 +125,7 @@ std::vector<LogitScore> HeadScores(Strategy& strategy, at::Tensor images,
   std::vector<LogitScore> scores(strategy.modules().size());
   std::transform(logits.begin(), logits.end(), scores.begin() + static_cast<std::ptrdiff_t>(first),
                  [&](const at::Tensor& of) { return ScoreLogits(of, labels); });
+  if (division != nullptr) division->group().ThrowIfLost();
   return scores;
 }
 

@@ -60,6 +60,7 @@ void Measure(c10::Device device, const PeakWindow& window, const at::Tensor& out
 // Everything that a step measures as a number, in the order in which it is kept.
 template <typename Step, typename Visit>
 void ForEachReading(Step& step, Visit&& visit) {
+  visit(step.told);
   visit(step.label_loss);
   visit(step.reconstruction_loss);
   visit(step.penalty);
@@ -212,11 +213,14 @@ StepUnderway ModuleTrainer::Begin(at::Tensor features, const Supervision& superv
     watch.ThrowIfFailed();
     after_backward(&step.result);
     if (replicas == nullptr) return;
-    std::vector<double> numbers = {told};
+    // On a card they stay there: the host does not wait for a module's losses.
+    const auto type = device.is_cpu() ? at::kDouble : at::kFloat;
+    step.told.Add(1.0, at::full({}, told, at::TensorOptions().dtype(type).device(device)));
+    std::vector<at::Tensor> numbers;
     ForEachReading(step, [&](const Reading& reading) {
-      if (reading.value()) numbers.push_back(*reading.value());
+      if (reading.is_there()) numbers.push_back(reading.Total());
     });
-    underway.sum.emplace(*replicas, AllParameters(), std::move(numbers));
+    underway.sum.emplace(*replicas, AllParameters(), at::stack(numbers));
   });
   return underway;
 }
@@ -228,11 +232,10 @@ UnsettledStep ModuleTrainer::Finish(StepUnderway* underway, const UpdateOptions&
   OrAbandon(underway, device, [&](const AllocationWatch& watch) {
     Enter(Phase::kUpdate);
     if (underway->sum) {
-      const std::vector<double> numbers = underway->sum->Finish();
-      auto number = numbers.begin();
-      step.told = *number++;
+      const at::Tensor numbers = underway->sum->Finish();
+      int64_t number = 0;
       ForEachReading(step, [&](Reading& reading) {
-        if (reading.value()) reading.Replace(*number++);
+        if (reading.is_there()) reading.Replace(numbers.select(0, number++));
       });
       underway->sum.reset();
       step.is_share = false;

@@ -115,14 +115,13 @@ struct UnsettledStep {
 
   ModuleStepResult result;
   int64_t samples = 0;
-  Reading label_loss, reconstruction_loss, penalty, correct, gradient_norm;
+  // `told`: what every rank tells the others, added up as the numbers of all are.
+  Reading told, label_loss, reconstruction_loss, penalty, correct, gradient_norm;
   // Parameters whose gradients' largest magnitudes are kept behind these numbers.
   std::vector<std::string> checked;
   bool made_optimizer = false;
   // Its numbers are those of this rank's samples alone, until they have been added up.
   bool is_share = false;
-  // What every rank tells the others, added up as these are.
-  double told = 0.0;
   // Called once, when the first forward pass is done.
   std::function<void()> after_forward;
   Stopwatch stopwatch;

@@ -145,7 +145,6 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
     const size_t k = *pending;
     underway->steps.push_back(
         modules_[k]->Finish(&*pending_step, update_of(k), &underway->readings));
-    underway->stops |= underway->steps.back().told > 0.0;
     pending.reset();
     pending_step.reset();
   };
@@ -181,6 +180,7 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
         division_->training_out->Send({output, supervision, batch.stops});
       }
       features = std::move(output);
+      if (division_ && division_->training_in) division_->training_in->Progress();
     }
     finish_pending();
   } catch (...) {
@@ -251,7 +251,10 @@ StepUnderway Strategy::BeginModule(size_t index, at::Tensor features,
 }
 
 std::vector<ModuleStepResult> Strategy::Settle(StepsUnderway* underway) {
-  const std::vector<std::vector<float>> kept = underway->readings.Read();
+  const std::vector<std::vector<float>> kept =
+      underway->readings.Read(/*own=*/division_ != nullptr);
+  // A card whose connection is given up goes on with whatever it has.
+  if (division_) division_->group().ThrowIfLost();
   std::vector<ModuleStepResult> results;
   auto numbers = kept.begin();
   auto generator = underway->generators.begin();
@@ -269,6 +272,7 @@ std::vector<ModuleStepResult> Strategy::Settle(StepsUnderway* underway) {
       generator_ = std::move(*generator);
       throw;
     }
+    underway->stops |= step.told.value().value_or(0.0) > 0.0;
     if (learned) ++generator;
   }
   return results;
@@ -289,7 +293,8 @@ void Strategy::Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions
     throw CodedError("ERR_CONFIG", "Offloading and several ranks do not go together",
                      "Leave `offload` out: each rank has the weights of its own modules alone.");
   }
-  division_ = std::make_unique<Division>(std::move(group), options, modules_.size());
+  division_ = std::make_unique<Division>(std::move(group), options, modules_.size(),
+                                         model_->parameters().front().second.device());
   const bool is_shared = division_->replicas() != nullptr;
   for (const auto& module : modules_) {
     if (is_shared && module->needs_whole_batch()) {
@@ -331,7 +336,7 @@ void Strategy::Release() {
     has_freed = true;
   }
   // Steps will not fill it again: it goes back to the system.
-  if (has_freed) AllocatorFor(c10::Device(c10::kCPU))->emptyCache();
+  if (has_freed) AllocatorFor(model_->parameters().front().second.device())->emptyCache();
 }
 
 void Strategy::SetAbsent(size_t module, bool is_absent) {
@@ -344,7 +349,6 @@ void Strategy::SetAbsent(size_t module, bool is_absent) {
 
 void Strategy::Gather() {
   if (!division_) return;
-  constexpr int kGatherTag = 300;
   c10::NoGradGuard no_grad;
   const std::shared_ptr<Communicator>& all = division_->group().all();
   for (size_t k = 0; k < modules_.size(); ++k) {
@@ -363,9 +367,9 @@ void Strategy::Gather() {
     }
     for (const at::Tensor& value : ValuesOf(k)) {
       if (all->rank() == 0) {
-        all->Receive(value, owner, kGatherTag).Wait();
+        all->Receive({value}, owner, Channel::kGather).Wait();
       } else {
-        all->Send(value, 0, kGatherTag).Wait();
+        all->Send({value}, 0, Channel::kGather).Wait();
       }
     }
   }

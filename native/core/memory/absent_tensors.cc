@@ -2,6 +2,7 @@
 #include "memory/absent_tensors.h"
 
 #include <c10/core/Allocator.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/Storage.h>
 
 #include "coded_error.h"
@@ -16,7 +17,7 @@ void FreeNothing(void*) {}
 
 void MakeAbsent(const at::Tensor& tensor) {
   tensor.storage().unsafeGetStorageImpl()->set_data_ptr_noswap(
-      {nullptr, nullptr, &FreeNothing, c10::Device(c10::kCPU)});
+      {nullptr, nullptr, &FreeNothing, tensor.device()});
 }
 
 bool IsAbsent(const at::Tensor& tensor) {
@@ -26,8 +27,9 @@ bool IsAbsent(const at::Tensor& tensor) {
 void MakePresent(const at::Tensor& tensor) {
   if (!IsAbsent(tensor)) return;
   const c10::Storage& storage = tensor.storage();
+  const c10::DeviceGuard guard(tensor.device());
   storage.unsafeGetStorageImpl()->set_data_ptr_noswap(
-      c10::GetAllocator(c10::kCPU)->allocate(storage.nbytes()));
+      c10::GetAllocator(tensor.device().type())->allocate(storage.nbytes()));
 }
 
 void ThrowAbsent() {

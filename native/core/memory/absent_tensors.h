@@ -1,4 +1,4 @@
-// Tensors of the CPU whose values are with another rank: they have their shape, and no memory.
+// Tensors whose values are with another rank: they have their shape and device, and no memory.
 #pragma once
 
 #include <ATen/core/Tensor.h>

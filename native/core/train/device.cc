@@ -20,6 +20,12 @@ void Synchronize(c10::Device device) {
   c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
+void SynchronizeStream(c10::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  guard.synchronizeStream(guard.getStream(device));
+}
+
 int64_t AllocatedBytes(c10::Device device) { return ReadStats(device).allocated_bytes[0].current; }
 
 namespace {

@@ -14,6 +14,8 @@ namespace localformer {
 
 // Waits until all work on the device is done; the CPU has none left over.
 void Synchronize(c10::Device device);
+// Until what this thread has given to the device is done.
+void SynchronizeStream(c10::Device device);
 
 // Live bytes on the device now.
 int64_t AllocatedBytes(c10::Device device);

@@ -4,6 +4,9 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "train/device.h"
 
 namespace localformer {
@@ -18,6 +21,30 @@ void Reading::Add(double share, const at::Tensor& value) {
 void Reading::Add(double share, const Reading& other) {
   if (other.value_) value_ = value_.value_or(0.0) + share * *other.value_;
   for (const auto& [own, value] : other.waiting_) waiting_.emplace_back(share * own, value);
+}
+
+at::Tensor Reading::Total() const {
+  if (value_) return at::scalar_tensor(*value_, at::kDouble);
+  c10::NoGradGuard no_grad;
+  // Most have the same share: these are added up in one go.
+  at::Tensor total;
+  for (auto begin = waiting_.begin(); begin != waiting_.end();) {
+    const auto end = std::find_if(begin, waiting_.end(),
+                                  [&](const auto& part) { return part.first != begin->first; });
+    std::vector<at::Tensor> parts;
+    for (auto one = begin; one != end; ++one) parts.push_back(one->second);
+    const at::Tensor sum = parts.size() == 1 ? parts.front() : at::stack(parts).sum();
+    const at::Tensor own = begin->first == 1.0 ? sum : sum.mul(begin->first);
+    total = total.defined() ? total.add(own) : own;
+    begin = end;
+  }
+  return total;
+}
+
+void Reading::Replace(const at::Tensor& total) {
+  value_.reset();
+  waiting_.clear();
+  Add(1.0, total);
 }
 
 void Reading::AppendWaiting(std::vector<at::Tensor>* scalars) const {
@@ -49,7 +76,7 @@ void StepReadings::Keep(const std::vector<at::Tensor>& scalars) {
   kept_.push_back(values);
 }
 
-std::vector<std::vector<float>> StepReadings::Read() const {
+std::vector<std::vector<float>> StepReadings::Read(bool own) const {
   std::vector<std::vector<float>> all;
   const at::Tensor values = kept_.empty() ? at::Tensor() : at::cat(kept_);
   at::Tensor host;
@@ -57,7 +84,11 @@ std::vector<std::vector<float>> StepReadings::Read() const {
     host = at::empty(values.sizes(), at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
     host.copy_(values, /*non_blocking=*/true);
   }
-  Synchronize(device_);
+  if (own) {
+    SynchronizeStream(device_);
+  } else {
+    Synchronize(device_);
+  }
   const float* next = host.defined() ? host.const_data_ptr<float>() : nullptr;
   for (const at::Tensor& one : kept_) {
     all.emplace_back(next, next + one.numel());

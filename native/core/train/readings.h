@@ -19,8 +19,12 @@ class Reading {
   void Add(double share, const at::Tensor& value);
   void Add(double share, const Reading& other);
 
-  // In place of what was added: of a number that is known, what it came to elsewhere too.
-  void Replace(double value) { value_ = value; }
+  // Was anything added?
+  bool is_there() const { return value_.has_value() || !waiting_.empty(); }
+  // What was added, as a scalar there: a double on the CPU, a float on a device.
+  at::Tensor Total() const;
+  // In place of what was added: what it came to elsewhere too.
+  void Replace(const at::Tensor& total);
 
   // None where nothing was added, and, on a device, until it was settled.
   const std::optional<double>& value() const { return value_; }
@@ -48,8 +52,9 @@ class StepReadings {
   // Keeps float scalars of a module and looks at them.
   void Keep(const std::vector<at::Tensor>& scalars);
 
-  // What each call of Keep kept, in one copy; waits until all work on the device is done.
-  std::vector<std::vector<float>> Read() const;
+  // What each call of Keep kept, in one copy; waits until all work on the device is done, or, for
+  // `own` work alone, what this thread gave to it: not what other ranks still have to send or take.
+  std::vector<std::vector<float>> Read(bool own = false) const;
 
  private:
   c10::Device device_;

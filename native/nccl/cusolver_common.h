@@ -1,0 +1,4 @@
+// See nccl.h: what ATen/cuda/Exceptions.h names of cuSOLVER.
+#pragma once
+
+enum cusolverStatus_t : int;
