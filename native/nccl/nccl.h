@@ -6,7 +6,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <climits>
 #include <cstddef>
 
 // NCCL's header includes CUDA's bfloat16, and c10d sends that type where it sees it.
