@@ -13,6 +13,8 @@ export interface CudaDeviceProperties {
   readonly minor: number
   readonly totalMemoryBytes: number
   readonly multiProcessorCount: number
+  /** Of the card itself, whatever its index: 32 hexadecimal digits. */
+  readonly uuid: string
 }
 
 /** Is there a CUDA device that LibTorch can use? Never throws for a machine without one. */

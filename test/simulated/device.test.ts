@@ -39,6 +39,8 @@ test('before anything is taken, all but the context of the card is free', () => 
     minor: CARD.minor,
     totalMemoryBytes: CARD.totalBytes,
     multiProcessorCount: CARD.multiprocessors,
+    // A card that is not there has one that no card has.
+    uuid: '51'.repeat(16),
   })
 })
 
