@@ -9,15 +9,7 @@ import * as memory from '../device/memory.js'
 import * as simulation from '../device/simulation.js'
 import { recordingMemory, type WriteSnapshot } from '../device/snapshot-recording.js'
 import { getThreads, setThreads } from '../device/threads.js'
-import {
-  barrier,
-  destroy,
-  init,
-  orAbandon,
-  type Traffic,
-  traffic,
-  worldSize,
-} from '../distributed/group.js'
+import { destroy, init, orAbandon, type Traffic, traffic, worldSize } from '../distributed/group.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import type { Trainer, TrainStep } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
@@ -87,8 +79,6 @@ async function measureSteps(request: MeasureRequest, write: WriteSnapshot): Prom
   // From its first step on a rank has its own modules alone.
   if (watch !== undefined) residentBytes = memory.allocated(model.device)
   const group = (await watch?.result(trainer)) ?? null
-  // A trainer that is gone sends no features, and the next rank may still wait for some.
-  if (watch !== undefined) await barrier()
   const snapshot = await write()
   const means = meansOf(steps.reduce<EpochSums>((sums, { modules }) => withStep(sums, modules), []))
   const highest = (of: (step: TrainStep) => number) => Math.max(...steps.map(of))

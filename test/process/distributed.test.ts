@@ -142,6 +142,14 @@ test('memory and bytes are what planRanks says', async () => {
   }
 })
 
+test('what a trainer has handed on arrives, though it is disposed of', async () => {
+  const { ended } = await startRanks(2, () => [fixture('rank-disposed')])
+  const [first, second] = await Promise.all(ended)
+  assert.is(first?.code, 0, first?.stderr)
+  assert.is(second?.code, 0, second?.stderr)
+  assert.is(JSON.parse(second?.stdout ?? '').length, 3)
+})
+
 /** Ranks that train for as long as they are let. */
 const ENDLESS: RankJob = {
   run: 'paper:2',

@@ -62,6 +62,12 @@ struct FeatureReceiver::Form {
   bool is_half = false, is_mixed = false, has_host_labels = false;
 };
 
+FeatureSender::~FeatureSender() {
+  for (std::vector<Transfer>& transfers : in_flight_) {
+    for (Transfer& transfer : transfers) place_.among->Keep(std::move(transfer));
+  }
+}
+
 void FeatureSender::Send(const Handover& handover) {
   c10::NoGradGuard no_grad;
   const at::Tensor& features = handover.features;

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "distributed/process_group.h"
+#include "distributed/communicator.h"
 #include "local/supervision.h"
 
 namespace localformer {
@@ -38,6 +38,10 @@ class FeatureSender {
   // on their way when Send returns; each holds its features.
   FeatureSender(LinkPlace place, c10::ScalarType type, int64_t most_in_flight)
       : place_(std::move(place)), type_(type), most_in_flight_(most_in_flight) {}
+  // What is on its way arrives all the same.
+  ~FeatureSender();
+  FeatureSender(const FeatureSender&) = delete;
+  FeatureSender& operator=(const FeatureSender&) = delete;
 
   // `handover.features`: nobody writes into them later.
   void Send(const Handover& handover);

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "distributed/process_group.h"
+#include "distributed/communicator.h"
 #include "swin/parameters.h"
 
 namespace localformer {
