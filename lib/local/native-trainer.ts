@@ -47,12 +47,16 @@ export async function createNative(
   recipe: Recipe,
   method: Method,
 ): Promise<NativeTrainer> {
-  const isTuned = recipe.modules[0]?.math === 'tuned'
-  if (isTuned && model.device === 'cpu') await loadProductChoices()
+  await prepareMath(model, recipe.modules[0]?.math)
   const label = method === 'backprop' ? method : `${method}:${recipe.ends.length}`
   return awaitNative(async () =>
     loadTorch().createTrainer(model.native, { ...nativeRecipe(recipe), label }),
   )
+}
+
+/** @internal What is known of products is not measured again. */
+export async function prepareMath({ device }: SwinTransformer, math: unknown): Promise<void> {
+  if (math === 'tuned' && device === 'cpu') await loadProductChoices()
 }
 
 /** @internal The recipe as the core's structs nest it. */

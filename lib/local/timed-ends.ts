@@ -3,7 +3,7 @@
 import { exchange, isInitialized } from '../distributed/group.js'
 import { measuredBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
-import { nested, type Recipe } from './native-trainer.js'
+import { nested, prepareMath, type Recipe } from './native-trainer.js'
 import type { SwinTransformer } from './swin-transformer.js'
 
 /**
@@ -12,10 +12,12 @@ import type { SwinTransformer } from './swin-transformer.js'
  */
 export async function timedEnds(
   model: SwinTransformer,
-  { modules, recompute, dtype }: ResolvedLocalOptions,
+  { modules, recompute, dtype, math }: ResolvedLocalOptions,
 ): Promise<readonly number[]> {
   const batchSize = measuredBatch(model)
-  return ofFirstRank(evenEnds(await model.timeUnits({ batchSize, recompute, dtype }), modules))
+  await prepareMath(model, math)
+  const seconds = await model.timeUnits({ batchSize, recompute, dtype, math })
+  return ofFirstRank(evenEnds(seconds, modules))
 }
 
 /** Times differ from rank to rank: rank 0's count, and all ranks ask at once. */

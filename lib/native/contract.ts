@@ -282,6 +282,7 @@ export interface NativeModel {
     readonly batchSize: number
     readonly recompute: string
     readonly dtype: string
+    readonly math: string
   }): Promise<number[]>
   /** Seconds of a step of a module without its update; options as for `measureModule`. */
   timeModule(options: Parameters<NativeModel['measureModule']>[0]): Promise<number>

@@ -10,6 +10,7 @@
 
 #include "coded_error.h"
 #include "local/module_trainer.h"
+#include "math/product_choices.h"
 #include "memory/dry_run.h"
 #include "swin/embedding.h"
 #include "train/device.h"
@@ -116,6 +117,8 @@ double TimeModule(const SwinModel& model, c10::Device device, const MeasureModul
       model.Slice(static_cast<size_t>(options.begin), static_cast<size_t>(options.end));
   TensorsInUse parameters = UseParameters(segment);
   parameters.Await();
+  ProductChoices choices;
+  const MathInUse math(options.module.math, &choices);
   Trial trial(model, device, options, segment, AtWork(options.module));
   return SecondsOf(device, [&] { trial.Rehearse(cancelled); });
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "local/segment_pass.h"
+#include "math/product_choices.h"
 #include "swin/compute_type.h"
 #include "swin/model.h"
 
@@ -36,12 +37,14 @@ struct MeasureOptions {
   int64_t batch_size = 8;  // Samples to measure with.
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
+  MathMode math = MathMode::kTuned;  // What products are timed with.
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("batchSize", self.batch_size);
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
+    visit("math", self.math);
   }
 };
 
