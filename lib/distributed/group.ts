@@ -150,10 +150,36 @@ export async function orAbandon<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** @internal Texts of all ranks, by rank; every rank asks in the same order. */
+/**
+ * @internal The same for what all ranks come to alike: what every one of them refuses (`ERR_CONFIG`) ends no
+ * group.
+ */
+export async function orAbandonAlone<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof LocalformerError && error.code === 'ERR_CONFIG')) await abandon(error)
+    throw error
+  }
+}
+
+/**
+ * @internal Texts of all ranks, by rank; every rank asks in the same order.
+ *
+ * @throws {LocalformerError} `ERR_CONFIG` where another rank is at something else.
+ */
 export async function exchange(subject: string, text: string): Promise<readonly string[]> {
-  const { native } = inGroup()
-  return awaitNative(() => native.exchange(`${exchanges++}/${subject}`, text))
+  const { native, place } = inGroup()
+  const all = await awaitNative(() => native.exchange(String(exchanges++), `${subject}\n${text}`))
+  return all.map((one, rank) => {
+    const end = one.indexOf('\n')
+    if (one.slice(0, end) === subject) return one.slice(end + 1)
+    throw new LocalformerError(
+      'ERR_CONFIG',
+      `The ranks do not do the same: rank ${rank} is at "${one.slice(0, end)}", rank ${place.rank} at "${subject}"`,
+      { hint: 'Give all ranks the same program, options and run spec.' },
+    )
+  })
 }
 
 let exchanges = 0

@@ -8,7 +8,7 @@ import { checkImages, type ImageSplit } from '../datasets/dataset.js'
 import { batchCount, takeImages } from '../datasets/draw-batches.js'
 import { fingerprint } from '../datasets/fingerprint.js'
 import { checkComputes } from '../device/device.js'
-import { inGroup } from '../distributed/group.js'
+import { agree, inGroup } from '../distributed/group.js'
 import { inRounds } from '../distributed/rounds.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import type { Division } from '../local/parallel.js'
@@ -127,6 +127,7 @@ async function lookAt(
     const sizes = Array.from({ length: count }, (_, k) =>
       Math.min(batchSize, part.count - k * batchSize),
     )
+    await agree('evaluation', { images: part.count, batchSize })
     found = await lookDivided(subject as Trainer, division, sizes, look)
   } else if (shared) {
     await agreeOnShares('evaluation', subject, {

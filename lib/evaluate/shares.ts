@@ -1,7 +1,7 @@
 // What ranks that share an evaluation or predictions have to have in common, told before the first image.
-import { createHash } from 'node:crypto'
 import { agree } from '../distributed/group.js'
-import type { SwinTransformer, Tensors } from '../local/swin-transformer.js'
+import { digestOf } from '../local/digest.js'
+import type { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
 
 /**
@@ -27,20 +27,12 @@ export async function agreeOnShares(
 }
 
 async function weightsOf(network: SwinTransformer | Trainer): Promise<string> {
-  const hash = createHash('sha256')
-  if (network instanceof Trainer) {
-    add(hash, await network.model.readParameters())
-    add(hash, await network.readAuxiliary())
-    // What it is evaluated with, where one is kept.
-    add(hash, await network.readAverage())
-  } else {
-    add(hash, await network.readParameters())
-  }
-  return hash.digest('hex')
-}
-
-function add(hash: ReturnType<typeof createHash>, tensors: Tensors): void {
-  for (const [name, { data }] of Object.entries(tensors)) {
-    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  }
+  if (!(network instanceof Trainer)) return digestOf([await network.readParameters()])
+  // An average is what it is evaluated with, where one is kept.
+  const { model } = network
+  return digestOf([
+    await model.readParameters(),
+    await network.readAuxiliary(),
+    await network.readAverage(),
+  ])
 }

@@ -10,8 +10,9 @@ import {
   unmixed,
 } from '../batch/batch.js'
 import { PreparedBatch } from '../batch/prepared-batch.js'
+import { simulatedOn } from '../device/device.js'
 import { keepProductChoices } from '../device/products.js'
-import { inGroup } from '../distributed/group.js'
+import { agree, inGroup, orAbandonAlone } from '../distributed/group.js'
 import type {
   NativeMemoryPoint,
   NativePhaseCalls,
@@ -27,6 +28,7 @@ import { Handle, isHandle } from '../native/handle.js'
 import { awaitNative, loadTorch } from '../native/load.js'
 import { tensorsOf } from '../native/tensors.js'
 import { checkCards } from './cards-of-ranks.js'
+import { digestOf } from './digest.js'
 import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { Recipe } from './native-trainer.js'
@@ -245,15 +247,26 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     if (this.#division !== undefined) {
       throw new LocalformerError('ERR_CONFIG', 'The trainer was parallelized already')
     }
-    await checkCards(this.model.device)
-    const stageEnds =
-      o.stages === 1
-        ? [modules]
-        : await ofFirstRank(evenEnds(await moduleSeconds(this.model, this.recipe), o.stages))
-    await this.exclusive((trainer) =>
-      trainer.divide(native, { stageEnds, features: o.features, inFlight: o.inFlight }),
-    )
-    this.#division = divisionOf(stageEnds, place)
+    await orAbandonAlone(async () => {
+      await agree('parallel', { parallel: o, run: this.spec, ...(await this.#digests()) })
+      await checkCards(this.model.device)
+      const stageEnds =
+        o.stages === 1
+          ? [modules]
+          : await ofFirstRank(evenEnds(await moduleSeconds(this.model, this.recipe), o.stages))
+      await this.exclusive((trainer) =>
+        trainer.divide(native, { stageEnds, features: o.features, inFlight: o.inFlight }),
+      )
+      this.#division = divisionOf(stageEnds, place)
+    })
+  }
+
+  /** Of all that ranks have to have in common before they learn; none where nothing is computed. */
+  async #digests(): Promise<{ readonly weightsSha256?: string; readonly stateSha256?: string }> {
+    if (simulatedOn(this.model.device) !== undefined) return {}
+    const { tensors, generator } = await this.readState()
+    const weights = [await this.model.readParameters(), await this.readAuxiliary()]
+    return { weightsSha256: digestOf(weights), stateSha256: digestOf([tensors], generator) }
   }
 
   /** This rank's part of the work; undefined where it is not shared. */

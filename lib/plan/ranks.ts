@@ -194,10 +194,10 @@ function stagedSeconds(perRank: readonly PlannedRank[], { options }: Parts): num
 /** Over a ring of all ranks; of one alone nothing. */
 const ringBytes = (bytes: number, ranks: number) => Math.floor((bytes * 2 * (ranks - 1)) / ranks)
 
-/** Losses, right answers and whether to stop, which travel with the gradients. */
+/** Losses, right answers, samples and whether to stop, which travel with the gradients. */
 function numberBytes(isLast: boolean, { spec }: ResolvedConfig): number {
   const reconstructs = !isLast && spec.target !== 'none' && spec.method !== 'backprop'
-  const count = 3 + (reconstructs ? 1 : 0) + (spec.penaltyWeight > 0 ? 1 : 0)
+  const count = 4 + (reconstructs ? 1 : 0) + (spec.penaltyWeight > 0 ? 1 : 0)
   return 8 * count
 }
 

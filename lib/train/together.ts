@@ -93,6 +93,7 @@ export class CommonStop {
   readonly #signal: AbortSignal | undefined
   readonly #trainer: Trainer
   #abortedAt: number | undefined
+  #thrown: unknown
   #isCommon = false
 
   constructor(trainer: Trainer, signal: AbortSignal | undefined) {
@@ -100,9 +101,9 @@ export class CommonStop {
     this.#signal = signal
   }
 
-  /** Do all ranks stop, and behind the same step? */
-  get isCommon(): boolean {
-    return this.#isCommon
+  /** Is this what ended the training on all ranks, behind the same step? */
+  isOwn(error: unknown): boolean {
+    return this.#isCommon && error !== undefined && error === this.#thrown
   }
 
   /** Does the step that comes have to tell the others? */
@@ -117,7 +118,10 @@ export class CommonStop {
 
   /** @throws the signal's reason where the run stops here. */
   check(): void {
-    if (this.#isCommon) throw this.#reason()
+    if (this.#isCommon) {
+      this.#thrown = this.#reason()
+      throw this.#thrown
+    }
     if (!this.#signal?.aborted || this.#trainer.takesBatches) return
     this.#abortedAt ??= performance.now()
     if (performance.now() - this.#abortedAt > PATIENCE_SECONDS * 1000) throw this.#reason()

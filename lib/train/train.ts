@@ -4,7 +4,7 @@ import { LocalformerError } from '../base/errors.js'
 import { oneAhead } from '../batch/batch-ahead.js'
 import type { Dataset } from '../datasets/dataset.js'
 import * as memory from '../device/memory.js'
-import { abandon } from '../distributed/group.js'
+import { abandon, orAbandon } from '../distributed/group.js'
 import { type Evaluation, evaluateHeads } from '../evaluate/evaluate.js'
 import type { ModuleTrainer } from '../local/module-trainer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
@@ -76,22 +76,26 @@ async function* eventsOf(
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const course = planCourse(trainer, data, resolveTrainOptions(options))
   const { ema, state, signal } = course.options
-  if (state !== undefined) checkIdentity(await identityOf(course), state.progress.identity)
-  if (ema !== undefined) await trainer.keepAverage(ema)
-  if (state !== undefined) await resumeCourse(course, state)
   const isShared = trainer.division !== undefined
+  const prepare = async () => {
+    if (state !== undefined) checkIdentity(await identityOf(course), state.progress.identity)
+    if (ema !== undefined) await trainer.keepAverage(ema)
+    if (state !== undefined) await resumeCourse(course, state)
+  }
+  // Where one rank alone cannot begin the others would wait for it.
+  await (isShared ? orAbandon(prepare) : prepare())
   if (isShared) await agreeOn(trainer, await identityOf(course), course.step)
   try {
     yield* runPhases(course)
   } catch (error) {
-    if (isShared && !course.stop.isCommon) await abandon(error)
+    const isCommonStop = course.stop.isOwn(error)
+    if (isShared && !isCommonStop) await abandon(error)
     // A module's step happens as a whole or not at all; those before it have taken theirs.
     if (!isShared && isFailedStep(error) && course.step > (state?.progress.step ?? 0))
       yield await checkpointEvent(course, 'failed')
     // Between two steps: everything is as the last one left it.
     const isAborted = signal?.aborted === true && error === signal.reason
-    if (isShared ? course.stop.isCommon : isAborted)
-      yield await checkpointEvent(course, 'interrupted')
+    if (isShared ? isCommonStop : isAborted) yield await checkpointEvent(course, 'interrupted')
     throw error
   }
   const { step: steps, residentBytes, peakAllocatedBytes, evaluation } = course

@@ -40,8 +40,8 @@ function stepsOf(reports: readonly RankReport[]): (number | null)[][][] {
 
 function assertNear(actual: unknown, wanted: unknown, tolerance: number, where = ''): void {
   if (typeof wanted === 'number' && typeof actual === 'number') {
-    const far = Math.abs(actual - wanted) > tolerance * Math.max(1, Math.abs(wanted))
-    if (far) assert.unreachable(`${where}: ${actual} instead of ${wanted}`)
+    const isNear = Math.abs(actual - wanted) <= tolerance * Math.max(1, Math.abs(wanted))
+    if (!isNear) assert.unreachable(`${where}: ${actual} instead of ${wanted}`)
   } else if (Array.isArray(wanted)) {
     assert.is((actual as unknown[]).length, wanted.length, where)
     wanted.forEach((of, k) => {

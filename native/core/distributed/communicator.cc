@@ -160,7 +160,7 @@ Communicator::Communicator(const std::string& name, int rank, int size,
 
 Communicator::~Communicator() {
   // Their threads may wait for a rank that is gone, and would be waited for.
-  if (!watch_->failure()) return;
+  if (!watch_->IsOver()) return;
   static_cast<void>(gloo_.release());
   for (auto& [key, card] : cards_) static_cast<void>(card->backend.release());
 }
@@ -168,6 +168,7 @@ Communicator::~Communicator() {
 template <typename Begin>
 Transfer Communicator::Started(std::vector<at::Tensor> values, const Begin& begin) {
   watch_->ThrowIfFailed();
+  if (gloo_ == nullptr) throw CodedError("ERR_DISPOSED", "The process group was left");
   Transfer transfer;
   transfer.is_on_card_ = !values.front().is_cpu();
   try {
@@ -233,6 +234,10 @@ void Communicator::Close() {
     }
     card->on_failure.reset();
   }
+  cards_.clear();
+  kept_.clear();
+  gloo_.reset();
+  store_.reset();
 }
 
 void Communicator::ThrowIfLost() {

@@ -111,7 +111,7 @@ class Communicator : public std::enable_shared_from_this<Communicator> {
   // Before tensors of this card travel: connects it with those of all other ranks, or of one, and
   // waits until it is. On both sides at once.
   void Connect(c10::Device device, Channel channel, std::optional<int> peer = {});
-  // All ranks have done what they had to: ends what connects cards.
+  // All ranks have done what they had to: ends what connects them. Nothing travels any more.
   void Close();
   // Throws CodedError ERR_DISTRIBUTED where what travelled between cards has come to nothing.
   void ThrowIfLost();

@@ -28,6 +28,7 @@ std::vector<int64_t> CheckedEnds(const std::vector<int64_t>& ends, size_t module
 Division::Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& options,
                    size_t modules, c10::Device device)
     : group_(std::move(group)),
+      among_(group_->OfAll()),
       stage_ends_(CheckedEnds(options.stage_ends, modules, group_->size())),
       stages_(static_cast<int>(stage_ends_.size())) {
   replica_count_ = group_->size() / stages_;
@@ -42,7 +43,7 @@ Division::Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& o
     replicas_ = group_->Among(ranks);
   }
   const auto place = [&](int peer, Channel channel) {
-    return LinkPlace{group_->all(), peer, channel, device};
+    return LinkPlace{among_, peer, channel, device};
   };
   if (!is_first_stage()) {
     const int peer = group_->rank() - replica_count_;
@@ -68,9 +69,7 @@ Division::Division(std::shared_ptr<ProcessGroup> group, const DivisionOptions& o
 std::vector<Division::Connection> Division::Connections() const {
   std::vector<Connection> list;
   if (replicas_ != nullptr) list.push_back({replicas_, Channel::kSums, {}});
-  const auto add = [&](Channel channel, int peer) {
-    list.push_back({group_->all(), channel, peer});
-  };
+  const auto add = [&](Channel channel, int peer) { list.push_back({among_, channel, peer}); };
   for (const Channel channel : {Channel::kTraining, Channel::kEvaluation}) {
     if (!is_first_stage()) add(channel, group_->rank() - replica_count_);
     if (!is_last_stage()) add(channel, group_->rank() + replica_count_);

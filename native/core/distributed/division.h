@@ -42,6 +42,8 @@ class Division {
            c10::Device device);
 
   ProcessGroup& group() const { return *group_; }
+  // All ranks; of this division alone.
+  Communicator& among() const { return *among_; }
   bool Has(size_t module) const { return module >= first_ && module < last_; }
   size_t first() const { return first_; }
   size_t last() const { return last_; }
@@ -71,6 +73,7 @@ class Division {
   std::vector<Connection> Connections() const;
 
   std::shared_ptr<ProcessGroup> group_;
+  std::shared_ptr<Communicator> among_;
   std::vector<int64_t> stage_ends_;
   int stages_, stage_, replica_, replica_count_;
   size_t first_, last_;

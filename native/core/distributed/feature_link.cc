@@ -30,6 +30,14 @@ enum Field : int64_t {
 // Labels are mixed; they are in host memory, wherever features are.
 constexpr int kMixed = 1, kOnHost = 2;
 
+CodedError UnlikeTheLast(int64_t wanted, int64_t given) {
+  return CodedError("ERR_SHAPE",
+                    "Expected a batch of " + std::to_string(wanted) +
+                        " samples, as the one before, but received one of " + std::to_string(given),
+                    "Batches that are handed from rank to rank all have the same size and the "
+                    "same mixing of labels.");
+}
+
 // Those that are there and on a card, or in host memory, in their order.
 std::vector<at::Tensor> Of(const std::vector<at::Tensor>& parts, bool on_card) {
   std::vector<at::Tensor> own;
@@ -66,6 +74,14 @@ FeatureSender::~FeatureSender() {
   for (std::vector<Transfer>& transfers : in_flight_) {
     for (Transfer& transfer : transfers) place_.among->Keep(std::move(transfer));
   }
+}
+
+void FeatureSender::Check(const Supervision& supervision) {
+  if (!place_.device.is_cpu()) return;
+  const std::vector<int64_t> like = {supervision.labels.size(0),
+                                     supervision.other_labels.defined()};
+  if (!like_) like_ = like;
+  if (like != *like_) throw UnlikeTheLast(like_->front(), like.front());
 }
 
 void FeatureSender::Send(const Handover& handover) {
@@ -154,12 +170,7 @@ Handover FeatureReceiver::Receive() {
   if (message->form == nullptr) {
     Expect(form, message.get());
   } else if (!(form == *message->form)) {
-    throw CodedError("ERR_SHAPE",
-                     "Expected a batch of " + std::to_string(message->parts[kFeatures].size(0)) +
-                         " samples, as the one before, but received one of " +
-                         std::to_string(form.features[0]),
-                     "Batches that are handed from rank to rank all have the same size and the "
-                     "same augmentation.");
+    throw UnlikeTheLast(message->parts[kFeatures].size(0), form.features[0]);
   }
   for (Transfer& transfer : message->transfers) transfer.Wait();
   Handover handover;

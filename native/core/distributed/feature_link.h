@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "distributed/communicator.h"
@@ -43,6 +44,10 @@ class FeatureSender {
   FeatureSender(const FeatureSender&) = delete;
   FeatureSender& operator=(const FeatureSender&) = delete;
 
+  // Before a batch is learned from: throws CodedError ERR_SHAPE where the next rank, which is ready
+  // for a batch like the last one, could not take it.
+  void Check(const Supervision& supervision);
+
   // `handover.features`: nobody writes into them later.
   void Send(const Handover& handover);
 
@@ -51,6 +56,7 @@ class FeatureSender {
   c10::ScalarType type_;
   int64_t most_in_flight_;
   std::deque<std::vector<Transfer>> in_flight_;
+  std::optional<std::vector<int64_t>> like_;  // Of the first batch what decides its shape.
 };
 
 class FeatureReceiver {

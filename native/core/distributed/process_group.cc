@@ -12,6 +12,8 @@
 #include <chrono>
 #include <cstring>
 #include <future>
+#include <map>
+#include <mutex>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -84,6 +86,19 @@ void AwaitStore(const GroupOptions& options, const std::atomic<bool>* cancelled)
   }
 }
 
+// What this process hosts, by port. A store stays as long as the process: a group that is joined
+// again, perhaps before all ranks have left the last one, finds it.
+struct Hosted {
+  std::mutex mutex;
+  std::map<int64_t, c10::intrusive_ptr<c10d::Store>> stores;
+};
+
+Hosted& HostedHere() {
+  // Left to the end of the process: what destroys it later might be gone by then.
+  static auto* const hosted = new Hosted();
+  return *hosted;
+}
+
 c10::intrusive_ptr<c10d::Store> Connect(const GroupOptions& options, bool hosts) {
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(options.port);
@@ -91,7 +106,12 @@ c10::intrusive_ptr<c10d::Store> Connect(const GroupOptions& options, bool hosts)
   store.waitWorkers = false;
   store.timeout = Milliseconds(options.join_seconds);
   try {
-    return c10::make_intrusive<c10d::TCPStore>(options.address, store);
+    if (!hosts) return c10::make_intrusive<c10d::TCPStore>(options.address, store);
+    Hosted& hosted = HostedHere();
+    const std::lock_guard<std::mutex> lock(hosted.mutex);
+    c10::intrusive_ptr<c10d::Store>& own = hosted.stores[options.port];
+    if (own == nullptr) own = c10::make_intrusive<c10d::TCPStore>(options.address, store);
+    return own;
   } catch (const std::exception& error) {
     const std::string who = "rank " + std::to_string(options.rank);
     if (hosts) {
@@ -166,7 +186,7 @@ ProcessGroup::ProcessGroup(const GroupOptions& options, const std::atomic<bool>*
   watch_ = std::make_shared<Watch>(
       c10::make_intrusive<c10d::PrefixStore>(options_.prefix, Connect(options_, /*hosts=*/false)),
       rank(), size(), options_.silence_seconds, cancelled_);
-  all_ = Made("all", rank(), size());
+  all_ = MakeCommunicator("all", rank(), size());
 }
 
 ProcessGroup::~ProcessGroup() {
@@ -268,29 +288,49 @@ std::shared_ptr<Communicator> ProcessGroup::Among(const std::vector<int>& ranks)
   std::string name = "of";
   for (const int one : ranks) name += " " + std::to_string(one);
   const auto own = std::find(ranks.begin(), ranks.end(), rank());
-  among = Made(name, static_cast<int>(own - ranks.begin()), static_cast<int>(ranks.size()));
+  among =
+      MakeCommunicator(name, static_cast<int>(own - ranks.begin()), static_cast<int>(ranks.size()));
   return among;
 }
 
-std::shared_ptr<Communicator> ProcessGroup::Made(const std::string& name, int own_rank,
-                                                 int count) const {
-  c10::intrusive_ptr<c10d::Backend> gloo;
+std::shared_ptr<Communicator> ProcessGroup::OfAll() {
+  of_all_.push_back(MakeCommunicator("division " + std::to_string(of_all_.size()), rank(), size()));
+  return of_all_.back();
+}
+
+std::shared_ptr<Communicator> ProcessGroup::MakeCommunicator(const std::string& name, int own_rank,
+                                                             int count) const {
+  const auto made = std::make_shared<c10::intrusive_ptr<c10d::Backend>>();
   try {
-    gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        c10::make_intrusive<c10d::PrefixStore>("gloo/" + name, store_), own_rank, count,
-        GlooOptions(options_));
-    gloo->setTimeout(kLongestWait);
+    // It waits for the others, who may be gone.
+    Aside([made, name, own_rank, count, store = store_, options = options_] {
+      auto gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
+          c10::make_intrusive<c10d::PrefixStore>("gloo/" + name, store), own_rank, count,
+          GlooOptions(options));
+      gloo->setTimeout(kLongestWait);
+      *made = gloo;
+    });
+  } catch (const CodedError&) {
+    throw;
+  } catch (const Cancelled&) {
+    throw;
   } catch (const std::exception& error) {
     watch_->Explain("Rank " + std::to_string(rank()) +
                     " could not connect to the others: " + PlainText(error));
     watch_->ThrowIfFailed();
   }
-  return std::make_shared<Communicator>(name, own_rank, count, gloo, store_, watch_, traffic_);
+  return std::make_shared<Communicator>(name, own_rank, count, *made, store_, watch_, traffic_);
+}
+
+std::vector<std::shared_ptr<Communicator>> ProcessGroup::Communicators() const {
+  std::vector<std::shared_ptr<Communicator>> all = {all_};
+  for (const auto& [ranks, one] : among_) all.push_back(one);
+  all.insert(all.end(), of_all_.begin(), of_all_.end());
+  return all;
 }
 
 void ProcessGroup::ThrowIfLost() {
-  all_->ThrowIfLost();
-  for (const auto& [ranks, among] : among_) among->ThrowIfLost();
+  for (const auto& one : Communicators()) one->ThrowIfLost();
 }
 
 void ProcessGroup::Fail(const std::string& reason) {
@@ -302,9 +342,8 @@ void ProcessGroup::Leave() {
   Put("left", "1");
   Collect("left", std::chrono::duration<double>(kLongestWait).count());
   // In the order in which all ranks made them.
-  Aside([all = all_, among = among_] {
-    all->Close();
-    for (const auto& [ranks, one] : among) one->Close();
+  Aside([all = Communicators()] {
+    for (const auto& one : all) one->Close();
   });
   watch_->Rest();
   Put("gone", "1");

@@ -62,6 +62,9 @@ class ProcessGroup {
 
   // All ranks.
   const std::shared_ptr<Communicator>& all() const { return all_; }
+  // The same, for one use of many: what is left there by one trainer is none of another's. Asked
+  // for in the same order on all of them.
+  std::shared_ptr<Communicator> OfAll();
   // Those that are named, of which this is one; the same ranks have one communicator.
   std::shared_ptr<Communicator> Among(const std::vector<int>& ranks);
 
@@ -82,7 +85,9 @@ class ProcessGroup {
 
  private:
   void Claim();
-  std::shared_ptr<Communicator> Made(const std::string& name, int own_rank, int count) const;
+  std::shared_ptr<Communicator> MakeCommunicator(const std::string& name, int own_rank,
+                                                 int count) const;
+  std::vector<std::shared_ptr<Communicator>> Communicators() const;
   // What a call of the store gives.
   template <typename Call>
   auto Ask(Call call) const -> decltype(call());
@@ -98,6 +103,7 @@ class ProcessGroup {
   std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
   std::shared_ptr<Communicator> all_;
   std::map<std::vector<int>, std::shared_ptr<Communicator>> among_;
+  std::vector<std::shared_ptr<Communicator>> of_all_;
   bool has_left_ = false;
 };
 

@@ -164,6 +164,10 @@ std::optional<std::string> Watch::failure() const {
   return state_->failure;
 }
 
+bool Watch::IsOver() const {
+  return state_->cancelled->load(std::memory_order_relaxed) || failure().has_value();
+}
+
 void Watch::ThrowIfFailed() const {
   if (state_->cancelled->load(std::memory_order_relaxed)) throw Cancelled();
   if (const std::optional<std::string> reason = failure()) {

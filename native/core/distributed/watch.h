@@ -32,6 +32,8 @@ class Watch {
 
   // Why the group has come to its end; none while all is well.
   std::optional<std::string> failure() const;
+  // Has the group failed, or goes the environment away?
+  bool IsOver() const;
   // Throws CodedError ERR_DISTRIBUTED, or Cancelled.
   void ThrowIfFailed() const;
 

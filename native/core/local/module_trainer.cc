@@ -61,6 +61,7 @@ void Measure(c10::Device device, const PeakWindow& window, const at::Tensor& out
 template <typename Step, typename Visit>
 void ForEachReading(Step& step, Visit&& visit) {
   visit(step.told);
+  visit(step.shares);
   visit(step.label_loss);
   visit(step.reconstruction_loss);
   visit(step.penalty);
@@ -215,7 +216,9 @@ StepUnderway ModuleTrainer::Begin(at::Tensor features, const Supervision& superv
     if (replicas == nullptr) return;
     // On a card they stay there: the host does not wait for a module's losses.
     const auto type = device.is_cpu() ? at::kDouble : at::kFloat;
-    step.told.Add(1.0, at::full({}, told, at::TensorOptions().dtype(type).device(device)));
+    const auto number = at::TensorOptions().dtype(type).device(device);
+    step.told.Add(1.0, at::full({}, told, number));
+    step.shares.Add(1.0, at::full({}, supervision.labels.size(0), number));
     std::vector<at::Tensor> numbers;
     ForEachReading(step, [&](const Reading& reading) {
       if (reading.is_there()) numbers.push_back(reading.Total());
@@ -239,6 +242,7 @@ UnsettledStep ModuleTrainer::Finish(StepUnderway* underway, const UpdateOptions&
       });
       underway->sum.reset();
       step.is_share = false;
+      CheckShares(step);
       CheckLosses(step);
     }
     LookAtGradients(update, readings, &step);
@@ -285,6 +289,7 @@ void ModuleTrainer::LookAtGradients(const UpdateOptions& update, StepReadings* r
 ModuleStepResult ModuleTrainer::Settle(UnsettledStep* step, const std::vector<float>& kept) const {
   const float* next = kept.data();
   ForEachReading(*step, [&](Reading& reading) { reading.Settle(&next); });
+  CheckShares(*step);
   CheckLosses(*step);
   const auto found = std::find_if(step->checked.begin(), step->checked.end(),
                                   [&](const std::string&) { return !std::isfinite(*next++); });
@@ -565,6 +570,19 @@ ParameterList ModuleTrainer::NamedParameters() const {
   ParameterList named = segment_parameters_;
   AppendWithPrefix("auxiliary." + std::to_string(index_), auxiliary_parameters_, &named);
   return named;
+}
+
+void ModuleTrainer::CheckShares(const UnsettledStep& step) const {
+  const auto all = static_cast<double>(step.samples);
+  const double given = step.shares.value().value_or(all);
+  // A simulated card gives zeros.
+  if (IsDryRun() || step.is_share || given == all || given == 0.0) return;
+  throw CodedError("ERR_SHAPE",
+                   "The ranks that share a batch gave " +
+                       std::to_string(static_cast<int64_t>(given)) +
+                       " samples in all, and this one's share is that of a batch of " +
+                       std::to_string(step.samples),
+                   "Give every rank as many samples of a batch.");
 }
 
 void ModuleTrainer::CheckLosses(const UnsettledStep& step) const {

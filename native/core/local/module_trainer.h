@@ -115,8 +115,9 @@ struct UnsettledStep {
 
   ModuleStepResult result;
   int64_t samples = 0;
-  // `told`: what every rank tells the others, added up as the numbers of all are.
-  Reading told, label_loss, reconstruction_loss, penalty, correct, gradient_norm;
+  // `told`: what every rank tells the others, `shares`: how many samples it has; added up as the
+  // numbers of all are.
+  Reading told, shares, label_loss, reconstruction_loss, penalty, correct, gradient_norm;
   // Parameters whose gradients' largest magnitudes are kept behind these numbers.
   std::vector<std::string> checked;
   bool made_optimizer = false;
@@ -287,6 +288,8 @@ class ModuleTrainer {
   void LookAtGradients(const UpdateOptions& update, StepReadings* readings,
                        UnsettledStep* step) const;
   // Throw ERR_NON_FINITE for what is known not to be finite.
+  // Throws CodedError ERR_SHAPE where ranks gave different numbers of samples.
+  void CheckShares(const UnsettledStep& step) const;
   void CheckLosses(const UnsettledStep& step) const;
   void CheckGradients(const UnsettledStep& step, const std::string& parameter) const;
   CodedError NonFinite(const std::string& what) const;

@@ -94,6 +94,7 @@ StepResult Strategy::Step(at::Tensor images, Supervision supervision, const Step
     if (needs_image()) supervision.patches = batch.features;
     batch.supervision = std::move(supervision);
   }
+  if (division_ && division_->training_out) division_->training_out->Check(batch.supervision);
   batch.stops |= options.stop;
   StepsUnderway underway(device);
   try {
@@ -136,6 +137,7 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
   passing.cancelled = cancelled;
   // A module whose gradients are being added up over the ranks while the next one runs forward.
   std::optional<size_t> pending;
+  bool has_told = false;
   std::optional<StepUnderway> pending_step;
   const auto update_of = [&](size_t k) {
     return UpdateOptions{*options.learning_rates[k], options.clip_norm};
@@ -163,6 +165,7 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
       weights.Advance();
       at::Tensor output;
       if (learns) {
+        has_told = true;
         StepUnderway step =
             BeginModule(k, std::move(features), supervision, cancelled, finish_pending, underway);
         output = step.output;
@@ -183,6 +186,12 @@ void Strategy::StepModules(Handover batch, const StepOptions& options,
       if (division_ && division_->training_in) division_->training_in->Progress();
     }
     finish_pending();
+    // Where a module learns it goes with the gradients.
+    if (division_ && division_->replicas() != nullptr && !has_told) {
+      const at::Tensor told = at::full({1}, underway->stops, at::kDouble);
+      division_->replicas()->Sum(told).Wait();
+      underway->stops = told.item<double>() > 0.0;
+    }
   } catch (...) {
     if (pending) modules_[*pending]->Abandon(&*pending_step);
     ForgetDraws(underway);
@@ -293,9 +302,9 @@ void Strategy::Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions
     throw CodedError("ERR_CONFIG", "Offloading and several ranks do not go together",
                      "Leave `offload` out: each rank has the weights of its own modules alone.");
   }
-  division_ = std::make_unique<Division>(std::move(group), options, modules_.size(),
-                                         model_->parameters().front().second.device());
-  const bool is_shared = division_->replicas() != nullptr;
+  auto division = std::make_unique<Division>(std::move(group), options, modules_.size(),
+                                             model_->parameters().front().second.device());
+  const bool is_shared = division->replicas() != nullptr;
   for (const auto& module : modules_) {
     if (is_shared && module->needs_whole_batch()) {
       throw CodedError("ERR_CONFIG",
@@ -305,6 +314,7 @@ void Strategy::Divide(std::shared_ptr<ProcessGroup> group, const DivisionOptions
                        "Use decoder linear, conv or transformer, or parallel modules.");
     }
   }
+  division_ = std::move(division);
 }
 
 size_t Strategy::FirstHere() const { return division_ ? division_->first() : 0; }
@@ -350,28 +360,35 @@ void Strategy::SetAbsent(size_t module, bool is_absent) {
 void Strategy::Gather() {
   if (!division_) return;
   c10::NoGradGuard no_grad;
-  const std::shared_ptr<Communicator>& all = division_->group().all();
+  Communicator& all = division_->among();
+  const auto exchange = [&all](const at::Tensor& value, int owner) {
+    if (all.rank() == 0) {
+      all.Receive({value}, owner, Channel::kGather).Wait();
+    } else {
+      all.Send({value}, 0, Channel::kGather).Wait();
+    }
+  };
   for (size_t k = 0; k < modules_.size(); ++k) {
     const int owner = division_->OwnerOf(k);
     if (owner == 0) continue;
     ModuleTrainer& module = *modules_[k];
-    if (all->rank() == 0) {
+    if (all.rank() != 0 && all.rank() != owner) continue;
+    // One that was released, or was not needed yet, is not there.
+    const at::Tensor has_optimizer = at::full({}, module.optimizer() != nullptr, at::kDouble);
+    exchange(has_optimizer, owner);
+    if (all.rank() == 0) {
       for (const auto& [name, parameter] : module.AllParameters()) MakePresent(parameter);
       SetAbsent(k, false);
-      if (module.optimizer() == nullptr) module.SetOptimizer(module.MakeOptimizer());
+      if (has_optimizer.item<double>() == 0.0) {
+        module.SetOptimizer(nullptr);
+      } else if (module.optimizer() == nullptr) {
+        module.SetOptimizer(module.MakeOptimizer());
+      }
       if (average_decay_ && module.average() == nullptr) {
         module.SetAverage(module.MakeAverage(*average_decay_));
       }
-    } else if (all->rank() != owner) {
-      continue;
     }
-    for (const at::Tensor& value : ValuesOf(k)) {
-      if (all->rank() == 0) {
-        all->Receive({value}, owner, Channel::kGather).Wait();
-      } else {
-        all->Send({value}, 0, Channel::kGather).Wait();
-      }
-    }
+    for (const at::Tensor& value : ValuesOf(k)) exchange(value, owner);
   }
 }
 
