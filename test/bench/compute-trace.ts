@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /** Between two looks. */
-const EVERY_MS = 5
+const EVERY_MS = 25
 /** Between two looks at all threads, for the busiest. */
-const CHOOSE_EVERY = 200
+const CHOOSE_EVERY = 80
 
 /** Shares of the time that was looked at. */
 export interface ComputeShares {

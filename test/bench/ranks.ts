@@ -5,8 +5,11 @@
 import { parseArgs } from 'node:util'
 import { median } from '../../lib/base/median.js'
 import { markdownTable } from '../../lib/cli/markdown.js'
+import { setThreads } from '../../lib/device/threads.js'
 import { PARALLEL, type Parallel } from '../../lib/local/parallel.js'
-import type { Variant } from '../../lib/local/swin-transformer.js'
+import { parseRunSpec } from '../../lib/local/run-spec.js'
+import { SwinTransformer, type Variant } from '../../lib/local/swin-transformer.js'
+import { createTrainer } from '../../lib/local/trainer-of-spec.js'
 import { planRanks, type RankRow } from '../../lib/plan/ranks.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { fixture } from '../helpers/child.js'
@@ -45,7 +48,11 @@ async function main(): Promise<void> {
     },
   })
   const [batchSize, steps, rounds] = [values['batch-size'], values.steps, values.rounds].map(Number)
-  const job = jobOf(values, { batchSize: batchSize as number, steps: steps as number })
+  const run = await withCuts(values.run, values.variant as Variant)
+  const job = jobOf(
+    { variant: values.variant, run },
+    { batchSize: batchSize as number, steps: steps as number },
+  )
   const counts = values.ranks.split(',').map(Number)
   const cases = casesOf(job, counts)
   using spaces = values.link === undefined ? undefined : new Namespaces(values.link)
@@ -67,15 +74,26 @@ async function main(): Promise<void> {
     { ranks: [1, ...counts], threads: 1, link: linkOf(values.link) },
   )
   console.log(tableOf(cases, found, planned))
-  console.log(`\nMade on ${madeOn()}.`)
+  console.log(
+    `\n${values.variant} at ${IMAGE_SIZE} px, \`${run}\`, batch ${batchSize}. Made on ${madeOn()}.`,
+  )
 }
 
 const IMAGE_SIZE = 224
+const NETWORK = { imageSize: IMAGE_SIZE, classes: 10, device: 'cpu' } as const
 /** Of two processes of one machine: about what a loopback has. */
 const LOOPBACK = '20Gbit/s'
 
 const linkOf = (link: string | undefined) =>
   link === undefined ? LOOPBACK : link.replace(/([kmg])bit$/, (_, unit) => `${unit}bit/s`)
+
+/** The run with cuts written out: where they go by time they are made once, for all that is compared. */
+async function withCuts(run: string, variant: Variant): Promise<string> {
+  setThreads(1)
+  await using model = await SwinTransformer.create({ ...NETWORK, variant })
+  await using trainer = await createTrainer(model, parseRunSpec(run))
+  return trainer.spec
+}
 
 function jobOf(
   { variant, run }: { readonly variant: string; readonly run: string },
@@ -83,7 +101,7 @@ function jobOf(
 ): RankJob {
   return {
     run,
-    network: { variant: variant as Variant, imageSize: IMAGE_SIZE, classes: 10 },
+    network: { ...NETWORK, variant: variant as Variant },
     images: batchSize * (steps + WARM_UP),
     training: { batchSize, epochs: 1, testLimit: 0, cropPadding: 0, flip: false },
   }
@@ -147,26 +165,28 @@ function tableOf(
       name,
       rateOf(name).toFixed(2),
       `${(rateOf(name) / alone).toFixed(2)}x`,
-      `${(rateOf(name) / rateOf('two apart')).toFixed(2)}`,
       plan === undefined ? '' : `${plan.speedup.toFixed(2)}x`,
+      (rateOf(name) / rateOf('two apart')).toFixed(2),
+      // A plan knows nothing of what processes of one machine take from each other.
+      plan === undefined ? '' : (plan.speedup / ranks).toFixed(2),
       mib(figures.map(({ residentBytes }) => residentBytes)),
       own === undefined ? '' : mib(own.perRank.map(({ residentBytes }) => residentBytes)),
       mib(figures.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
       own === undefined ? '' : mib(own.perRank.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
       figures.map(({ waitSeconds, seconds }) => percent(waitSeconds / seconds)).join(' / '),
       ranks === 1 ? '' : percent(last?.shares?.all),
-      mib(figures.map(({ sentBytes }) => sentBytes / steps)),
+      ranks === 1 ? '' : mib((last?.reports ?? []).map(({ sentBytes }) => sentBytes / steps)),
       plan === undefined ? '' : mib(plan.perRank.map(({ sentBytes }) => sentBytes)),
     ]
   })
   return markdownTable(
     [
-      ...['', 'images/s', 'against one', 'against two apart', 'planned'],
+      ...['', 'images/s', 'against one', 'planned', 'against two apart', 'planned'],
       ...['resident, MiB', 'planned', 'peak, MiB', 'planned'],
       ...['waited', 'all compute', 'sent, MiB/step', 'planned'],
     ],
     rows,
-    `l${'r'.repeat(12)}`,
+    `l${'r'.repeat(13)}`,
   )
 }
 

@@ -44,6 +44,8 @@ export interface RankReport {
     readonly waitSeconds: number
     readonly seconds: number
   }[]
+  /** In all steps. */
+  readonly sentBytes: number
   /** Of rank 0: all weights and what the optimizers keep, by name, as numbers that sum them up. */
   readonly weights: Readonly<Record<string, readonly number[]>>
   /** SHA-256 of all of them. */
