@@ -1,7 +1,7 @@
 // Processes that train together against one that trains alone: the same losses and weights, however the
 // work is shared; and what becomes of a group that loses a rank.
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
@@ -320,23 +320,40 @@ const TORCHRUN = process.env.PYTHON && path.join(path.dirname(process.env.PYTHON
 const hasTorchrun = TORCHRUN !== undefined && existsSync(TORCHRUN)
 const withTorchrun = hasTorchrun ? test : test.skip
 
-withTorchrun(
-  'torchrun starts the command as it is, and again where a rank was killed',
-  async () => {
-    const folder = path.join(root, 'torchrun')
-    const train = (args: readonly string[]) =>
-      runProgram(TORCHRUN ?? '', [
-        ...['--no-python', '--nproc-per-node', '2', '--standalone', '--max-restarts', '0'],
-        // Else it takes `--run` for an abbreviation of an option of its own.
-        '--',
-        ...[process.execPath, path.join(DIST, 'lib/cli/main.js'), 'train', '--quiet', ...args],
-      ])
-    const { code, stderr } = await train([...RUN, '--epochs', '1', '--run-dir', folder])
-    assert.is(code, 0, stderr)
-    const again = await train(['--resume', folder, '--epochs', '2', '--parallel', 'modules'])
-    assert.is(again.code, 0, again.stderr)
-  },
-)
+/** Two ranks by torchrun; `restarts` of all of them where one ends badly. */
+function torchrun(program: readonly string[], restarts = 0) {
+  return runProgram(TORCHRUN ?? '', [
+    ...['--no-python', '--nproc-per-node', '2', '--standalone', '--max-restarts', `${restarts}`],
+    // Else it takes `--run` for an abbreviation of an option of its own.
+    ...['--', process.execPath, ...program],
+  ])
+}
+
+withTorchrun('torchrun starts the command as it is', async () => {
+  const folder = path.join(root, 'torchrun')
+  const train = [path.join(DIST, 'lib/cli/main.js'), 'train', '--quiet']
+  const begun = await torchrun([...train, ...RUN, '--epochs', '1', '--run-dir', folder])
+  assert.is(begun.code, 0, begun.stderr)
+  const more = ['--resume', folder, '--epochs', '2', '--parallel', 'modules']
+  const again = await torchrun([...train, ...more])
+  assert.is(again.code, 0, again.stderr)
+})
+
+withTorchrun('and again where a rank was killed, from the last checkpoint', async () => {
+  const folder = path.join(root, 'restarted')
+  const begun = await command(0, [...RUN, '--epochs', '1', '--run-dir', folder])
+  assert.is((await begun.ended)[0]?.code, 0)
+  const whole = path.join(root, 'not-restarted')
+  cpSync(folder, whole, { recursive: true })
+  const more = ['--epochs', '40', '--resume']
+  const train = ['train', '--quiet', '--parallel', 'modules', ...more, folder]
+  const restarted = await torchrun([fixture('dying-rank'), folder, ...train], 1)
+  assert.is(restarted.code, 0, restarted.stderr)
+  assert.ok(existsSync(path.join(folder, 'killed')), 'a rank was killed')
+  const alone = await command(0, [...more, whole])
+  assert.is((await alone.ended)[0]?.code, 0)
+  assert.ok(weightsOf(folder).equals(weightsOf(whole)))
+})
 
 test('nothing of ours exports what belongs to Gloo', () => {
   const ours = path.join(DIST, '../build/Release/liblocalformer_torch.so')
