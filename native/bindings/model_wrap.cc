@@ -199,7 +199,7 @@ Napi::Value ModelWrap::MeasureModule(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelWrap::TimeUnits(const Napi::CallbackInfo& info) {
-  return Measured<MeasureOptions>(info, localformer::TimeUnits);
+  return Measured<TimeOptions>(info, localformer::TimeUnits);
 }
 
 Napi::Value ModelWrap::TimeModule(const Napi::CallbackInfo& info) {

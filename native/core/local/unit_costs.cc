@@ -94,7 +94,7 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
 }
 
 std::vector<double> TimeUnits(const SwinModel& model, c10::Device device,
-                              const MeasureOptions& measure, const std::atomic<bool>* cancelled) {
+                              const TimeOptions& measure, const std::atomic<bool>* cancelled) {
   ProductChoices choices;
   const MathInUse math(measure.math, &choices);
   UnitTrials trials(model, device, measure, cancelled);

@@ -37,13 +37,21 @@ struct MeasureOptions {
   int64_t batch_size = 8;  // Samples to measure with.
   Recompute recompute = Recompute::kNone;
   c10::ScalarType compute_type = c10::ScalarType::Float;
-  MathMode math = MathMode::kTuned;  // What products are timed with.
 
   template <typename Self, typename Visit>
   static void Fields(Self& self, Visit&& visit) {
     visit("batchSize", self.batch_size);
     visit("recompute", self.recompute);
     visit("dtype", self.compute_type);
+  }
+};
+
+struct TimeOptions : MeasureOptions {
+  MathMode math = MathMode::kTuned;  // What products are timed with.
+
+  template <typename Self, typename Visit>
+  static void Fields(Self& self, Visit&& visit) {
+    MeasureOptions::Fields(self, visit);
     visit("math", self.math);
   }
 };
@@ -57,6 +65,6 @@ std::vector<UnitCost> MeasureUnits(const SwinModel& model, c10::Device device,
 // that warms up. In a dry run and on a card, which may be a simulated one, in proportion to its
 // products.
 std::vector<double> TimeUnits(const SwinModel& model, c10::Device device,
-                              const MeasureOptions& options, const std::atomic<bool>* cancelled);
+                              const TimeOptions& options, const std::atomic<bool>* cancelled);
 
 }  // namespace localformer
