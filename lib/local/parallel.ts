@@ -68,12 +68,14 @@ export function resolveParallel(
     })
   }
   if (stages > modules) {
+    const fitting = largestDivisor(worldSize, modules)
+    const shared = fitting === 1 ? 'parallel: data' : `stages: ${fitting}`
     throw new LocalformerError(
       'ERR_CONFIG',
       `${worldSize} ranks in ${stages} stages are more than the ${modules} modules there are`,
       {
         hint:
-          `Start at most ${modules} ranks, let several share each batch (stages: ${modules}), ` +
+          `Start at most ${modules} ranks, let several share each batch (${shared}), ` +
           'or cut the network into more modules.',
       },
     )
@@ -85,6 +87,13 @@ export function resolveParallel(
     )
   }
   return { parallel, stages, ...rest }
+}
+
+/** Of a number, no larger than `most`. */
+function largestDivisor(of: number, most: number): number {
+  let divisor = Math.min(of, most)
+  while (of % divisor !== 0) divisor--
+  return divisor
 }
 
 /** The part of a rank among stages that end behind these modules. */

@@ -89,7 +89,7 @@ async function* eventsOf(
     yield* runPhases(course)
   } catch (error) {
     const isCommonStop = course.stop.isOwn(error)
-    if (isShared && !isCommonStop) await abandon(error)
+    if (isShared && !isCommonStop) await abandon(asTold(error, signal))
     // A module's step happens as a whole or not at all; those before it have taken theirs.
     if (!isShared && isFailedStep(error) && course.step > (state?.progress.step ?? 0))
       yield await checkpointEvent(course, 'failed')
@@ -115,6 +115,14 @@ async function* eventsOf(
     stoppedEarly,
     ...(ranks === undefined ? {} : { ranks }),
   }
+}
+
+/** What other ranks hear of an error: one that was stopped has not failed by itself. */
+function asTold(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted !== true || error !== signal.reason) return error
+  return new Error(
+    'it was told to stop, and ranks with modules before its own were not: stop rank 0, or all of them',
+  )
 }
 
 /** A step that the data or the machine did not allow, after which the weights are still good. */

@@ -118,7 +118,8 @@ c10::intrusive_ptr<c10d::Store> Connect(const GroupOptions& options, bool hosts)
       throw CodedError("ERR_DISTRIBUTED",
                        "Port " + std::to_string(options.port) + " cannot be taken by " + who +
                            ", which hosts the store: " + PlainText(error),
-                       "Another group may use it: choose another MASTER_PORT for all ranks.");
+                       "Another group may use it: choose another MASTER_PORT for all ranks. Or "
+                       "another process has RANK 0 too: give each a RANK of its own.");
     }
     throw CodedError("ERR_DISTRIBUTED",
                      "What answers " + who + " at " + Place(options) +
