@@ -21,7 +21,8 @@ export interface GroupPlace {
 
 /** torch's default. */
 const PORT = 29500
-const MOST_RANKS = 4096
+/** A group has no more. */
+export const MOST_RANKS = 4096
 
 /** Was this process started as one of several? */
 export function isInGroup(): boolean {

@@ -52,6 +52,24 @@ export async function inRounds<T>(
   return found
 }
 
+/**
+ * {@link inRounds} of one process: every piece, one after the other.
+ *
+ * @throws what `work` throws, and the signal's reason when it aborts.
+ */
+export async function inTurn<T>(
+  count: number,
+  work: (piece: number) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T[]> {
+  const found: T[] = []
+  for (let piece = 0; piece < count; piece++) {
+    signal?.throwIfAborted()
+    found.push(await work(piece))
+  }
+  return found
+}
+
 /** The same on all ranks: from what they told each other. */
 function nextLength(pieces: number, slowest: number): number {
   const wanted = Math.floor((pieces * ROUND_SECONDS) / Math.max(slowest, 1e-3))

@@ -9,7 +9,7 @@ import { batchCount, takeImages } from '../datasets/draw-batches.js'
 import { fingerprint } from '../datasets/fingerprint.js'
 import { checkComputes } from '../device/device.js'
 import { agree, inGroup } from '../distributed/group.js'
-import { inRounds } from '../distributed/rounds.js'
+import { inRounds, inTurn } from '../distributed/rounds.js'
 import type { BatchEvaluation } from '../local/evaluation.js'
 import type { Division } from '../local/parallel.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
@@ -136,7 +136,7 @@ async function lookAt(
     })
     found = await inRounds(count, look, signal)
   } else {
-    found = await lookAlone(count, look, signal)
+    found = await inTurn(count, look, signal)
   }
   // Added up batch by batch, whoever looked at which.
   const sums = found.map((batch) => batch.sums).reduce(added)
@@ -180,19 +180,6 @@ async function scoresOf(
 type Look = (batch: number) => Promise<BatchScores>
 
 const NOTHING: BatchScores = { sums: [], predicted: [] }
-
-async function lookAlone(
-  count: number,
-  look: Look,
-  signal: AbortSignal | undefined,
-): Promise<BatchScores[]> {
-  const found: BatchScores[] = []
-  for (let k = 0; k < count; k++) {
-    signal?.throwIfAborted()
-    found.push(await look(k))
-  }
-  return found
-}
 
 /**
  * A parallelized trainer's: features go from stage to stage, and the ranks of a stage take turns. Every

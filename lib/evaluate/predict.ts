@@ -15,7 +15,7 @@ import {
 import type { ImageBatch } from '../batch/batch.js'
 import type { Image } from '../datasets/read-image.js'
 import { checkComputes } from '../device/device.js'
-import { inRounds } from '../distributed/rounds.js'
+import { inRounds, inTurn } from '../distributed/rounds.js'
 import type { Logits } from '../local/evaluation.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { Trainer } from '../local/trainer.js'
@@ -127,7 +127,7 @@ export async function predict(
       }
     })
   }
-  let answers: Prediction[][] = []
+  let answers: Prediction[][]
   if (o.shared) {
     const { signal, shared: _, ...settings } = o
     await agreeOnShares('prediction', subject, {
@@ -135,10 +135,7 @@ export async function predict(
     })
     answers = await inRounds(groups.length, answer, signal)
   } else {
-    for (const group of groups.keys()) {
-      o.signal?.throwIfAborted()
-      answers.push(await answer(group))
-    }
+    answers = await inTurn(groups.length, answer, o.signal)
   }
   const predictions = new Array<Prediction>(images.length)
   groups.forEach((indices, group) => {

@@ -4,6 +4,7 @@
 import { createServer } from 'node:net'
 import { expected, LocalformerError } from '../base/errors.js'
 import { entriesOf } from '../base/validate.js'
+import { MOST_RANKS } from '../distributed/place.js'
 import { PARALLEL, type Parallel, resolveParallel } from '../local/parallel.js'
 import type { RunSpec } from '../local/run-spec.js'
 import type { CompareModule, Measurement, RankMeasurement } from './measurement.js'
@@ -32,7 +33,6 @@ export interface ComparedRank {
   readonly waitedShare: number
 }
 
-const MOST_RANKS = 4096
 const ALONE: Arrangement = { ranks: 1, parallel: null }
 
 /**

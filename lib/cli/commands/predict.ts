@@ -5,7 +5,7 @@ import type { Argv } from 'yargs'
 import { type ErrorCode, expected, LocalformerError } from '../../base/errors.js'
 import { integer } from '../../base/validate.js'
 import { type Image, imageFilesOf, readImage } from '../../datasets/read-image.js'
-import { inRounds } from '../../distributed/rounds.js'
+import { inRounds, inTurn } from '../../distributed/rounds.js'
 import { type Guess, type Prediction, predict } from '../../evaluate/predict.js'
 import { agreeOnShares } from '../../evaluate/shares.js'
 import { type LoadedRun, loadRun } from '../../run-folder/load-run.js'
@@ -128,7 +128,7 @@ async function predictFiles(
     return predictSome(run, files.slice(done, done + FILES_AT_A_TIME), options)
   }
   try {
-    let groups: FilesPredicted[] = []
+    let groups: FilesPredicted[]
     if (isSeveral()) {
       const { top, exits } = options
       const { dataset, classes, mean, std } = run
@@ -138,10 +138,7 @@ async function predictFiles(
       })
       groups = await inRounds(count, predictGroup, signal)
     } else {
-      for (let group = 0; group < count; group++) {
-        signal.throwIfAborted()
-        groups.push(await predictGroup(group))
-      }
+      groups = await inTurn(count, predictGroup, signal)
     }
     return {
       predictions: groups.flatMap(({ predictions }) => predictions),
