@@ -13,10 +13,11 @@ import { loadTorch } from '../native/load.js'
 /** A product, `forward float32 8192x96x384, 2 threads`, and its backend. */
 export type ProductTable = Readonly<Record<string, NativeProductChoice['backend']>>
 
-const SCHEMA = 1
+/** 2: with `widened`. What an earlier one chose was chosen among fewer, and is measured again. */
+const SCHEMA = 2
 const KINDS = ['forward', 'input', 'weight', 'added-weight'] as const
 const TYPES = ['float32', 'bfloat16'] as const
-const BACKENDS = ['mkl', 'onednn', 'onednn-copied', 'convolution'] as const
+const BACKENDS = ['mkl', 'onednn', 'onednn-copied', 'convolution', 'widened'] as const
 const PRODUCT = new RegExp(
   `^(${KINDS.join('|')}) (${TYPES.join('|')}) (\\d{1,9})x(\\d{1,9})x(\\d{1,9}), (\\d{1,4}) threads$`,
 )
@@ -101,7 +102,9 @@ async function readChoices(): Promise<ProductTable> {
 }
 
 function parseChoices(text: string): ProductTable {
-  const result = fileSchema().safeParse(JSON.parse(text))
+  const document = JSON.parse(text)
+  if (document?.schema < SCHEMA) return {}
+  const result = fileSchema().safeParse(document)
   if (!result.success) {
     const { path: place, message } = result.error.issues[0] as z.core.$ZodIssue
     throw new Error(`${place.join('.')}: ${message}`)

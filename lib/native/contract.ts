@@ -516,7 +516,7 @@ export interface NativeProductChoice {
   readonly in: number
   readonly out: number
   readonly threads: number
-  readonly backend: 'mkl' | 'onednn' | 'onednn-copied' | 'convolution'
+  readonly backend: 'mkl' | 'onednn' | 'onednn-copied' | 'convolution' | 'widened'
 }
 
 /** Every function of {@link NativeTorch}, to check a loaded addon against this file. */

@@ -7,7 +7,9 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { locateLibtorch } from '../../lib/libtorch/locate.js'
 import { fixture, run } from '../helpers/child.js'
+import { atMost } from '../helpers/expect.js'
 import type { Tuned } from './fixtures/tuned.js'
+import type { WithoutBfloat16 } from './fixtures/without-bfloat16.js'
 
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-products-'))
 test.after(() => rmSync(root, { recursive: true, force: true }))
@@ -103,7 +105,7 @@ test('a file that is damaged or of another machine is told once, and replaced', 
     half: whole.slice(0, whole.length / 2),
     empty: '',
     list: '[]',
-    schema: JSON.stringify({ ...document, schema: 2 }),
+    schema: JSON.stringify({ ...document, schema: 3 }),
     processor: JSON.stringify({ ...document, processor: 'GenuineIntel 6 85 AVX512' }),
     backend: JSON.stringify({ ...document, choices: { [product as string]: 'cublas' } }),
     product: JSON.stringify({ ...document, choices: { 'forward float32': 'mkl' } }),
@@ -117,6 +119,28 @@ test('a file that is damaged or of another machine is told once, and replaced', 
     assert.is(stderr.split('is ignored').length, 2, `${name}: ${stderr}`)
     assert.equal(Object.keys(cache.choices), Object.keys(first.choices), name)
   }
+})
+
+test('a file of an earlier version is measured again, without a word', async () => {
+  const cache = new Cache('earlier')
+  cache.setAll('mkl', first)
+  const document = JSON.parse(readFileSync(cache.file, 'utf8'))
+  writeFileSync(cache.file, JSON.stringify({ ...document, schema: document.schema - 1 }))
+  assert.is((await tuned(cache)).measured, measuring.measured)
+  assert.is((await tuned(cache)).measured, 0)
+})
+
+// Of oneDNN's names of processors: one without AVX-512.
+test('without instructions for bfloat16 small products are float32, rounded', async () => {
+  const { code, stdout, stderr } = await run([fixture('without-bfloat16')], {
+    ...LIBTORCH,
+    ONEDNN_MAX_CPU_ISA: 'AVX2',
+  })
+  assert.is(code, 0, stderr)
+  const { backends, tuned: own, mkl, exact } = JSON.parse(stdout) as WithoutBfloat16
+  for (const [kind, of] of Object.entries(backends)) assert.equal(of, ['mkl', 'widened'], kind)
+  assert.is.not(own.digest, mkl.digest, 'a small network is not left to the default')
+  for (const { loss } of [own, mkl]) atMost(Math.abs(loss - exact.loss), 0.02, 'loss')
 })
 
 test('a cache that cannot be written is told once, and training goes on', async () => {

@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <optional>
@@ -65,9 +66,7 @@ bool HasOneDnn(c10::ScalarType type) {
   return type == at::kFloat ? floats : type == at::kBFloat16 && bfloats;
 }
 
-}  // namespace
-
-std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
+std::vector<Backend> LibraryBackendsOf(ProductKind kind, c10::ScalarType type) {
   if (!HasOneDnn(type)) return {Backend::kMkl};
   switch (kind) {
     case ProductKind::kForward:
@@ -81,6 +80,63 @@ std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
   return {Backend::kMkl};
 }
 
+// --- bfloat16 in float32: half of a float's bits, so that widening rounds nothing ---
+
+at::Tensor Widened(const at::Tensor& t) {
+  if (!t.defined()) return t;
+  return IsDryRunOn(t.device()) ? at::empty(t.sizes(), t.options().dtype(at::kFloat))
+                                : t.to(at::kFloat);
+}
+
+// use(begin, end) over all rows, of which `values` numbers each are wide at a time: so many rows
+// that these stay in the processor's caches, and that a product is worth its call.
+template <typename Use>
+void OverWideRows(int64_t rows, int64_t values, const Use& use) {
+  constexpr int64_t kWideBytes = int64_t{8} << 20, kLeastRows = 256;
+  const int64_t size = std::max(kWideBytes / (values * 4), kLeastRows);
+  for (int64_t begin = 0; begin < rows; begin += size) use(begin, std::min(begin + size, rows));
+}
+
+// Rows [begin, end) of what is rounded to `to`.
+void Narrow(const at::Tensor& wide, const at::Tensor& to, int64_t begin, int64_t end) {
+  if (!IsDryRunOn(to.device())) to.slice(0, begin, end).copy_(wide);
+}
+
+// Of oneDNN and MKL the one that is seldom the slower in float32.
+Backend WideBackend() { return HasOneDnn(at::kFloat) ? Backend::kOneDnn : Backend::kMkl; }
+
+at::Tensor WidenedLinearProduct(const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& bias) {
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = weight.size(0);
+  at::Tensor out = at::empty(sizes, x.options());
+  const at::Tensor rows = x.reshape({-1, x.size(-1)}), to = out.view({-1, out.size(-1)});
+  const at::Tensor wide = Widened(weight), wide_bias = Widened(bias);
+  OverWideRows(rows.size(0), weight.size(0) + weight.size(1), [&](int64_t begin, int64_t end) {
+    const at::Tensor part = Widened(rows.slice(0, begin, end));
+    Narrow(LinearProductBy(WideBackend(), part, wide, wide_bias), to, begin, end);
+  });
+  return out;
+}
+
+at::Tensor WidenedInputGradient(const at::Tensor& dy, const at::Tensor& weight) {
+  at::Tensor dx = at::empty({dy.size(0), weight.size(1)}, dy.options());
+  const at::Tensor wide = Widened(weight);
+  OverWideRows(dy.size(0), weight.size(0) + weight.size(1), [&](int64_t begin, int64_t end) {
+    const at::Tensor part = Widened(dy.slice(0, begin, end));
+    Narrow(InputGradientBy(WideBackend(), part, wide), dx, begin, end);
+  });
+  return dx;
+}
+
+}  // namespace
+
+std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
+  std::vector<Backend> all = LibraryBackendsOf(kind, type);
+  if (type == at::kBFloat16) all.push_back(Backend::kWidened);
+  return all;
+}
+
 Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
   if (!HasOneDnn(type)) return Backend::kMkl;
   const bool is_weight =
@@ -88,8 +144,13 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
   return is_weight ? Backend::kConvolution : Backend::kOneDnn;
 }
 
+Backend SmallBackendOf(c10::ScalarType type) {
+  return type == at::kBFloat16 && !HasOneDnn(type) ? Backend::kWidened : Backend::kMkl;
+}
+
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
                            const at::Tensor& bias) {
+  if (backend == Backend::kWidened) return WidenedLinearProduct(x, weight, bias);
   if (IsDryRunOn(x.device())) {
     std::vector<int64_t> sizes = x.contiguous().sizes().vec();
     sizes.back() = weight.size(0);
@@ -100,6 +161,7 @@ at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tenso
 }
 
 at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& weight) {
+  if (backend == Backend::kWidened) return WidenedInputGradient(dy, weight);
   if (IsDryRunOn(dy.device())) {
     at::Tensor turned;
     if (backend == Backend::kOneDnnCopied) turned = at::empty_like(weight);
@@ -111,6 +173,13 @@ at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tens
 }
 
 at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& x) {
+  if (backend == Backend::kWidened) {
+    at::Tensor sum;
+    AddWidenedWeightGradient(sum, dy, x);
+    at::Tensor product = at::empty(sum.sizes(), x.options());
+    Narrow(sum, product, 0, sum.size(0));
+    return product;
+  }
   if (IsDryRunOn(x.device())) return at::empty({dy.size(1), x.size(1)}, x.options());
   if (backend == Backend::kMkl) return at::mm(dy.t(), x);
   if (backend == Backend::kConvolution) return ByConvolution(dy, x, {});
@@ -128,6 +197,17 @@ void AddWeightGradientBy(Backend backend, at::Tensor& sum, const at::Tensor& dy,
   } else {
     sum.add_(WeightGradientBy(backend, dy, x));
   }
+}
+
+void AddWidenedWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
+  OverWideRows(dy.size(0), dy.size(1) + x.size(1), [&](int64_t begin, int64_t end) {
+    const at::Tensor part = Widened(dy.slice(0, begin, end)), of = Widened(x.slice(0, begin, end));
+    if (sum.defined()) {
+      AddWeightGradientBy(Backend::kMkl, sum, part, of);
+    } else {
+      sum = WeightGradientBy(Backend::kMkl, part, of);
+    }
+  });
 }
 
 }  // namespace localformer

@@ -15,6 +15,8 @@ enum class Backend {
   kOneDnn,        // oneDNN's product, operands transposed as views.
   kOneDnnCopied,  // The same with the weight transposed in memory.
   kConvolution,   // The weight's gradient of a 1 x 1 convolution, by oneDNN.
+  kWidened,       // bfloat16 in float32, some rows at a time, the result rounded: the fastest where
+                  // the processor has no instructions for bfloat16, or slow ones.
 };
 
 template <>
@@ -22,7 +24,8 @@ struct Words<Backend> {
   static constexpr Word<Backend> kTable[] = {{"mkl", Backend::kMkl},
                                              {"onednn", Backend::kOneDnn},
                                              {"onednn-copied", Backend::kOneDnnCopied},
-                                             {"convolution", Backend::kConvolution}};
+                                             {"convolution", Backend::kConvolution},
+                                             {"widened", Backend::kWidened}};
 };
 
 enum class ProductKind { kForward, kInputGradient, kWeightGradient, kAddedWeightGradient };
@@ -42,6 +45,10 @@ std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type);
 // The one of oneDNN where no measuring decides; the default where oneDNN cannot.
 Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type);
 
+// The one where measuring would not pay, of small products: the default, but in bfloat16 where that
+// would have to do without instructions for it.
+Backend SmallBackendOf(c10::ScalarType type);
+
 // As their namesakes in products.h, by one of BackendsOf. No autograd.
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
                            const at::Tensor& bias);
@@ -49,5 +56,9 @@ at::Tensor InputGradientBy(Backend backend, const at::Tensor& dy, const at::Tens
 at::Tensor WeightGradientBy(Backend backend, const at::Tensor& dy, const at::Tensor& x);
 void AddWeightGradientBy(Backend backend, at::Tensor& sum, const at::Tensor& dy,
                          const at::Tensor& x);
+
+// The weight's gradient of bfloat16 operands, computed in float32 and added to a float32 `sum`
+// without being rounded in between; an undefined one becomes it.
+void AddWidenedWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x);
 
 }  // namespace localformer

@@ -106,7 +106,7 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
 // By the process's choice, measured if there is none.
 Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   if (const auto known = Known(choice.Key())) return *known;
-  if (IsDryRun()) return Backend::kMkl;
+  if (IsDryRun()) return SmallBackendOf(choice.type);
   const TuningTime time;
   const std::lock_guard<std::mutex> lock(TheProcess().tuning);
   // Another thread may have measured it meanwhile.
@@ -199,7 +199,7 @@ Backend BackendFor(const ProductShape& shape, TryProduct attempt) {
   choice.in = shape.in;
   choice.out = shape.out;
   choice.threads = at::get_num_threads();
-  if (choice.rows * choice.in * choice.out < kLeastWork) return Backend::kMkl;
+  if (choice.rows * choice.in * choice.out < kLeastWork) return SmallBackendOf(shape.type);
   const Backend backend = choices_in_use->Of(choice, TrialRows(shape), attempt);
   // Choices may come from another processor.
   const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);

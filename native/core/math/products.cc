@@ -67,21 +67,32 @@ at::Tensor InputGradient(const at::Tensor& dy, const at::Tensor& weight) {
                          weight);
 }
 
-at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
+namespace {
+
+Backend WeightGradientBackend(const at::Tensor& dy, const at::Tensor& x) {
   const auto attempt = [&](Backend backend, int64_t rows) {
     WeightGradientBy(backend, dy.narrow(0, 0, rows), x.narrow(0, 0, rows));
   };
-  return WeightGradientBy(BackendFor(ShapeOf(ProductKind::kWeightGradient, dy, x), attempt), dy, x);
+  return BackendFor(ShapeOf(ProductKind::kWeightGradient, dy, x), attempt);
+}
+
+}  // namespace
+
+at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
+  return WeightGradientBy(WeightGradientBackend(dy, x), dy, x);
 }
 
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
-  if (!sum.defined()) {
-    const at::Tensor product = WeightGradient(dy, x);
-    sum = product.to(at::promote_types(product.scalar_type(), at::kFloat));
-    return;
-  }
-  if (dy.scalar_type() != sum.scalar_type()) {
-    sum.add_(WeightGradient(dy, x));
+  const c10::ScalarType type = at::promote_types(dy.scalar_type(), at::kFloat);
+  if (!sum.defined() || dy.scalar_type() != type) {
+    const Backend backend = WeightGradientBackend(dy, x);
+    if (backend == Backend::kWidened) return AddWidenedWeightGradient(sum, dy, x);
+    const at::Tensor product = WeightGradientBy(backend, dy, x);
+    if (sum.defined()) {
+      sum.add_(product);
+    } else {
+      sum = product.to(type);
+    }
     return;
   }
   at::Tensor copy;

@@ -40,7 +40,9 @@ for (const dtype of DTYPES) {
   test(`${dtype}: small networks measure nothing, and are the default's`, async () => {
     const before = torch.measuredProducts()
     const [tuned, mkl] = [await trained('tuned', dtype), await trained('mkl', dtype)]
-    same(tuned.weights, mkl.weights, 'weights')
+    // Where it has instructions for the type (test/process/products.test.ts has it without).
+    const isNative = torch.productBackends('forward', dtype).includes('onednn')
+    if (isNative) same(tuned.weights, mkl.weights, 'weights')
     assert.is(torch.measuredProducts(), before)
     assert.ok(Array.isArray(tuned.products))
     assert.is(mkl.products, null)
