@@ -48,7 +48,8 @@ export interface OptimizationOptions extends OptimizerOptions {
   /**
    * What is computed again in the backward pass rather than kept; the gradients are the same.
    * `none`: nothing, as PyTorch's autograd has it. `selective`: inside a block what is cheap, the
-   * outputs of its norms, of GELU and of the attention heads. `block`: every unit from its input
+   * outputs of its norms, of GELU and of the attention heads, and in maps of up to 256 channels the
+   * first product of each branch. `block`: every unit from its input
    * (Chen et al., arXiv 1604.06174), a few samples at a time. Default `none`; of a training
    * configuration, and so of `localformer train`, `selective`.
    */
@@ -120,7 +121,7 @@ export interface LocalOptions extends OptimizationOptions {
   /**
    * Samples in a chunk of the head's and decoder's losses. Smaller chunks take less memory and give
    * the same result; default: a sixteenth of the batch, where head or decoder have Swin blocks half
-   * of that, but 512 tokens at least; on CUDA a sixth, in bfloat16 a twelfth.
+   * of that, but 2048 tokens at least (of a reconstructed image pixels); on CUDA a sixth, in bfloat16 a twelfth.
    */
   readonly chunkSize?: number
   /**

@@ -36,7 +36,7 @@ function configOf(run: string) {
 test('auto takes the largest batch that the limit has room for, and the run keeps it', () => {
   const { code, stderr } = train(
     '--run',
-    'backprop',
+    'backprop,recompute=none',
     '--batch-size',
     'auto',
     '--memory-limit',
@@ -52,7 +52,7 @@ test('auto takes the largest batch that the limit has room for, and the run keep
   const more = `${Math.ceil(batchSize * 1.1)}`
   const larger = train(
     '--run',
-    'backprop',
+    'backprop,recompute=none',
     '--batch-size',
     more,
     '--memory-limit',
@@ -72,11 +72,11 @@ test('no batch is larger than the images there are', () => {
 
 test('an effective batch stays, in as many micro-batches as it takes', () => {
   const sizes = ['--batch-size', 'auto', '--effective-batch', '512', '--memory-limit', '80MiB']
-  const { code, stderr } = train('--run', 'backprop', ...sizes, '--run-dir', 'micro')
+  const { code, stderr } = train('--run', 'backprop,recompute=none', ...sizes, '--run-dir', 'micro')
   assert.is(code, 0, stderr)
   const { run, training } = configOf('micro')
   assert.is(training.batchSize, 512)
-  assert.match(run, /^backprop,accumulate=(2|4|8|16)$/)
+  assert.match(run, /^backprop,recompute=none,accumulate=(2|4|8|16)$/)
 })
 
 test('every change that is proposed fits', () => {

@@ -1,4 +1,5 @@
-// A step of a small network whose sizes fill no vector: windows of 49 tokens, heads of 5 and 20.
+// A step of a small network whose sizes fill no vector: windows of 49 tokens, heads of 5 and 20. Its batch,
+// 13 maps of 14 x 14, is taken in parts where backward passes take parts.
 import { LocalTrainer } from '../../lib/local/local-trainer.js'
 import type { LocalOptions } from '../../lib/local/options.js'
 import {
@@ -30,6 +31,8 @@ export async function steppedByKernels(
   await using trainer = await LocalTrainer.create(model, {
     ...{ modules: 2, optimizer: 'sgd', momentum: 0, weightDecay: 0, ...options },
   })
-  await trainer.step(floatBatch(5, 0, network.imageSize), { learningRate: 1 })
+  await trainer.step(floatBatch(network === ODD ? 13 : 5, 0, network.imageSize), {
+    learningRate: 1,
+  })
   return { ...(await model.readParameters()), ...(await trainer.readAuxiliary()) }
 }

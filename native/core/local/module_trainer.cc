@@ -558,7 +558,9 @@ int64_t ModuleTrainer::ChunkSize(int64_t batch, bool is_heavy, c10::Device devic
   if (options_.chunk_size) return std::min(*options_.chunk_size, batch);
   const std::optional<int64_t> budget = ChunkBudgetBytes(device);
   if (!budget || is_heavy) {
-    return DefaultChunk(batch, site_.output.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
+    // A decoder of images works at their size.
+    const FeatureShape& map = options_.target == Target::kImage ? site_.target : site_.output;
+    return DefaultChunk(batch, map.tokens(), is_heavy ? kFineChunks : kCoarseChunks);
   }
   const int64_t values = std::max(site_.output.values(), site_.target.values());
   const int64_t fewest = FewestChunks(options_.compute_type);

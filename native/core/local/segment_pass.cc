@@ -21,7 +21,7 @@ using torch::autograd::variable_list;
 struct GradientSource : torch::autograd::Function<GradientSource> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& output, at::Tensor* gradient) {
     ctx->saved_data["gradient"] = std::move(*gradient);
-    return at::zeros({}, output.options());
+    return at::empty({}, output.options());  // Nobody looks at it, nor at its gradient.
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list&) {
@@ -36,11 +36,11 @@ void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
                         const std::vector<at::Tensor>& energies, double weight) {
   const at::Tensor source = GradientSource::apply(std::exchange(output, {}), &gradient);
   if (energies.empty() || weight == 0.0) {
-    Backward({source});
+    Backward({source}, {at::empty_like(source)});
     return;
   }
   const at::Tensor energy = at::stack(energies).sum();
-  Backward({source, energy}, {at::ones_like(source), at::full_like(energy, weight)});
+  Backward({source, energy}, {at::empty_like(source), at::full_like(energy, weight)});
 }
 
 // While it lives, a unit's gradients begin anew; in the end all are added to those that there were
@@ -164,7 +164,7 @@ class RecomputedPass final : public SegmentPass {
     chunk->input = step.input.slice(0, begin, end).detach();
     chunk->share = static_cast<double>(end - begin) / static_cast<double>(batch);
     chunk->context = context_;
-    chunk->context.keep_cheap = false;
+    chunk->context.keep_cheap = true;
     chunk->context.kept = KeptBytes::OfChunk();
     chunk->context.first_sample = context_.first_sample + begin;
     chunk->context.batch_size = context_.batch_size > 0 ? context_.batch_size : batch;
@@ -205,6 +205,7 @@ class RecomputedPass final : public SegmentPass {
       if (chunk == nullptr) {
         chunk = Take(*step, 0, batch);
         chunk->input.requires_grad_(!is_first);
+        chunk->context.needs_result = false;
         graph = step->unit->Forward(chunk->input, chunk->context);
       }
       step->input.reset();
@@ -219,6 +220,7 @@ class RecomputedPass final : public SegmentPass {
       chunk->input.requires_grad_(!is_first);
       std::optional<AddedTogether> sums;
       if (options_.plan) sums.emplace(*step->unit);
+      chunk->context.needs_result = false;
       BackwardWithEnergy(step->unit->Forward(chunk->input, chunk->context),
                          gradient.slice(0, begin, end), chunk->energies,
                          energy_weight * chunk->share);
@@ -244,7 +246,7 @@ SegmentPass::SegmentPass(const Segment& segment, const at::Tensor& input,
 }
 
 int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {
-  constexpr int64_t kMinRows = 512;
+  constexpr int64_t kMinRows = 2048;
   return std::min(batch, std::max((batch + chunks - 1) / chunks, (kMinRows + tokens - 1) / tokens));
 }
 

@@ -21,7 +21,8 @@ namespace localformer {
 // same.
 enum class Recompute {
   kNone,
-  kSelective,  // Inside a block what is cheap: norms, GELU, attention.
+  kSelective,  // Inside a block what is cheap: norms, GELU, attention; some products
+               // (swin/branch.h).
   kBlock,      // Every unit from its input (Chen et al., arXiv 1604.06174), in chunks of samples.
 };
 

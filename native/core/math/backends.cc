@@ -144,7 +144,7 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
   return is_weight ? Backend::kConvolution : Backend::kOneDnn;
 }
 
-Backend SmallBackendOf(c10::ScalarType type) {
+Backend DefaultBackendOf(c10::ScalarType type) {
   return type == at::kBFloat16 && !HasOneDnn(type) ? Backend::kWidened : Backend::kMkl;
 }
 

@@ -45,9 +45,9 @@ std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type);
 // The one of oneDNN where no measuring decides; the default where oneDNN cannot.
 Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type);
 
-// The one where measuring would not pay, of small products: the default, but in bfloat16 where that
-// would have to do without instructions for it.
-Backend SmallBackendOf(c10::ScalarType type);
+// The one where nothing is measured: LibTorch's default, but in bfloat16 kWidened where that would
+// have to do without instructions for it.
+Backend DefaultBackendOf(c10::ScalarType type);
 
 // As their namesakes in products.h, by one of BackendsOf. No autograd.
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,

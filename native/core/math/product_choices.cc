@@ -106,7 +106,7 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
 // By the process's choice, measured if there is none.
 Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   if (const auto known = Known(choice.Key())) return *known;
-  if (IsDryRun()) return SmallBackendOf(choice.type);
+  if (IsDryRun()) return DefaultBackendOf(choice.type);
   const TuningTime time;
   const std::lock_guard<std::mutex> lock(TheProcess().tuning);
   // Another thread may have measured it meanwhile.
@@ -115,7 +115,7 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   // trainer that had none keeps the default, as it keeps every choice.
   const auto free = InstallCachingCpuAllocator()->getMemoryInfo().first;
   if (static_cast<int64_t>(std::min(free, size_t{INT64_MAX})) < 4 * BytesOf(choice)) {
-    return Backend::kMkl;
+    return DefaultBackendOf(choice.type);
   }
   choice.backend = Fastest(choice, rows, attempt);
   AddProcessChoices({choice});
@@ -199,11 +199,12 @@ Backend BackendFor(const ProductShape& shape, TryProduct attempt) {
   choice.in = shape.in;
   choice.out = shape.out;
   choice.threads = at::get_num_threads();
-  if (choice.rows * choice.in * choice.out < kLeastWork) return SmallBackendOf(shape.type);
+  if (choice.rows * choice.in * choice.out < kLeastWork) return DefaultBackendOf(shape.type);
   const Backend backend = choices_in_use->Of(choice, TrialRows(shape), attempt);
   // Choices may come from another processor.
   const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);
-  return std::find(able.begin(), able.end(), backend) == able.end() ? Backend::kMkl : backend;
+  const bool is_able = std::find(able.begin(), able.end(), backend) != able.end();
+  return is_able ? backend : DefaultBackendOf(shape.type);
 }
 
 }  // namespace localformer

@@ -20,7 +20,7 @@ namespace localformer {
 
 // Of products on the CPU.
 enum class MathMode {
-  kTuned,   // The fastest, by measuring; small products by the default.
+  kTuned,   // The fastest, by measuring; small products by DefaultBackendOf.
   kOneDnn,  // oneDNN's, unmeasured.
   kMkl,     // LibTorch's default.
 };

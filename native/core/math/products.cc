@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "math/backends.h"
 #include "math/product_choices.h"
@@ -31,21 +32,26 @@ ProductShape ShapeOf(ProductKind kind, const at::Tensor& a, const at::Tensor& b)
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias) {
+                            const std::optional<at::Tensor>& bias, bool needs_result) {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["has_bias"] = bias.has_value();
+    if (!needs_result) {
+      std::vector<int64_t> shape = x.sizes().vec();
+      shape.back() = weight.size(0);
+      return NoValues(shape, x.options().dtype(at::promote_types(x.scalar_type(), at::kFloat)));
+    }
     return LinearProduct(x, weight, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
-    const at::Tensor dy = Rows(gradients[0]);
+    const at::Tensor dy = Rows(gradients[0]).to(x.scalar_type());
     at::Tensor dx, dw, db;
     if (ctx->needs_input_grad(0)) dx = InputGradient(dy, weight).view(x.sizes());
     if (ctx->needs_input_grad(1)) dw = WeightGradient(dy, Rows(x));
     if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) db = dy.sum(0);
-    return {dx, dw, db};
+    return {dx, dw, db, at::Tensor()};
   }
 };
 
@@ -113,9 +119,15 @@ void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& w
   if (!IsDryRunOn(sum.device())) sum.addmm_(dy, weight);
 }
 
-at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     bool needs_result) {
   // An undefined tensor is no argument of a function.
-  return LinearFunction::apply(x, weight, bias.defined() ? std::make_optional(bias) : std::nullopt);
+  const auto optional_bias = bias.defined() ? std::make_optional(bias) : std::nullopt;
+  return LinearFunction::apply(x, weight, optional_bias, needs_result);
+}
+
+at::Tensor NoValues(at::IntArrayRef shape, const at::TensorOptions& options) {
+  return at::empty_strided(shape, std::vector<int64_t>(shape.size(), 0), options);
 }
 
 }  // namespace localformer

@@ -52,9 +52,10 @@ WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
 
 // What a backward pass works in, of a token, where it computes again what is cheap: gradients of
 // the branch and of q, k and v, the heads' result and its gradient; attention weights and their
-// gradients, or the gradient of q, k and v in another order.
-int64_t RowBytes(const at::Tensor& x, const Layout& layout, c10::ScalarType type) {
-  return (6 * x.size(2) + 3 * layout.heads * layout.tokens()) *
+// gradients, or the gradient of q, k and v in another order; and, where they were not kept, q, k
+// and v themselves and the norm's output.
+int64_t RowBytes(const at::Tensor& x, const Layout& layout, c10::ScalarType type, bool has_qkv) {
+  return ((has_qkv ? 6 : 10) * x.size(2) + 3 * layout.heads * layout.tokens()) *
              static_cast<int64_t>(c10::elementSize(type)) +
          x.size(2) * x.element_size();
 }
@@ -68,78 +69,90 @@ struct Weights {
   const at::Tensor& proj_bias;
 };
 
-// What a pass computes, for a backward pass to keep.
+// What a pass computes, for a backward pass to keep; all but the statistics only where it was asked
+// for.
 struct Kept {
   NormStatistics statistics;
-  at::Tensor normed;     // [B, H * W, C], by place; only where it was asked for
+  at::Tensor normed;     // [B, H * W, C], by place
   at::Tensor qkv;        // [B * nW, tokens, 3 C], as ForAttention gives it
-  at::Tensor attention;  // [B * nW, heads, tokens, tokens]; only where it was asked for
-  at::Tensor out;        // Of the heads, [B * nW, tokens, C]; only where it was asked for
+  at::Tensor attention;  // [B * nW, heads, tokens, tokens]
+  at::Tensor out;        // Of the heads, [B * nW, tokens, C]
 };
 
 at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
-                   const Layout& layout, c10::ScalarType type, Result result, bool keeps_cheap,
+                   const Layout& layout, c10::ScalarType type, Result result, Keep keep,
                    const KeptBytes* all_kept, Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
   const std::vector<at::Tensor> cast =
       CastAll({weights.qkv, weights.qkv_bias, weights.proj, weights.proj_bias}, type);
   const WindowBias bias = BiasOf(weights.table, layout);
-  at::Tensor qkv = LinearProduct(Windows(kept->normed, layout), cast[0], cast[1]);
-  if (!keeps_cheap) kept->normed.reset();
-  kept->qkv = ForAttention(std::move(qkv), bias);
+  at::Tensor normed = Windows(kept->normed, layout);
+  if (!keep.rows) kept->normed.reset();
+  if (keep.wide) {
+    kept->qkv = ForAttention(LinearProduct(std::exchange(normed, {}), cast[0], cast[1]), bias);
+  }
+  const int64_t samples = maps.size(0), tokens = maps.size(1), windows = tokens / layout.tokens();
+  const auto heads = [&](int64_t begin, int64_t end, at::Tensor* attention) {
+    if (keep.wide) {
+      return WindowAttention(WindowsOf(kept->qkv, begin * windows, end * windows, bias), bias,
+                             attention);
+    }
+    at::Tensor part = normed.slice(0, begin * windows, end * windows);
+    if (end == samples) normed.reset();
+    at::Tensor qkv = LinearProduct(std::exchange(part, {}), cast[0], cast[1]);
+    qkv = ForAttention(std::move(qkv), bias);
+    return WindowAttention(qkv, bias, attention);
+  };
   const auto project = [&](const at::Tensor& out) {
     return Maps(LinearProduct(out, cast[2], cast[3]).view({-1, x.size(1), x.size(2), x.size(3)}));
   };
   if (result == Result::kBranch) {
-    kept->out = WindowAttention(kept->qkv, bias, keeps_cheap ? &kept->attention : nullptr);
+    kept->out = heads(0, samples, keep.heads ? &kept->attention : nullptr);
     const at::Tensor branch = project(kept->out);
-    if (!keeps_cheap) kept->out.reset();
+    if (!keep.heads) kept->out.reset();
     const MapOrder& order = layout.order;
     return (order.inverse.defined() ? branch.index_select(1, order.inverse) : branch)
         .view(x.sizes());
   }
   const at::Tensor scales = ScaleBySample(scale, x);
   at::Tensor sum = at::empty_like(maps);
-  if (keeps_cheap) {
-    kept->out = WindowAttention(kept->qkv, bias, &kept->attention);
+  if (keep.heads) {
+    kept->out = heads(0, samples, &kept->attention);
     AddRows(maps, project(kept->out), layout.order, scales, sum);
     return sum.view(x.sizes());
   }
-  const int64_t samples = maps.size(0), tokens = maps.size(1), windows = tokens / layout.tokens();
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
-    AddRows(maps.slice(0, begin, end),
-            project(WindowAttention(WindowsOf(kept->qkv, begin * windows, end * windows, bias),
-                                    bias, nullptr)),
-            layout.order, scales.defined() ? scales.slice(0, begin, end) : scales, part);
+    AddRows(maps.slice(0, begin, end), project(heads(begin, end, nullptr)), layout.order,
+            scales.defined() ? scales.slice(0, begin, end) : scales, part);
   }
   return sum.view(x.sizes());
 }
 
 // In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), the position bias
 // table, qkv (weight, bias), proj (weight, bias). Kept for the backward pass: x, the norm's
-// statistics, q, k and v, and, where `keep_cheap`, also the norm's output, the attention weights
-// and the heads' result, which else are computed again chunk by chunk.
+// statistics, and what `keep` says; the rest is computed again chunk by chunk.
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& x,
                           const std::optional<at::Tensor>& scale, const at::Tensor& norm_weight,
                           const at::Tensor& norm_bias, const at::Tensor& table,
                           const at::Tensor& qkv, const at::Tensor& qkv_bias, const at::Tensor& proj,
                           const at::Tensor& proj_bias, const std::shared_ptr<const Layout>& layout,
-                          c10::ScalarType type, bool keep_cheap, Result result,
+                          c10::ScalarType type, Keep keep, Result result,
                           const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, table, qkv, qkv_bias, proj, proj_bias},
-                                 *layout, type, result, keep_cheap, all_kept.get(), &kept);
+                                 *layout, type, result, keep, all_kept.get(), &kept);
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
-                            table, qkv, proj, scale.value_or(at::Tensor())});
+                            table, qkv, qkv_bias, proj, scale.value_or(at::Tensor())});
+    ctx->saved_data["type"] = type;
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
-    ctx->saved_data["is_sum"] = result == Result::kSum;
+    ctx->saved_data["is_sum"] = result != Result::kBranch;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out}, {qkv, proj});
     KeepInside(ctx, {std::move(kept.normed), std::move(kept.qkv), std::move(kept.attention),
@@ -150,19 +163,21 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &table = saved[5],
-                     &qkv_weight = saved[6], &proj_weight = saved[7];
+                     &qkv_weight = saved[6], &qkv_bias = saved[7], &proj_weight = saved[8];
     std::vector<at::Tensor> inside = TakeInside(ctx);
     at::Tensor &normed = inside[0], &qkv = inside[1], &attention = inside[2], &out = inside[3];
-    const bool kept = out.defined();
+    const bool kept = out.defined(), has_qkv = qkv.defined(), has_normed = normed.defined();
     const auto holder = ctx->saved_data["layout"].toCapsule();
     const Layout& layout = *static_cast<const KeptLayout&>(*holder).layout;
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
-    const c10::ScalarType type = qkv.scalar_type();
+    const c10::ScalarType type = ctx->saved_data["type"].toScalarType();
     const at::Tensor x = Maps(saved[0]);
-    const at::Tensor scale = ScaleBySample(saved[8], x);
+    const at::Tensor scale = ScaleBySample(saved[9], x);
     WindowBias bias{{}, layout.mask, layout.heads};
-    if (BackwardTakesBias(qkv, attention)) bias = BiasOf(table, layout);
-    const std::vector<at::Tensor> cast = CastAll({qkv_weight, proj_weight}, type);
+    if (!has_qkv || BackwardTakesBias(qkv, attention)) bias = BiasOf(table, layout);
+    std::vector<at::Tensor> used = {qkv_weight, proj_weight};
+    if (!has_qkv) used.push_back(qkv_bias);
+    const std::vector<at::Tensor> cast = CastAll(std::move(used), type);
     const at::Tensor &w_qkv = cast[0], &w_proj = cast[1];
 
     at::Tensor dy = std::move(gradients[0]);
@@ -172,9 +187,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     dy = Maps(dy).to(x.scalar_type());
     at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
     const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
-    const int64_t rows = kept ? KeptChunkRows(x.device(), samples * tokens)
-                              : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type),
-                                          Room(ctx->saved_data["booked"], x));
+    const int64_t rows =
+        kept ? KeptChunkRows(x.device(), samples * tokens)
+             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv),
+                         Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
@@ -193,7 +209,19 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       let_go(out);
       at::Tensor dout = InputGradient(dbranch, w_proj), out_part;
       if (kept) dbranch.reset();
-      at::Tensor qkv_part = WindowsOf(qkv, begin * windows, end * windows, bias);
+      const auto norm_again = [&] {
+        NormStatistics again;
+        return NormRows(part(x), {norm_weight, norm_bias}, layout.order, type, &again);
+      };
+      at::Tensor normed_part = has_normed ? part(normed) : at::Tensor();
+      let_go(normed);
+      at::Tensor qkv_part;
+      if (has_qkv) {
+        qkv_part = WindowsOf(qkv, begin * windows, end * windows, bias);
+      } else {
+        if (!has_normed) normed_part = norm_again();
+        qkv_part = ForAttention(LinearProduct(Windows(normed_part, layout), w_qkv, cast[2]), bias);
+      }
       at::Tensor attention_part = part_by_window(attention);
       let_go(qkv);
       let_go(attention);
@@ -204,14 +232,9 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       dbranch.reset();
       out_part.reset();
       NormStatistics statistics{part(saved[1]), part(saved[2])};
-      {
-        NormStatistics again;
-        AddWeightGradient(
-            dqkv_weight, dqkv,
-            Rows(kept ? part(normed)
-                      : NormRows(part(x), {norm_weight, norm_bias}, layout.order, type, &again)));
-      }
-      let_go(normed);
+      if (!normed_part.defined()) normed_part = norm_again();
+      AddWeightGradient(dqkv_weight, dqkv, Rows(normed_part));
+      normed_part.reset();
       const at::Tensor dnormed = Maps(InputGradient(dqkv, w_qkv).view(part(x).sizes()));
       dqkv.reset();
       at::Tensor dx_part = part(dx);
@@ -257,15 +280,15 @@ at::Tensor AttentionBranch::Forward(const at::Tensor& x, const ForwardContext& c
   return AttentionFunction::apply(
       x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, relative_position_bias_table_,
       qkv_.weight, qkv_.bias, proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_),
-      context.compute_type, KeepsCheap(context), Result::kBranch, context.kept);
+      context.compute_type, KeepOf(context, norm_.weight.size(0)), Result::kBranch, context.kept);
 }
 
 at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
                                   const ForwardContext& context) const {
-  return AttentionFunction::apply(x, scale, norm_.weight, norm_.bias, relative_position_bias_table_,
-                                  qkv_.weight, qkv_.bias, proj_.weight, proj_.bias,
-                                  std::shared_ptr<const Layout>(layout_), context.compute_type,
-                                  KeepsCheap(context), Result::kSum, context.kept);
+  return AttentionFunction::apply(
+      x, scale, norm_.weight, norm_.bias, relative_position_bias_table_, qkv_.weight, qkv_.bias,
+      proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_), context.compute_type,
+      KeepOf(context, norm_.weight.size(0)), Result::kSum, context.kept);
 }
 
 ParameterList AttentionBranch::Parameters() const {
@@ -275,6 +298,8 @@ ParameterList AttentionBranch::Parameters() const {
   proj_.Collect("proj", &list);
   return list;
 }
+
+int64_t AttentionBranch::weights_per_token() const { return layout_->heads * layout_->tokens(); }
 
 void AttentionBranch::MoveBuffers(c10::Device device) {
   const auto move = [&](at::Tensor& t) {

@@ -30,6 +30,8 @@ class AttentionBranch {
   // Names below `attn.`.
   ParameterList Parameters() const;
   void MoveBuffers(c10::Device device);
+  // One for each head and token of a window.
+  int64_t weights_per_token() const;
 
   // What is no parameter: how windows lie in the map.
   struct Layout;

@@ -58,6 +58,11 @@ at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context
                      : mlp_.AddTo(y, scale2, context);
 }
 
+double SwinBlock::WeightsPerValue() const {
+  return static_cast<double>(attention_.weights_per_token()) /
+         static_cast<double>(input().channels);
+}
+
 ParameterList SwinBlock::Parameters() const {
   ParameterList own;
   attention_.norm().Collect("norm1", &own);

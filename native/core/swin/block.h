@@ -26,6 +26,8 @@ class SwinBlock : public Unit {
   ParameterList Parameters() const override;
   double drop_path() const override { return drop_path_; }
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
+  // Attention weights for each value of the block's input.
+  double WeightsPerValue() const;
 
  private:
   // What stochastic depth multiplies the n-th residual branch with, [B, 1, 1, 1]; none: 1.

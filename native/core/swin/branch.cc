@@ -18,22 +18,43 @@ at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1
 
 at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
-bool KeepsCheap(const ForwardContext& context) {
-  return context.keep_cheap && at::GradMode::is_enabled();
+Keep KeepOf(const ForwardContext& context, int64_t channels) {
+  // In maps of few channels the first product's output is most of what there is to keep, and the
+  // cheapest of it to compute again: a value costs as many multiplications as there are channels.
+  // Ours.
+  constexpr int64_t kFewChannels = 256;
+  if (!at::GradMode::is_enabled()) return {};
+  // A chunk's backward pass follows at once, and computes GELU itself.
+  const bool is_chunk = context.kept != nullptr && context.kept->is_chunk();
+  Keep keep;
+  keep.heads = context.keep_cheap;
+  keep.rows = context.keep_cheap && !is_chunk;
+  keep.wide = context.keep_cheap || channels > kFewChannels;
+  return keep;
 }
 
+namespace {
+
+// On a card a quarter raises no module's peak, which is where its losses are. Ours, measured.
+int64_t Share(c10::Device device, int64_t rows) {
+  constexpr int64_t kLeastRows = 2048;  // Fewer are not worth a product's call.
+  const int64_t chunks = device.is_cpu() ? 16 : 4;
+  return std::max((rows + chunks - 1) / chunks, kLeastRows);
+}
+
+}  // namespace
+
 int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room) {
-  constexpr int64_t kChunks = 16, kMinRows = 512;
-  const int64_t share = std::max((rows + kChunks - 1) / kChunks, kMinRows);
+  const int64_t share = Share(device, rows);
   return device.is_cpu() ? share : std::max(share, room / row_bytes);
 }
 
 int64_t KeptChunkRows(c10::Device device, int64_t rows) {
-  return device.is_cpu() ? ChunkRows(device, rows, 1, 0) : rows;
+  return device.is_cpu() ? Share(device, rows) : rows;
 }
 
 int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept) {
-  if (device.is_cpu()) return ChunkRows(device, rows, 1, 0);
+  if (device.is_cpu()) return Share(device, rows);
   return kept != nullptr && kept->is_chunk() ? rows : (rows + 1) / 2;
 }
 

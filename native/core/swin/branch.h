@@ -17,19 +17,27 @@ struct AutogradContext;
 
 namespace localformer {
 
-// What a branch gives: itself, or the residual sum.
-enum class Result { kBranch, kSum };
+// What a branch gives: itself, the residual sum, or in its place no values (NoValues).
+enum class Result { kBranch, kSum, kNone };
 
 // [B, H, W, C] -> [B, H * W, C], contiguous.
 at::Tensor Maps(const at::Tensor& x);
 // [..., C] -> [all rows, C], of a contiguous tensor.
 at::Tensor Rows(const at::Tensor& t);
 
-// Is what is cheap to compute again kept? Not where there will be no backward pass.
-bool KeepsCheap(const ForwardContext& context);
+// What a branch keeps for its backward pass, beside its input and the norm's statistics; nothing
+// where there will be none.
+struct Keep {
+  bool rows = false;   // What norms and GELU give.
+  bool heads = false;  // Attention weights, and what the heads give.
+  bool wide = false;   // What the branch's first product gives, three or four times the input.
+};
+
+Keep KeepOf(const ForwardContext& context, int64_t channels);
 
 // What is taken at a time of `rows` in a backward pass: a share of them, and on a card, which pays
-// for each chunk in launches, as many as fit into `room` bytes, of which one takes `row_bytes`.
+// for each chunk in launches, a larger one or as many as fit into `room` bytes, of which one takes
+// `row_bytes`.
 int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room);
 // The same where all that is needed was kept: on a card, where each of it makes room for what comes
 // next, all rows.

@@ -56,7 +56,8 @@ at::Tensor PatchMerging::Forward(const at::Tensor& x, const ForwardContext& cont
   // parity.
   const at::Tensor merged =
       x.view({b, h, 2, w, 2, c}).permute({0, 1, 3, 4, 2, 5}).reshape({b, h, w, 4 * c});
-  return reduction_.Forward(norm_.Forward(merged), context.compute_type).to(at::kFloat);
+  return reduction_.Forward(norm_.Forward(merged), context.compute_type, context.needs_result)
+      .to(at::kFloat);
 }
 
 ParameterList PatchMerging::Parameters() const {

@@ -24,9 +24,12 @@ using torch::autograd::variable_list;
 at::Tensor OneMap(const at::Tensor& t) { return t.contiguous().view({1, -1, t.size(-1)}); }
 
 // What a backward pass works in, of a row, where it computes again what is cheap: GELU's output and
-// then its gradient in the same place, with the branch's gradient or the norm's output beside it.
-int64_t RowBytes(const at::Tensor& x, const at::Tensor& fc1_out) {
-  return (fc1_out.size(1) + x.size(1)) * fc1_out.element_size() + x.size(1) * x.element_size();
+// then its gradient in the same place, with the branch's gradient or the norm's output beside it;
+// and fc1's output and the norm's, where the one was not kept.
+int64_t RowBytes(const at::Tensor& x, int64_t hidden, c10::ScalarType type, bool has_wide) {
+  const int64_t channels = x.size(1), values = hidden + channels;
+  return (has_wide ? values : 2 * values) * static_cast<int64_t>(c10::elementSize(type)) +
+         channels * x.element_size();
 }
 
 struct Weights {
@@ -37,8 +40,8 @@ struct Weights {
   const at::Tensor& fc2_bias;
 };
 
-// What a pass computes, for a backward pass to keep; all but the statistics and fc1's output only
-// where it was asked for.
+// What a pass computes, for a backward pass to keep; all but the statistics only where it was asked
+// for.
 struct Kept {
   NormStatistics statistics;
   at::Tensor normed;   // [B, H * W, C]
@@ -47,58 +50,69 @@ struct Kept {
 };
 
 at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
-                   c10::ScalarType type, Result result, bool keeps_cheap, const KeptBytes* all_kept,
+                   c10::ScalarType type, Result result, Keep keep, const KeptBytes* all_kept,
                    Kept* kept) {
   const at::Tensor maps = Maps(x);
   kept->normed = NormRows(maps, weights.norm, {}, type, &kept->statistics);
-  const std::vector<at::Tensor> cast =
-      CastAll({weights.fc1, weights.fc1_bias, weights.fc2, weights.fc2_bias}, type);
-  kept->fc1_out = LinearProduct(kept->normed, cast[0], cast[1]);
-  if (!keeps_cheap) kept->normed.reset();
+  std::vector<at::Tensor> used = {weights.fc1, weights.fc1_bias};
+  if (result != Result::kNone) used.insert(used.end(), {weights.fc2, weights.fc2_bias});
+  const std::vector<at::Tensor> cast = CastAll(std::move(used), type);
+  at::Tensor normed = kept->normed;
+  if (!keep.rows) kept->normed.reset();
+  if (keep.wide) {
+    kept->fc1_out = LinearProduct(normed, cast[0], cast[1]);
+    normed.reset();
+  }
+  if (result == Result::kNone) return NoValues(x.sizes(), x.options());
+  const int64_t samples = maps.size(0), tokens = maps.size(1);
+  const auto gelu = [&](int64_t begin, int64_t end) {
+    if (keep.wide) return Gelu(kept->fc1_out.slice(0, begin, end));
+    const at::Tensor wide = LinearProduct(normed.slice(0, begin, end), cast[0], cast[1]);
+    if (end == samples) normed.reset();
+    return Gelu(wide);
+  };
   if (result == Result::kBranch) {
-    kept->gelu = Gelu(kept->fc1_out);
+    kept->gelu = gelu(0, samples);
     const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
-    if (!keeps_cheap) kept->gelu.reset();
+    if (!keep.rows) kept->gelu.reset();
     return branch.view(x.sizes());
   }
   const at::Tensor scales = ScaleBySample(scale, x);
   at::Tensor sum = at::empty_like(maps);
-  if (keeps_cheap) {
-    kept->gelu = Gelu(kept->fc1_out);
+  if (keep.rows) {
+    kept->gelu = gelu(0, samples);
     AddRows(maps, LinearProduct(kept->gelu, cast[2], cast[3]), {}, scales, sum);
     return sum.view(x.sizes());
   }
-  const int64_t samples = maps.size(0), tokens = maps.size(1);
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
-    AddRows(maps.slice(0, begin, end),
-            LinearProduct(Gelu(kept->fc1_out.slice(0, begin, end)), cast[2], cast[3]), {},
+    AddRows(maps.slice(0, begin, end), LinearProduct(gelu(begin, end), cast[2], cast[3]), {},
             scales.defined() ? scales.slice(0, begin, end) : scales, part);
   }
   return sum.view(x.sizes());
 }
 
 // In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), fc1 (weight,
-// bias), fc2 (weight, bias). Kept for the backward pass: x, the norm's statistics, fc1's output,
-// and, where `keep_cheap`, also the norm's and GELU's outputs, which else are computed again chunk
-// by chunk.
+// bias), fc2 (weight, bias). Kept for the backward pass: x, the norm's statistics, and what `keep`
+// says; the rest is computed again chunk by chunk.
 struct MlpFunction : torch::autograd::Function<MlpFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& x,
                           const std::optional<at::Tensor>& scale, const at::Tensor& norm_weight,
                           const at::Tensor& norm_bias, const at::Tensor& weight1,
                           const at::Tensor& bias1, const at::Tensor& weight2,
-                          const at::Tensor& bias2, c10::ScalarType type, bool keep_cheap,
-                          Result result, const std::shared_ptr<KeptBytes>& all_kept) {
+                          const at::Tensor& bias2, c10::ScalarType type, Keep keep, Result result,
+                          const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, weight1, bias1, weight2, bias2}, type,
-                                 result, keep_cheap, all_kept.get(), &kept);
+                                 result, keep, all_kept.get(), &kept);
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
-                            weight1, weight2, scale.value_or(at::Tensor())});
-    ctx->saved_data["is_sum"] = result == Result::kSum;
+                            weight1, bias1, weight2, scale.value_or(at::Tensor())});
+    ctx->saved_data["type"] = type;
+    ctx->saved_data["is_sum"] = result != Result::kBranch;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.fc1_out, kept.normed, kept.gelu}, {weight1, weight2});
     KeepInside(ctx, {std::move(kept.fc1_out), std::move(kept.normed), std::move(kept.gelu)});
@@ -108,25 +122,28 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &weight1 = saved[5],
-                     &weight2 = saved[6];
+                     &bias1 = saved[6], &weight2 = saved[7];
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
     std::vector<at::Tensor> inside = TakeInside(ctx);
-    const c10::ScalarType type = inside[0].scalar_type();
-    const bool kept = inside[1].defined();
+    const c10::ScalarType type = ctx->saved_data["type"].toScalarType();
     const at::Tensor x = Rows(Maps(saved[0])), mean = saved[1].view({-1}),
                      rstd = saved[2].view({-1});
     for (at::Tensor& tensor : inside) {
       if (tensor.defined()) tensor = Rows(tensor);
     }
     at::Tensor &fc1_out = inside[0], &normed = inside[1], &gelu = inside[2];
-    const std::vector<at::Tensor> cast = CastAll({weight1, weight2}, type);
+    const bool has_wide = fc1_out.defined(), has_normed = normed.defined();
+    const bool has_gelu = gelu.defined();
+    std::vector<at::Tensor> used = {weight1, weight2};
+    if (!has_wide) used.push_back(bias1);
+    const std::vector<at::Tensor> cast = CastAll(std::move(used), type);
     const at::Tensor &w1 = cast[0], &w2 = cast[1];
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, rows by rows.
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) dx = Rows(Maps(InputGradientFrom(dy, saved[0], result)));
     dy = Rows(Maps(dy)).to(x.scalar_type());
-    at::Tensor scale = ScaleBySample(saved[7], x);
+    at::Tensor scale = ScaleBySample(saved[8], x);
     const int64_t count = x.size(0), tokens = scale.defined() ? count / scale.numel() : count;
     at::Tensor dnorm_weight, dnorm_bias, dw1, db1, dw2, db2;
     // Where one pass gives GELU's output and its gradient, that is faster; else the one comes
@@ -134,9 +151,10 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const bool computes_first = !HasVectorKernels(x.device(), type);
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
-    const int64_t rows = kept ? KeptChunkRows(x.device(), count)
-                              : ChunkRows(x.device(), count, RowBytes(x, fc1_out),
-                                          Room(ctx->saved_data["booked"], x));
+    const int64_t rows =
+        has_gelu ? KeptChunkRows(x.device(), count)
+                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide),
+                             Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max(rows / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
@@ -150,29 +168,33 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       at::Tensor dbranch = Rows(GatherRows(
           dy.slice(0, begin, end).view({scales.defined() ? scales.numel() : 1, -1, dy.size(1)}), {},
           scales, type, db2));
+      const auto norm_again = [&] {
+        NormStatistics unused;
+        return Rows(NormRows(part(x), {norm_weight, norm_bias}, {}, type, &unused));
+      };
+      at::Tensor normed_part = has_normed ? normed.slice(0, begin, end) : at::Tensor();
+      if (!has_wide && !has_normed) normed_part = norm_again();
+      at::Tensor wide =
+          has_wide ? fc1_out.slice(0, begin, end) : LinearProduct(normed_part, w1, cast[2]);
+      let_go(fc1_out);
       at::Tensor da, again;
       if (computes_first) {
-        AddWeightGradient(dw2, dbranch,
-                          kept ? gelu.slice(0, begin, end) : Gelu(fc1_out.slice(0, begin, end)));
+        AddWeightGradient(dw2, dbranch, has_gelu ? gelu.slice(0, begin, end) : Gelu(wide));
         let_go(gelu);
         da = InputGradient(dbranch, w2);
         dbranch.reset();
-        GeluBackward(da, fc1_out.slice(0, begin, end), again, db1);
+        GeluBackward(da, wide, again, db1);
       } else {
         da = InputGradient(dbranch, w2);
-        if (!kept) again = at::empty_like(da);
-        GeluBackward(da, fc1_out.slice(0, begin, end), again, db1);
-        AddWeightGradient(dw2, dbranch, kept ? gelu.slice(0, begin, end) : again);
+        if (!has_gelu) again = at::empty_like(da);
+        GeluBackward(da, wide, again, db1);
+        AddWeightGradient(dw2, dbranch, has_gelu ? gelu.slice(0, begin, end) : again);
         again.reset();
       }
-      let_go(fc1_out);
-      {
-        NormStatistics unused;
-        AddWeightGradient(
-            dw1, da,
-            kept ? normed.slice(0, begin, end)
-                 : Rows(NormRows(part(x), {norm_weight, norm_bias}, {}, type, &unused)));
-      }
+      wide.reset();
+      if (!normed_part.defined()) normed_part = norm_again();
+      AddWeightGradient(dw1, da, normed_part);
+      normed_part.reset();
       let_go(normed);
       const at::Tensor dnormed = OneMap(InputGradient(da, w1));
       da.reset();
@@ -207,14 +229,14 @@ MlpBranch::MlpBranch(int64_t channels, int64_t hidden, at::Generator& generator)
 at::Tensor MlpBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
   return MlpFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, fc1_.weight,
                             fc1_.bias, fc2_.weight, fc2_.bias, context.compute_type,
-                            KeepsCheap(context), Result::kBranch, context.kept);
+                            KeepOf(context, fc1_.weight.size(1)), Result::kBranch, context.kept);
 }
 
 at::Tensor MlpBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
                             const ForwardContext& context) const {
   return MlpFunction::apply(x, scale, norm_.weight, norm_.bias, fc1_.weight, fc1_.bias, fc2_.weight,
-                            fc2_.bias, context.compute_type, KeepsCheap(context), Result::kSum,
-                            context.kept);
+                            fc2_.bias, context.compute_type, KeepOf(context, fc1_.weight.size(1)),
+                            context.needs_result ? Result::kSum : Result::kNone, context.kept);
 }
 
 }  // namespace localformer

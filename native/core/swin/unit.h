@@ -41,9 +41,12 @@ struct ForwardContext {
   // What matrix products and convolutions run in: float32, or bfloat16 with float32 weights,
   // residual stream, normalisation and losses (the rules of PyTorch's CUDA autocast).
   c10::ScalarType compute_type = c10::ScalarType::Float;
-  // False: what is cheap to compute again (what a block's norms, its GELU and its attention heads
-  // give) is not kept for the backward pass.
+  // False: what is cheap to compute again inside a block (swin/branch.h) is not kept for the
+  // backward pass.
   bool keep_cheap = true;
+  // False: the gradients alone are wanted, as where a unit is computed again for its backward pass.
+  // What none of them depends on may then be left out, and the result has its shape but no values.
+  bool needs_result = true;
   // Where the branches book what they keep; null: their backward passes take their chunks by share.
   std::shared_ptr<KeptBytes> kept;
   // Set from another thread to abandon the work at the next unit; may be null.

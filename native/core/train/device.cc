@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <array>
@@ -33,16 +34,30 @@ namespace {
 std::mutex workspace_mutex;
 std::array<int64_t, 64> workspace_bytes{};  // By index of the device; guarded by workspace_mutex.
 
-// One linear layer, forward and backward. A bias makes it the product with an epilogue, which has a
-// workspace of its own. Workspaces do not depend on the type of the numbers, and a card without
+// A linear layer with a bias is the product with an epilogue, which has a workspace of its own; a
+// block that is computed again takes it in the backward pass too.
+struct LinearBothWays : torch::autograd::Function<LinearBothWays> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& input,
+                            const at::Tensor& weight, const at::Tensor& bias) {
+    ctx->save_for_backward({weight, bias});
+    return at::linear(input, weight, bias);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 const torch::autograd::variable_list& gradients) {
+    const torch::autograd::variable_list saved = ctx->get_saved_variables();
+    return {at::linear(gradients[0].contiguous(), saved[0], saved[1]), {}, {}};
+  }
+};
+
+// Forward and backward. Workspaces do not depend on the type of the numbers, and a card without
 // native bfloat16 need not be asked for it.
 void LearnALittle(c10::Device device) {
   const at::AutoGradMode with_gradients(true);
   const auto options = at::TensorOptions().device(device).dtype(at::kFloat);
   const at::Tensor input = at::zeros({32, 32}, options).requires_grad_(true);
-  const at::Tensor weight = at::zeros({32, 32}, options).requires_grad_(true);
-  const at::Tensor bias = at::zeros({32}, options).requires_grad_(true);
-  const at::Tensor linear = at::linear(input, weight, bias);
+  const at::Tensor weight = at::zeros({32, 32}, options), bias = at::zeros({32}, options);
+  const at::Tensor linear = LinearBothWays::apply(input, weight, bias);
   Backward({at::bmm(linear.unsqueeze(0), weight.unsqueeze(0)).sum()});
 }
 
