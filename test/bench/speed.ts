@@ -8,6 +8,7 @@ import { checkOutputFile, writeOutputFile } from '../../lib/cli/output-file.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { killAll } from '../../scripts/lib/test-process.js'
 import type { Case } from './speed/cases.js'
+import { growthPicture } from './speed/growth-picture.js'
 import { inTurn } from './speed/in-turn.js'
 import { readCommit, readMachine } from './speed/machine.js'
 import { type BenchOptions, HELP, parseOptions } from './speed/options.js'
@@ -22,6 +23,7 @@ async function main(): Promise<number> {
   if (options.print === 'list') console.log(options.cases.map(listed).join('\n'))
   if (options.print !== undefined) return 0
   if (options.json !== undefined) await checkOutputFile(options.json, '--json')
+  if (options.picture !== undefined) await checkOutputFile(options.picture, '--picture')
   const folder = mkdtempSync(path.join(tmpdir(), 'localformer-bench-'))
   const clear = () => rmSync(folder, { recursive: true, force: true })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -34,6 +36,10 @@ async function main(): Promise<number> {
   try {
     const result = await measure(options, folder)
     console.log(surroundingsAsMarkdown(result))
+    const picture = options.picture === undefined ? undefined : growthPicture(result)
+    if (picture !== undefined) {
+      await writeOutputFile(options.picture as string, picture, '--picture')
+    }
     return result.cases.some(({ rows }) => rows.some((row) => row.status === 'failed')) ? 1 : 0
   } finally {
     clear()

@@ -17,6 +17,7 @@ every round every contender once. Without a CASE all are measured, which takes h
   --without NAME    Leaves a contender out of the cases that have it; may be given several times
   --cifar10 DIR     Folder of CIFAR-10 for the cases with a pipeline; default: generated images
   --json FILE       Also writes the figures, after every case
+  --picture FILE    Draws the case \`growth\` as SVG
   --list            Names the cases and their contenders
   --help            This text`
 
@@ -30,6 +31,8 @@ export interface BenchOptions {
   readonly cifar10: string | undefined
   /** File of the JSON document. */
   readonly json: string | undefined
+  /** File of the picture of `growth`. */
+  readonly picture: string | undefined
   /** What is printed instead of measuring. */
   readonly print: 'list' | 'help' | undefined
 }
@@ -39,11 +42,14 @@ const QUICK = { rounds: 1, warmup: 1, steps: 2 }
 /** @throws {LocalformerError} `ERR_USAGE` */
 export function parseOptions(args: readonly string[]): BenchOptions {
   const { values, positionals } = parse(args)
-  const { quick = false, threads, reference, cifar10, json } = values
+  const { quick = false, threads, reference, cifar10, json, picture } = values
   const chosen = (positionals.length === 0 ? CASES.map(({ name }) => name) : positionals).map(find)
   const isThere = (one: Case) => one.contenders.some(({ name }) => name === reference)
   if (reference !== undefined && !chosen.some(isThere)) {
     throw usage(expected('the name of a contender (see --list)', '--reference', reference))
+  }
+  if (picture !== undefined && !chosen.some(({ name }) => name === 'growth')) {
+    throw usage('`--picture` draws the case growth, which is not among those to measure')
   }
   const without = new Set(values.without)
   for (const name of without) {
@@ -56,7 +62,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     rounds: wholeNumber('--rounds', values.rounds, 100) ?? (quick ? QUICK.rounds : 3),
     threads: wholeNumber('--threads', threads, 4096),
     print: values.help ? 'help' : values.list ? 'list' : undefined,
-    ...{ quick, reference, cifar10, json },
+    ...{ quick, reference, cifar10, json, picture },
   }
 }
 
@@ -72,6 +78,7 @@ function parse(args: readonly string[]) {
         without: { type: 'string', multiple: true },
         cifar10: { type: 'string' },
         json: { type: 'string' },
+        picture: { type: 'string' },
         quick: { type: 'boolean' },
         list: { type: 'boolean' },
         help: { type: 'boolean' },

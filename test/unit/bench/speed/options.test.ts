@@ -43,6 +43,7 @@ test('--quick is one round of two steps, unless rounds are given', () => {
 })
 
 const WRONG: readonly [string[], RegExp][] = [
+  [['floor', '--picture', 'a.svg'], /`--picture` draws the case growth/],
   [
     ['paper4'],
     /Expected one of e2e-224-f32, .* for `CASE` but received "paper4"; did you mean paper-4/,
