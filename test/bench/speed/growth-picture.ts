@@ -117,7 +117,8 @@ function draw({ title, xLabel, lines }: Panel): string {
       const colour = COLOURS[index % COLOURS.length] as string
       const places = line.points.map((point) => ({ x: atX(point.x), y: atY(point.y) }))
       const path = places.map((at) => `${at.x.toFixed(1)} ${at.y.toFixed(1)}`).join('L')
-      const label = { x: MARGIN.left + 12, y: MARGIN.top + 14 + 16 * index }
+      // At the lower right, where no line comes: both axes begin at 0.
+      const label = { x: MARGIN.left + 118, y: bottom - 10 - 16 * (lines.length - 1 - index) }
       return [
         `<path d="M${path}" fill="none" stroke="${colour}" stroke-width="1.5"/>`,
         `<g fill="${colour}">${[...places, { x: label.x, y: label.y - 4 }].map((at) => mark(index, at)).join('')}</g>`,
