@@ -9,7 +9,10 @@ import { ROOT, runScript } from '../../scripts/lib/script.js'
 import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
 
 const BATCHES = [32, 128]
-const SPECS = ['backprop', 'backprop,dtype=bfloat16', 'paper:4', 'paper:4,dtype=bfloat16']
+const SPECS = [
+  ...['backprop', 'backprop,recompute=selective', 'backprop,dtype=bfloat16'],
+  ...['paper:4', 'paper:4,split=balanced,recompute=selective', 'paper:4,dtype=bfloat16'],
+]
 const TIMM = [
   ['float32', 'adamw'],
   ['float32', 'adamw-fused'],
