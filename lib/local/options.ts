@@ -121,7 +121,8 @@ export interface LocalOptions extends OptimizationOptions {
   /**
    * Samples in a chunk of the head's and decoder's losses. Smaller chunks take less memory and give
    * the same result; default: a sixteenth of the batch, where head or decoder have Swin blocks half
-   * of that, but 2048 tokens at least (of a reconstructed image pixels); on CUDA a sixth, in bfloat16 a twelfth.
+   * of that, but 2048 tokens at least (of a reconstructed image pixels); on CUDA a sixth, in
+   * bfloat16 a twelfth.
    */
   readonly chunkSize?: number
   /**

@@ -36,9 +36,9 @@ async function main(): Promise<number> {
   try {
     const result = await measure(options, folder)
     console.log(surroundingsAsMarkdown(result))
-    const picture = options.picture === undefined ? undefined : growthPicture(result)
-    if (picture !== undefined) {
-      await writeOutputFile(options.picture as string, picture, '--picture')
+    if (options.picture !== undefined) {
+      const picture = growthPicture(result)
+      if (picture !== undefined) await writeOutputFile(options.picture, picture, '--picture')
     }
     return result.cases.some(({ rows }) => rows.some((row) => row.status === 'failed')) ? 1 : 0
   } finally {

@@ -1,5 +1,4 @@
-// A step of a small network whose sizes fill no vector: windows of 49 tokens, heads of 5 and 20. Its batch,
-// 13 maps of 14 x 14, is taken in parts where backward passes take parts.
+// A step of a small network whose sizes fill no vector: windows of 49 tokens, heads of 5 and 20.
 import { LocalTrainer } from '../../lib/local/local-trainer.js'
 import type { LocalOptions } from '../../lib/local/options.js'
 import {
@@ -22,17 +21,19 @@ export const ODD = {
   dropPath: 0.2,
 } as const satisfies SwinOptions
 
+/** Samples of ODD, maps of 14 x 14, of which backward passes take parts. */
+export const IN_PARTS = 13
+
 /** Weights after a step of SGD, so that they show the gradients as they are. */
 export async function steppedByKernels(
   options: LocalOptions,
   network: SwinOptions = ODD,
+  batch = 5,
 ): Promise<Tensors> {
   await using model = await SwinTransformer.create(network)
   await using trainer = await LocalTrainer.create(model, {
     ...{ modules: 2, optimizer: 'sgd', momentum: 0, weightDecay: 0, ...options },
   })
-  await trainer.step(floatBatch(network === ODD ? 13 : 5, 0, network.imageSize), {
-    learningRate: 1,
-  })
+  await trainer.step(floatBatch(batch, 0, network.imageSize), { learningRate: 1 })
   return { ...(await model.readParameters()), ...(await trainer.readAuxiliary()) }
 }

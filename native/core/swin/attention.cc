@@ -89,19 +89,17 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
   const WindowBias bias = BiasOf(weights.table, layout);
   at::Tensor normed = Windows(kept->normed, layout);
   if (!keep.rows) kept->normed.reset();
-  if (keep.wide) {
-    kept->qkv = ForAttention(LinearProduct(std::exchange(normed, {}), cast[0], cast[1]), bias);
-  }
   const int64_t samples = maps.size(0), tokens = maps.size(1), windows = tokens / layout.tokens();
+  const auto qkv_of = [&](int64_t begin, int64_t end) {
+    at::Tensor qkv =
+        LinearProduct(normed.slice(0, begin * windows, end * windows), cast[0], cast[1]);
+    if (end == samples) normed.reset();  // Makes room for the same in another order.
+    return ForAttention(std::move(qkv), bias);
+  };
+  if (keep.wide) kept->qkv = qkv_of(0, samples);
   const auto heads = [&](int64_t begin, int64_t end, at::Tensor* attention) {
-    if (keep.wide) {
-      return WindowAttention(WindowsOf(kept->qkv, begin * windows, end * windows, bias), bias,
-                             attention);
-    }
-    at::Tensor part = normed.slice(0, begin * windows, end * windows);
-    if (end == samples) normed.reset();
-    at::Tensor qkv = LinearProduct(std::exchange(part, {}), cast[0], cast[1]);
-    qkv = ForAttention(std::move(qkv), bias);
+    const at::Tensor qkv =
+        keep.wide ? WindowsOf(kept->qkv, begin * windows, end * windows, bias) : qkv_of(begin, end);
     return WindowAttention(qkv, bias, attention);
   };
   const auto project = [&](const at::Tensor& out) {

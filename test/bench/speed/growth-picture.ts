@@ -1,4 +1,5 @@
-// The case `growth` as a picture: step time and peak over the batch and over the number of modules.
+// The case `growth` as a picture: step time and peak over the batch and over the number of modules. It
+// stands alone, unlike the charts of lib/report, whose colours and script are their page's.
 import { scaleOf } from '../../../lib/report/scale.js'
 import type { Result, Row } from './result.js'
 
