@@ -12,24 +12,12 @@ namespace {
 
 constexpr double kEps = 1e-5;
 
-TokenOrder OrderOf(const MapOrder& order, const at::Tensor& x) {
-  return {order.order.defined() ? order.order.const_data_ptr<int32_t>() : nullptr, x.size(1)};
-}
-
 // Of a float32 stream and products of `type`?
 bool TakesVectors(const at::Tensor& x, c10::ScalarType type) {
   return HasVectorKernels(x.device(), type) && x.scalar_type() == at::kFloat;
 }
 
 int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(-1); }
-
-// Tokens -> places, and back.
-at::Tensor ToPlaces(const at::Tensor& x, const MapOrder& order) {
-  return order.order.defined() ? x.index_select(1, order.order) : x;
-}
-at::Tensor ToTokens(const at::Tensor& x, const MapOrder& order) {
-  return order.inverse.defined() ? x.index_select(1, order.inverse) : x;
-}
 
 // The sum's floats, which begin at 0.
 float* SumsOf(at::Tensor& sum, int64_t size) {
@@ -55,14 +43,14 @@ at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type) {
   return x.view({-1, together, x.size(1)}).sum(1, /*keepdim=*/false, type).sum(0);
 }
 
-at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
-                    c10::ScalarType type, NormStatistics* statistics) {
+at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::ScalarType type,
+                    NormStatistics* statistics) {
   const int64_t channels = x.size(2);
   if (!TakesVectors(x, type)) {
     const auto [out, mean, rstd] =
         at::native_layer_norm(x, {channels}, norm.weight, norm.bias, kEps);
     *statistics = {mean.squeeze(-1), rstd.squeeze(-1)};
-    return ToPlaces(out, order).to(type);
+    return out.to(type);
   }
   *statistics = {at::empty({x.size(0), x.size(1)}, x.options()),
                  at::empty({x.size(0), x.size(1)}, x.options())};
@@ -72,7 +60,6 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOr
     const NormRowsArgs<T> args{x.const_data_ptr<float>(),
                                norm.weight.const_data_ptr<float>(),
                                norm.bias.const_data_ptr<float>(),
-                               OrderOf(order, x),
                                NumbersOf<T>(out),
                                NumbersOf<float>(statistics->mean),
                                NumbersOf<float>(statistics->rstd),
@@ -84,14 +71,13 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOr
 }
 
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const NormParameters& norm,
-                      const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
-                      at::Tensor& dbias) {
+                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor& dx,
+                      at::Tensor& dweight, at::Tensor& dbias) {
   const int64_t channels = x.size(2);
   const c10::ScalarType type = gradient.scalar_type();
   if (!TakesVectors(x, type)) {
     const auto [dx_own, dweight_own, dbias_own] = at::native_layer_norm_backward(
-        ToTokens(gradient, order).to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
+        gradient.to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
         statistics.rstd.unsqueeze(-1), norm.weight, norm.bias, {dx.defined(), true, true});
     AddTo(dweight, dweight_own);
     AddTo(dbias, dbias_own);
@@ -108,7 +94,6 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
                                                      statistics.mean.const_data_ptr<float>(),
                                                      statistics.rstd.const_data_ptr<float>(),
                                                      norm.weight.const_data_ptr<float>(),
-                                                     OrderOf(order, x),
                                                      NumbersOf<float>(dx),
                                                      own,
                                                      own + channels,
@@ -120,46 +105,47 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
   AddTo(dbias, sums.slice(0, channels));
 }
 
-void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
-             const at::Tensor& scale, at::Tensor& out) {
+void AddRows(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& scale,
+             at::Tensor& out) {
   const c10::ScalarType type = branch.scalar_type();
   if (!TakesVectors(x, type)) {
-    const at::Tensor own = ToTokens(branch, order);
     if (scale.defined()) {
-      at::addcmul_out(out, x, own.to(x.scalar_type()), BySample(scale));
+      at::addcmul_out(out, x, branch.to(x.scalar_type()), BySample(scale));
     } else {
-      at::add_out(out, x, own);
+      at::add_out(out, x, branch);
     }
     return;
   }
   WithNumbers(type, [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
-    const AddRowsArgs<T> args{x.const_data_ptr<float>(), NumbersOf<T>(branch),  OrderOf(order, x),
-                              NumbersOf<float>(scale),   NumbersOf<float>(out), x.size(2)};
+    const AddRowsArgs<T> args{x.const_data_ptr<float>(), NumbersOf<T>(branch),
+                              NumbersOf<float>(scale),   x.size(1),
+                              NumbersOf<float>(out),     x.size(2)};
     OverRows(RowsOf(x),
              [&](int64_t begin, int64_t end) { KernelsFor(numbers).add_rows(args, begin, end); });
   });
 }
 
-at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tensor& scale,
-                      c10::ScalarType type, at::Tensor& sums) {
+at::Tensor ScaleRows(const at::Tensor& x, const at::Tensor& scale, c10::ScalarType type,
+                     bool has_room, at::Tensor& sums) {
   if (!TakesVectors(x, type)) {
     const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
-    AddTo(sums, SumOfRows(scaled.view({-1, scaled.size(2)}), scaled.scalar_type()));
-    return ToPlaces(scaled, order).to(type);
+    const at::Tensor rows = scaled.view({-1, scaled.size(2)});
+    AddTo(sums, has_room ? rows.sum(0) : SumOfRows(rows, rows.scalar_type()));
+    return scaled.to(type);
   }
   const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
   WithNumbers(type, [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
     SumOverRows(RowsOf(x), SumsOf(sums, x.size(2)), x.size(2),
                 [&](int64_t begin, int64_t end, float* own) {
-                  const GatherRowsArgs<T> args{x.const_data_ptr<float>(),
-                                               OrderOf(order, x),
-                                               NumbersOf<float>(scale),
-                                               NumbersOf<T>(out),
-                                               own,
-                                               x.size(2)};
-                  KernelsFor(numbers).gather_rows(args, begin, end);
+                  const ScaleRowsArgs<T> args{x.const_data_ptr<float>(),
+                                              NumbersOf<float>(scale),
+                                              x.size(1),
+                                              NumbersOf<T>(out),
+                                              own,
+                                              x.size(2)};
+                  KernelsFor(numbers).scale_rows(args, begin, end);
                 });
   });
   return out;

@@ -1,6 +1,6 @@
-// What a block does to its tokens row by row, between the products: normalisation, and the residual
-// sums, with the tokens of a map in another order on one side. Each in one pass on the CPU
-// (kernels/vector_kernels.h), by LibTorch's operations elsewhere.
+// What a block does to its tokens row by row, between the products: normalisation, GELU and the
+// residual sums. Each in one pass on the CPU (kernels/vector_kernels.h), by LibTorch's operations
+// elsewhere.
 // Maps are contiguous [samples, tokens, channels]; the residual stream and what is normalised is
 // float32 (float64 where gradients are checked), what products take and give is of `type`.
 #pragma once
@@ -9,12 +9,6 @@
 #include <c10/core/ScalarType.h>
 
 namespace localformer {
-
-// How the tokens of a map are ordered where windows of it are taken.
-struct MapOrder {
-  at::Tensor order;    // int32 [tokens]: the token that stands at each place; undefined: its own.
-  at::Tensor inverse;  // int32 [tokens]: the place of each token.
-};
 
 struct NormParameters {
   const at::Tensor& weight;  // [channels]
@@ -36,25 +30,24 @@ void AddTo(at::Tensor& sum, const at::Tensor& value);
 // where it first adds some hundred each.
 at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type);
 
-// Layer normalisation over the channels (eps 1e-5), by place, in `type`.
-at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, const MapOrder& order,
-                    c10::ScalarType type, NormStatistics* statistics);
+// Layer normalisation over the channels (eps 1e-5), in `type`.
+at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::ScalarType type,
+                    NormStatistics* statistics);
 
 // From the gradient of NormRows' result: adds those of weight and bias to `dweight` and `dbias`,
 // and that of x to `dx` where it is defined.
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const NormParameters& norm,
-                      const MapOrder& order, at::Tensor& dx, at::Tensor& dweight,
-                      at::Tensor& dbias);
+                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor& dx,
+                      at::Tensor& dweight, at::Tensor& dbias);
 
-// out = x + scale * branch, of a branch that stands by place. `scale` [samples] or none: 1. `out`
-// may be x.
-void AddRows(const at::Tensor& x, const at::Tensor& branch, const MapOrder& order,
-             const at::Tensor& scale, at::Tensor& out);
+// out = x + scale * branch. `scale` [samples] or none: 1. `out` may be x.
+void AddRows(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& scale,
+             at::Tensor& out);
 
-// scale * x by place in `type`; the sum over all rows is added to `sums` [channels].
-at::Tensor GatherRows(const at::Tensor& x, const MapOrder& order, const at::Tensor& scale,
-                      c10::ScalarType type, at::Tensor& sums);
+// scale * x in `type`; the sum over all rows is added to `sums` [channels], on a card at once where
+// there is room for as much as x again.
+at::Tensor ScaleRows(const at::Tensor& x, const at::Tensor& scale, c10::ScalarType type,
+                     bool has_room, at::Tensor& sums);
 
 // GELU, exactly: x times the normal distribution up to x.
 at::Tensor Gelu(const at::Tensor& x);

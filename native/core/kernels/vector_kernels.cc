@@ -123,12 +123,6 @@ inline Normal NormalOf(Floats x) {
   return {x < 0 ? tail : 1.0F - tail, e * 0.39894228F};
 }
 
-// The row of x that stands at a place.
-inline int64_t RowAt(const TokenOrder& order, int64_t place) {
-  if (order.order == nullptr) return place;
-  return place / order.tokens * order.tokens + order.order[place % order.tokens];
-}
-
 // --- rows ---------------------------------------------------------------------------------------
 
 struct Moments {
@@ -156,10 +150,9 @@ inline Moments MomentsOf(const float* x, int64_t count) {
 
 template <typename T>
 void NormRows(const NormRowsArgs<T>& args, int64_t begin, int64_t end) {
-  for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = RowAt(args.order, place);
+  for (int64_t row = begin; row < end; ++row) {
     const float* x = args.x + row * args.channels;
-    T* out = args.out + place * args.channels;
+    T* out = args.out + row * args.channels;
     const Moments m = MomentsOf(x, args.channels);
     args.mean[row] = m.mean;
     args.rstd[row] = m.rstd;
@@ -177,9 +170,8 @@ template <typename T>
 void NormRowsBackward(const NormRowsBackwardArgs<T>& args, int64_t begin, int64_t end) {
   const int64_t channels = args.channels;
   const float share = 1.0F / static_cast<float>(channels);
-  for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = RowAt(args.order, place);
-    const T* gradient = args.gradient + place * channels;
+  for (int64_t row = begin; row < end; ++row) {
+    const T* gradient = args.gradient + row * channels;
     const float* x = args.x + row * channels;
     const float mean = args.mean[row], rstd = args.rstd[row];
     Floats sums = {}, dots = {};
@@ -217,11 +209,11 @@ void NormRowsBackward(const NormRowsBackwardArgs<T>& args, int64_t begin, int64_
 }
 
 template <typename T>
-void GatherRows(const GatherRowsArgs<T>& args, int64_t begin, int64_t end) {
-  for (int64_t place = begin; place < end; ++place) {
-    const float* x = args.x + RowAt(args.order, place) * args.channels;
-    T* out = args.out + place * args.channels;
-    const float scale = args.scale == nullptr ? 1.0F : args.scale[place / args.order.tokens];
+void ScaleRows(const ScaleRowsArgs<T>& args, int64_t begin, int64_t end) {
+  for (int64_t row = begin; row < end; ++row) {
+    const float* x = args.x + row * args.channels;
+    T* out = args.out + row * args.channels;
+    const float scale = args.scale == nullptr ? 1.0F : args.scale[row / args.tokens];
     int64_t i = 0;
     for (; i + kWidth <= args.channels; i += kWidth) {
       const Floats value = Load(x + i) * scale;
@@ -237,12 +229,11 @@ void GatherRows(const GatherRowsArgs<T>& args, int64_t begin, int64_t end) {
 
 template <typename T>
 void AddRows(const AddRowsArgs<T>& args, int64_t begin, int64_t end) {
-  for (int64_t place = begin; place < end; ++place) {
-    const int64_t row = RowAt(args.order, place);
+  for (int64_t row = begin; row < end; ++row) {
     const float* x = args.x + row * args.channels;
-    const T* branch = args.branch + place * args.channels;
+    const T* branch = args.branch + row * args.channels;
     float* out = args.out + row * args.channels;
-    const float scale = args.scale == nullptr ? 1.0F : args.scale[place / args.order.tokens];
+    const float scale = args.scale == nullptr ? 1.0F : args.scale[row / args.tokens];
     int64_t i = 0;
     for (; i + kWidth <= args.channels; i += kWidth) {
       Store(out + i, Load(x + i) + Load(branch + i) * scale);
@@ -309,18 +300,25 @@ inline void Multiply(Matrix a, const float* b, int64_t b_row, int64_t depth, flo
 
 // --- attention -----------------------------------------------------------------------------------
 
+// Rows of a matrix: the i-th begins at data + index[i] * row; without an index at data + i * row.
+template <typename T>
+struct RowsAt {
+  T* data;
+  int64_t row;
+  const int64_t* index = nullptr;
+  T* operator[](int64_t i) const { return data + (index == nullptr ? i : index[i]) * row; }
+};
+
 // to[i][0..width) = from row i, times `scale`; the rest of a row is 0.
 template <typename T>
-inline void Widen(const T* from, int64_t from_row, int64_t rows, int64_t width, float scale,
-                  float* to) {
+inline void Widen(RowsAt<const T> from, int64_t rows, int64_t width, float scale, float* to) {
   const int64_t padded = Padded(width);
-  for (int64_t i = 0; i < rows; ++i) {
+  for (int64_t i = 0; i < rows; ++i, to += padded) {
+    const T* row = from[i];
     int64_t c = 0;
-    for (; c + kWidth <= width; c += kWidth) {
-      Store(to + i * padded + c, Load(from + i * from_row + c) * scale);
-    }
-    for (; c < width; ++c) to[i * padded + c] = ToFloat(from[i * from_row + c]) * scale;
-    for (; c < padded; ++c) to[i * padded + c] = 0.0F;
+    for (; c + kWidth <= width; c += kWidth) Store(to + c, Load(row + c) * scale);
+    for (; c < width; ++c) to[c] = ToFloat(row[c]) * scale;
+    for (; c < padded; ++c) to[c] = 0.0F;
   }
 }
 
@@ -334,13 +332,12 @@ inline void Transpose(const float* from, int64_t rows, int64_t width, float* to)
 }
 
 template <typename T>
-inline void Narrow(const float* from, int64_t from_row, int64_t rows, int64_t width, T* to,
-                   int64_t to_row) {
-  for (int64_t i = 0; i < rows; ++i) {
+inline void Narrow(const float* from, int64_t from_row, int64_t rows, int64_t width, RowsAt<T> to) {
+  for (int64_t i = 0; i < rows; ++i, from += from_row) {
+    T* row = to[i];
     int64_t c = 0;
-    for (; c + kWidth <= width; c += kWidth)
-      Store(to + i * to_row + c, Load(from + i * from_row + c));
-    for (; c < width; ++c) Set(to + i * to_row + c, from[i * from_row + c]);
+    for (; c + kWidth <= width; c += kWidth) Store(row + c, Load(from + c));
+    for (; c < width; ++c) Set(row + c, from[c]);
   }
 }
 
@@ -350,7 +347,7 @@ inline void Softmax(const AttentionArgs<T>& args, int64_t head, int64_t window, 
   const int64_t padded = args.padded;
   const float* bias = args.bias + head * args.tokens * padded;
   const float* mask =
-      args.mask == nullptr ? nullptr : args.mask + window % args.masks * args.tokens * padded;
+      args.mask == nullptr ? nullptr : args.mask + window % args.windows * args.tokens * padded;
   for (int64_t i = 0; i < args.tokens; ++i) {
     float* row = logits + i * padded;
     Floats most = All(-__builtin_inff());
@@ -382,30 +379,42 @@ struct Scratch {
   }
 };
 
+// One head's columns in the tokens of a window, of a matrix [rows, columns] whose first column for
+// that head is `column`.
+template <typename T, typename Args>
+inline RowsAt<T> OfWindow(const Args& args, int64_t window, T* data, int64_t columns,
+                          int64_t column) {
+  const int64_t map = window / args.windows * args.windows * args.tokens;
+  return {data + map * columns + column, columns, args.token + window % args.windows * args.tokens};
+}
+
 template <typename T>
 void Attention(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_t end,
                float* floats) {
   const int64_t n = args.tokens, width = args.channels / args.heads, padded = args.padded;
-  const int64_t wide = Padded(width), stride = 3 * args.channels;
+  const int64_t wide = Padded(width), channels = args.channels;
   Scratch scratch{floats};
   float* logits = scratch.Take(n * padded);
   float* keys = scratch.Take(width * padded);
   float *q = scratch.Take(n * wide), *k = scratch.Take(n * wide), *v = scratch.Take(n * wide);
   for (int64_t window = begin; window < end; ++window) {
-    const T* qkv = args.qkv + window * n * stride + head * width;
-    Widen(qkv, stride, n, width, args.scale, q);
-    Widen(qkv + args.channels, stride, n, width, 1.0F, k);
-    Widen(qkv + 2 * args.channels, stride, n, width, 1.0F, v);
+    const auto read = [&](int64_t part, float scale, float* to) {
+      Widen(OfWindow(args, window, args.qkv, 3 * channels, part * channels + head * width), n,
+            width, scale, to);
+    };
+    read(0, args.scale, q);
+    read(1, 1.0F, k);
+    read(2, 1.0F, v);
     Transpose(k, n, width, keys);
     Multiply({q, wide, 1}, keys, padded, width, logits, padded, n, padded);
     Softmax(args, head, window, logits);
     if (args.attention != nullptr) {
-      Narrow(logits, padded, n, n, args.attention + (window * args.heads + head) * n * n, n);
+      Narrow(logits, padded, n, n,
+             RowsAt<T>{args.attention + (window * args.heads + head) * n * n, n});
     }
     float* out = q;
     Multiply({logits, padded, 1}, v, wide, n, out, wide, n, wide);
-    Narrow(out, wide, n, width, args.out + window * n * args.channels + head * width,
-           args.channels);
+    Narrow(out, wide, n, width, OfWindow(args, window, args.out, channels, head * width));
   }
 }
 
@@ -422,7 +431,7 @@ template <typename T>
 void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_t end,
                        float* floats) {
   const int64_t n = args.tokens, width = args.channels / args.heads, padded = args.padded;
-  const int64_t wide = Padded(width), stride = 3 * args.channels;
+  const int64_t wide = Padded(width), channels = args.channels;
   Scratch scratch{floats};
   float *weights = scratch.Take(n * padded), *dlogits = scratch.Take(n * padded);
   float *keys = scratch.Take(width * padded), *values = scratch.Take(width * padded);
@@ -430,14 +439,17 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
   float *dout = scratch.Take(n * wide), *result = scratch.Take(n * wide);
   float* dbias = args.dbias + head * n * padded;
   for (int64_t window = begin; window < end; ++window) {
-    const int64_t at = window * n * stride + head * width;
-    Widen(args.qkv + at, stride, n, width, args.scale, q);
-    Widen(args.qkv + at + args.channels, stride, n, width, 1.0F, k);
-    Widen(args.qkv + at + 2 * args.channels, stride, n, width, 1.0F, v);
-    Widen(args.gradient + window * n * args.channels + head * width, args.channels, n, width, 1.0F,
-          dout);
+    const auto read = [&](int64_t part, float scale, float* to) {
+      Widen(OfWindow(args, window, args.qkv, 3 * channels, part * channels + head * width), n,
+            width, scale, to);
+    };
+    read(0, args.scale, q);
+    read(1, 1.0F, k);
+    read(2, 1.0F, v);
+    Widen(OfWindow(args, window, args.gradient, channels, head * width), n, width, 1.0F, dout);
     if (args.attention != nullptr) {
-      Widen(args.attention + (window * args.heads + head) * n * n, n, n, n, 1.0F, weights);
+      Widen(RowsAt<const T>{args.attention + (window * args.heads + head) * n * n, n}, n, n, 1.0F,
+            weights);
     } else {
       Transpose(k, n, width, keys);
       Multiply({q, wide, 1}, keys, padded, width, weights, padded, n, padded);
@@ -445,12 +457,12 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
     }
     if (args.out != nullptr) {
       Multiply({weights, padded, 1}, v, wide, n, result, wide, n, wide);
-      Narrow(result, wide, n, width, args.out + window * n * args.channels + head * width,
-             args.channels);
+      Narrow(result, wide, n, width, OfWindow(args, window, args.out, channels, head * width));
     }
     const auto give = [&](int64_t part) {
-      Narrow(result, wide, n, width, args.dqkv + at + part * args.channels, stride);
-      AddSums(result, n, width, args.dqkv_sums + part * args.channels + head * width);
+      const int64_t column = part * channels + head * width;
+      Narrow(result, wide, n, width, OfWindow(args, window, args.dqkv, 3 * channels, column));
+      AddSums(result, n, width, args.dqkv_sums + column);
     };
     Multiply({weights, 1, padded}, dout, wide, n, result, wide, n, wide);
     give(2);
@@ -519,8 +531,8 @@ void GeluBackward(const GeluArgs<T>& args, int64_t begin, int64_t end) {
 
 template <typename T>
 constexpr VectorKernels<T> KernelsOf() {
-  return {&NormRows<T>,  &NormRowsBackward<T>,  &GatherRows<T>, &AddRows<T>,
-          &Attention<T>, &AttentionBackward<T>, &Gelu<T>,       &GeluBackward<T>};
+  return {&NormRows<T>,  &NormRowsBackward<T>,  &ScaleRows<T>, &AddRows<T>,
+          &Attention<T>, &AttentionBackward<T>, &Gelu<T>,      &GeluBackward<T>};
 }
 
 }  // namespace

@@ -7,34 +7,25 @@
 
 namespace localformer {
 
-// How the tokens of a map [batch, tokens] stand in memory: place p of a sample holds token
-// order[p]; none: its own.
-struct TokenOrder {
-  const int32_t* order = nullptr;
-  int64_t tokens = 1;
-};
-
 // Numbers of a product are float, or the upper halves of floats (bfloat16).
 template <typename T>
 struct NormRowsArgs {
   const float* x;  // [rows, channels]
   const float* weight;
   const float* bias;
-  TokenOrder order;
-  T* out;  // [rows, channels], by place
+  T* out;  // [rows, channels]
   float* mean;
-  float* rstd;  // Both [rows], by row of x; written.
+  float* rstd;  // Both [rows]; written.
   int64_t channels;
 };
 
 template <typename T>
 struct NormRowsBackwardArgs {
-  const T* gradient;  // Of out, by place.
+  const T* gradient;  // Of out.
   const float* x;
   const float* mean;
   const float* rstd;
   const float* weight;
-  TokenOrder order;
   float* dx;       // Added to; none: not wanted.
   float* dweight;  // [channels], added to
   float* dbias;    // [channels], added to
@@ -42,39 +33,41 @@ struct NormRowsBackwardArgs {
 };
 
 template <typename T>
-struct GatherRowsArgs {
+struct ScaleRowsArgs {
   const float* x;
-  TokenOrder order;
   const float* scale;  // By sample, or none.
-  T* out;              // By place.
-  float* sums;         // [channels], added to
+  int64_t tokens;      // Of a sample.
+  T* out;
+  float* sums;  // [channels], added to
   int64_t channels;
 };
 
 template <typename T>
 struct AddRowsArgs {
   const float* x;
-  const T* branch;  // By place.
-  TokenOrder order;
+  const T* branch;
   const float* scale;  // By sample, or none.
+  int64_t tokens;      // Of a sample.
   float* out;
   int64_t channels;
 };
 
-// Attention of one head of one window after the other: rows of q, k and v are `3 * channels` apart.
+// Attention of one head of one window after the other. Rows are the maps' tokens in their own
+// order, of which those of a window are told by `token`.
 template <typename T>
 struct AttentionArgs {
-  const T* qkv;       // [windows * tokens, 3 * channels]
-  const float* bias;  // [heads, tokens, padded], padding -inf
-  const float* mask;  // [masks, tokens, padded], padding 0, or none
-  int64_t masks;      // Window w has mask w % masks.
+  const T* qkv;          // [rows, 3 * channels]
+  const int64_t* token;  // [windows, tokens]: of a map, the token at each place
+  int64_t windows;       // Of a map.
+  const float* bias;     // [heads, tokens, padded], padding -inf
+  const float* mask;     // [windows, tokens, padded], padding 0, or none
   int64_t tokens;
   int64_t padded;  // tokens rounded up to kLanes
   int64_t heads;
   int64_t channels;
   float scale;
-  T* out;        // [windows * tokens, channels]: written; backward none where it is not wanted
-  T* attention;  // [windows, heads, tokens, tokens]: written forward, read backward; or none
+  T* out;        // [rows, channels]: written; backward none where it is not wanted
+  T* attention;  // [all windows, heads, tokens, tokens]: written forward, read backward; or none
   // Backward.
   const T* gradient;  // Of out.
   T* dqkv;            // Written.
@@ -91,14 +84,14 @@ struct GeluArgs {
   int64_t channels;
 };
 
-// One instruction set's loops for one type of numbers. `begin` and `end` are places or rows.
+// One instruction set's loops for one type of numbers. `begin` and `end` are rows.
 template <typename T>
 struct VectorKernels {
   void (*norm_rows)(const NormRowsArgs<T>&, int64_t begin, int64_t end);
   void (*norm_rows_backward)(const NormRowsBackwardArgs<T>&, int64_t begin, int64_t end);
-  void (*gather_rows)(const GatherRowsArgs<T>&, int64_t begin, int64_t end);
+  void (*scale_rows)(const ScaleRowsArgs<T>&, int64_t begin, int64_t end);
   void (*add_rows)(const AddRowsArgs<T>&, int64_t begin, int64_t end);
-  // Windows [begin, end) of one head; `scratch` holds AttentionScratch floats.
+  // Windows [begin, end) of all maps, one head; `scratch` holds AttentionScratch floats.
   void (*attention)(const AttentionArgs<T>&, int64_t head, int64_t begin, int64_t end,
                     float* scratch);
   void (*attention_backward)(const AttentionArgs<T>&, int64_t head, int64_t begin, int64_t end,

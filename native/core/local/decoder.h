@@ -21,8 +21,9 @@ class Decoder {
   // Can it say what Forward, a mean squared error and its gradients come to without autograd, in
   // less memory?
   virtual bool learns_squares() const { return false; }
-  // Then: the mean squared error of what it gives for these samples; `weight` times its gradient is
-  // added to the parameters' and to that of the features.
+  // Then: the Euclidean norm of what it gives for these samples less the target, whose square over
+  // the number of values is the mean squared error; `weight` times that error's gradient is added
+  // to the parameters' and to that of the features.
   virtual at::Tensor LearnSquares(const at::Tensor&, const at::Tensor& /*target*/,
                                   double /*weight*/, at::Tensor& /*gradient*/,
                                   const ForwardContext&) const {

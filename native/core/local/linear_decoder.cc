@@ -54,7 +54,7 @@ at::Tensor LinearDecoder::LearnSquares(const at::Tensor& features, const at::Ten
   at::Tensor on_grid = OnGrid(tokens);
   on_grid.sub_(target.view(on_grid.sizes()));
   const auto count = static_cast<double>(tokens.numel());
-  const at::Tensor loss = at::linalg_vector_norm(tokens).square().div(count);
+  const at::Tensor norm = at::linalg_vector_norm(tokens);
   tokens.mul_(2.0 * weight / count);
   const at::Tensor dtokens = tokens.to(type).view({-1, tokens.size(-1)});
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
@@ -65,7 +65,7 @@ at::Tensor LinearDecoder::LearnSquares(const at::Tensor& features, const at::Ten
   proj_.bias.mutable_grad() = dbias;
   at::Tensor added = gradient.view(rows.sizes());
   AddInputGradient(added, dtokens, weights);
-  return loss;
+  return norm;
 }
 
 ParameterList LinearDecoder::Parameters() const {

@@ -15,8 +15,11 @@
 #include "memory/memory_timeline.h"
 #include "memory/upload.h"
 #include "memory/work_place.h"
+#include "swin/branch.h"
 #include "swin/depth_coins.h"
 #include "swin/embedding.h"
+#include "swin/position_biases.h"
+#include "train/added_together.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
 #include "train/chunk_budget.h"
@@ -35,9 +38,8 @@ int64_t FewestChunks(c10::ScalarType compute_type) {
   return compute_type == c10::ScalarType::Float ? 6 : 12;
 }
 
-at::Tensor CountCorrect(const at::Tensor& logits, const at::Tensor& labels) {
-  c10::NoGradGuard no_grad;
-  return logits.argmax(1).eq(labels).sum(at::kFloat);
+at::Tensor CountCorrect(const std::vector<at::Tensor>& answers, const at::Tensor& labels) {
+  return (answers.size() == 1 ? answers.front() : at::cat(answers)).eq(labels).sum(at::kFloat);
 }
 
 at::Tensor LabelLoss(const at::Tensor& logits, const Supervision& supervision, double smoothing) {
@@ -347,17 +349,34 @@ UnsettledStep ModuleTrainer::Pass(at::Tensor features, const ForwardContext& con
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
                                            const ForwardContext& context, UnsettledStep* step) {
   const int64_t batch = supervision.labels.size(0);
-  // Of all ranks that have this module.
-  const int64_t whole = context.batch_size > 0 ? context.batch_size : batch;
-  const auto share_of = [whole](int64_t samples) {
-    return static_cast<double>(samples) / static_cast<double>(whole);
-  };
   int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
   const std::optional<RecomputePlan> plan = PlanOf(size, features.device());
   if (plan) size = plan->micro_batch;
-  if (size == batch) {
-    return LearnFrom(std::move(features), supervision, share_of(batch), context, plan, step);
+  std::optional<PositionBiases> biases;
+  ForwardContext own = context;
+  // Of all ranks that have this module.
+  if (own.batch_size == 0) own.batch_size = batch;
+  if (size < batch || options_.recompute == Recompute::kBlock) {
+    own.position_biases = &biases.emplace(segment_);
   }
+  const at::Tensor output =
+      size == batch ? LearnFrom(std::move(features), supervision, own, plan, {}, step)
+                    : LearnInParts(std::move(features), supervision, size, own, plan, step);
+  if (biases) biases->Backward();
+  step->correct.Add(1.0, CountCorrect(std::exchange(step->answers, {}), supervision.labels));
+  return output;
+}
+
+at::Tensor ModuleTrainer::LearnInParts(at::Tensor features, const Supervision& supervision,
+                                       int64_t size, const ForwardContext& context,
+                                       const std::optional<RecomputePlan>& plan,
+                                       UnsettledStep* step) {
+  // So few bytes of gradients may lie there twice for the sake of launches.
+  constexpr int64_t kFewBytes = int64_t{8} << 20;
+  const int64_t batch = supervision.labels.size(0);
+  std::vector<at::Tensor> leaves = TensorsOf(AllParameters());
+  const bool adds_together = !features.is_cpu() && BytesOf(leaves) <= kFewBytes;
+  for (const Unit* unit : segment_) leaves.push_back(context.position_biases->Of(*unit));
   at::Tensor output;
   const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -368,14 +387,15 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
     ForwardContext own = context;
     own.generator = &generator;
     own.first_sample = context.first_sample + begin;
-    own.batch_size = whole;
-    const at::Tensor part = LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end),
-                                      share_of(end - begin), own, plan, step);
-    if (!output.defined()) {
-      context.generator->set_state(generator.get_state());
-      output = EmptyBatch(part, batch);
-    }
-    output.slice(0, begin, end).copy_(part);
+    const auto place = [&](const at::Tensor& part) {
+      if (!output.defined()) output = EmptyBatch(part, batch);
+      return output.slice(0, begin, end);
+    };
+    std::optional<AddedTogether> sums;
+    if (adds_together) sums.emplace(leaves);
+    LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), own, plan, place, step);
+    if (sums) sums->Add();
+    if (begin == 0) context.generator->set_state(generator.get_state());
   }
   return output;
 }
@@ -390,8 +410,12 @@ std::optional<RecomputePlan> ModuleTrainer::PlanOf(int64_t batch, c10::Device de
 }
 
 at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supervision,
-                                    double share, const ForwardContext& context,
-                                    const std::optional<RecomputePlan>& plan, UnsettledStep* step) {
+                                    const ForwardContext& context,
+                                    const std::optional<RecomputePlan>& plan,
+                                    const std::function<at::Tensor(const at::Tensor&)>& place,
+                                    UnsettledStep* step) {
+  const double share =
+      static_cast<double>(supervision.labels.size(0)) / static_cast<double>(context.batch_size);
   Enter(Phase::kForward);
   SegmentPassOptions pass_options;
   pass_options.recompute = options_.recompute;
@@ -403,6 +427,7 @@ at::Tensor ModuleTrainer::LearnFrom(at::Tensor features, const Supervision& supe
   if (!reconstructs() || options_.target != Target::kFeatures) features.reset();
   const std::unique_ptr<SegmentPass> pass =
       SegmentPass::Run(segment_, std::move(input), context, pass_options);
+  if (place) pass->MoveOutput(place(pass->output()));
   step->penalty.Add(share, pass->energy());
   if (step->after_forward) std::exchange(step->after_forward, {})();
   Enter(Phase::kLosses);
@@ -422,7 +447,7 @@ at::Tensor ModuleTrainer::ClassifierGradient(const at::Tensor& output,
   const at::Tensor logits = output.detach().requires_grad_(true);
   const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
   step->label_loss.Add(share, loss);
-  step->correct.Add(1.0, CountCorrect(logits, supervision.labels));
+  step->answers.push_back(logits.detach().argmax(1));
   BackwardOf(loss, share);
   return logits.grad();
 }
@@ -443,7 +468,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
   const int64_t size = ChunkSize(batch, is_heavy, output.device());
   const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
-  std::vector<at::Tensor> answers;  // Logits, a tensor a chunk.
+  std::vector<at::Tensor> all_logits;  // A tensor a chunk.
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);
@@ -454,11 +479,13 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     // The gradients of both losses add up where they belong.
     x.mutable_grad() = gradient.slice(0, begin, end).zero_();
     const Supervision part = supervision.Slice(begin, end);
+    std::optional<AddedTogether> sums;
+    if (!output.is_cpu()) sums.emplace(TensorsOf(auxiliary_parameters_));
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
       step->label_loss.Add(share, loss);
-      answers.push_back(logits.detach());
+      all_logits.push_back(logits.detach());
       BackwardOf(loss, share * options_.label_weight);
     }
     if (decoder_ != nullptr) {
@@ -472,8 +499,9 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       step->reconstruction_loss.Add(share, loss);
       BackwardOf(loss, share * options_.reconstruction_weight);
     }
+    if (sums) sums->Add();
   }
-  step->correct.Add(1.0, CountCorrect(at::cat(answers), supervision.labels));
+  step->answers.push_back(at::cat(all_logits).argmax(1));
   return gradient;
 }
 
@@ -482,28 +510,30 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
                                           const ForwardContext& context,
                                           UnsettledStep* step) const {
   const at::Tensor x = output.detach().requires_grad_(true);
+  AddedTogether sums(TensorsOf(head_->Parameters()));
   {
     const at::Tensor logits = head_->Forward(x, context);
     const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
     step->label_loss.Add(share, loss);
-    step->correct.Add(1.0, CountCorrect(logits, supervision.labels));
+    step->answers.push_back(logits.detach().argmax(1));
     BackwardOf(loss, share * options_.label_weight);
   }
+  sums.Add();
   at::Tensor gradient = x.grad();
   if (decoder_ == nullptr) return gradient;
-  const int64_t batch = output.size(0), parts = AuxiliaryParts(options_.compute_type);
-  const int64_t whole = context.batch_size > 0 ? context.batch_size : batch;
-  const int64_t size = (whole + parts - 1) / parts;
+  const int64_t batch = output.size(0);
+  const int64_t parts = AuxiliaryParts(options_.compute_type);
+  const int64_t size = (context.batch_size + parts - 1) / parts;
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);
     const double own = share * static_cast<double>(end - begin) / static_cast<double>(batch);
     at::Tensor part = gradient.slice(0, begin, end);
-    step->reconstruction_loss.Add(
-        own, decoder_->LearnSquares(
-                 output.slice(0, begin, end),
-                 TargetOf(features.slice(0, begin, end), supervision.Slice(begin, end)),
-                 own * options_.reconstruction_weight, part, context));
+    const at::Tensor target =
+        TargetOf(features.slice(0, begin, end), supervision.Slice(begin, end));
+    const at::Tensor norm = decoder_->LearnSquares(
+        output.slice(0, begin, end), target, own * options_.reconstruction_weight, part, context);
+    step->reconstruction_loss.AddSquare(own / static_cast<double>(target.numel()), norm);
   }
   return gradient;
 }
@@ -536,7 +566,7 @@ at::Tensor ModuleTrainer::DrawSample(const at::Tensor& output,
                                      const ForwardContext& context) const {
   if (decoder_ == nullptr || options_.sample >= 1.0) return {};
   const int64_t count = output.size(0), h = output.size(1), w = output.size(2);
-  const int64_t batch = context.batch_size > 0 ? context.batch_size : count;
+  const int64_t batch = context.batch_size;
   const int64_t kept = std::max<int64_t>(
       1, static_cast<int64_t>(std::lround(options_.sample * static_cast<double>(h * w))));
   // Every sample's own tokens: those with the largest of one random number each.

@@ -118,6 +118,8 @@ struct UnsettledStep {
   // `told`: what every rank tells the others, `shares`: how many samples it has; added up as the
   // numbers of all are.
   Reading told, shares, label_loss, reconstruction_loss, penalty, correct, gradient_norm;
+  // The classes that were told for the samples, a tensor a part of the batch; then counted at once.
+  std::vector<at::Tensor> answers;
   // Parameters whose gradients' largest magnitudes are kept behind these numbers.
   std::vector<std::string> checked;
   bool made_optimizer = false;
@@ -244,13 +246,19 @@ class ModuleTrainer {
   void OrAbandon(StepUnderway* underway, c10::Device device, const Work& work);
   // What an update takes beside the weights.
   TensorsInUse UseState() const;
-  // Gradients of the whole batch, micro-batch by micro-batch; returns the detached output.
+  // Gradients of the whole batch; returns the detached output.
   at::Tensor ComputeGradients(at::Tensor features, const Supervision& supervision,
                               const ForwardContext& context, UnsettledStep* step);
-  // Forward, losses and backward of some samples, `share` of the batch; the segment's graph is gone
-  // when it returns the detached output.
-  at::Tensor LearnFrom(at::Tensor features, const Supervision& supervision, double share,
+  // Of `size` samples at a time.
+  at::Tensor LearnInParts(at::Tensor features, const Supervision& supervision, int64_t size,
+                          const ForwardContext& context, const std::optional<RecomputePlan>& plan,
+                          UnsettledStep* step);
+  // Forward, losses and backward of some samples of the context's batch; the segment's graph is
+  // gone when it returns the detached output. `place`: where the output belongs, told from what it
+  // is; none: where it is.
+  at::Tensor LearnFrom(at::Tensor features, const Supervision& supervision,
                        const ForwardContext& context, const std::optional<RecomputePlan>& plan,
+                       const std::function<at::Tensor(const at::Tensor&)>& place,
                        UnsettledStep* step);
   // How a card takes so many samples where units are computed again; none elsewhere.
   std::optional<RecomputePlan> PlanOf(int64_t batch, c10::Device device) const;

@@ -13,12 +13,16 @@ constexpr int64_t kFloatBytes = 4;
 
 // The bound in largest maps of the batch. Who takes a large batch has the memory for it, and a
 // small one is taken for want of it: from the one to the other from 128 images on. Ours, measured.
-constexpr double kLeastMaps = 2.5, kMoreMaps = 1.8, kLargeBatch = 128.0;
+constexpr double kLeastMaps = 2.8, kMoreMaps = 1.74, kLargeBatch = 128.0;
 // Of that in bfloat16, where a unit holds less inside.
 constexpr double kHalfShare = 0.775;
 
-// Launches, about: of a unit forward, of it once more with its backward pass, of the losses.
-constexpr int64_t kForwardLaunches = 20, kBackwardLaunches = 60, kLossLaunches = 45;
+// Launches, about: of a unit forward, of as much of it as its backward pass needs, and of that.
+struct UnitLaunches {
+  int64_t forward, again, backward;
+};
+constexpr UnitLaunches kBlockLaunches = {15, 12, 35}, kOtherLaunches = {3, 2, 9};
+constexpr int64_t kLossLaunches = 37;
 
 int64_t BytesOf(const FeatureShape& shape) { return shape.values() * kFloatBytes; }
 
@@ -26,21 +30,28 @@ int64_t BytesOf(const FeatureShape& shape) { return shape.values() * kFloatBytes
 struct UnitBytes {
   int64_t input, output;
   int64_t forward, backward;  // What is held inside, beside input, output and its gradient.
+  int64_t gradients;          // Of its parameters, whatever the samples.
+  UnitLaunches launches;
 };
 
 UnitBytes BytesOf(const Unit& unit, c10::ScalarType type) {
   const int64_t input = BytesOf(unit.input()), output = BytesOf(unit.output());
+  const int64_t gradients = CountValues(unit.Parameters()) * kFloatBytes;
   const bool is_float = type == c10::ScalarType::Float;
   if (const auto* block = dynamic_cast<const SwinBlock*>(&unit)) {
     // The MLP's backward pass holds most: its input, fc1's output, GELU's and its gradient, beside
     // q, k, v, attention weights and what the heads gave, which follow.
     const double weights = block->WeightsPerValue();
     const double backward = is_float ? 13 + weights : 9 + weights / 2;
-    return {input, output, (is_float ? 9 : 6) * input,
-            static_cast<int64_t>(backward * static_cast<double>(input))};
+    return {input,
+            output,
+            (is_float ? 9 : 6) * input,
+            static_cast<int64_t>(backward * static_cast<double>(input)),
+            gradients,
+            kBlockLaunches};
   }
   const int64_t larger = std::max(input, output);
-  return {input, output, 3 * larger, 5 * larger};
+  return {input, output, 3 * larger, 5 * larger, gradients, kOtherLaunches};
 }
 
 int64_t Parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
@@ -60,7 +71,7 @@ RecomputePlan PlanRecompute(const Segment& segment, int64_t batch, const Feature
   for (const Unit* unit : segment) {
     units.push_back(BytesOf(*unit, compute_type));
     if (units.size() > 1) kept += units.back().input;
-    gradients += CountValues(unit->Parameters()) * kFloatBytes;
+    gradients += units.back().gradients;
   }
   const int64_t first = units.front().input, last = units.back().output;
   const double share = compute_type == c10::ScalarType::Float ? 1.0 : kHalfShare;
@@ -78,19 +89,25 @@ RecomputePlan PlanRecompute(const Segment& segment, int64_t batch, const Feature
     if (Parts(batch, size) != count) continue;
     Candidate candidate;
     candidate.plan.micro_batch = size;
-    // Of the batch its input and, in micro-batches, its output.
-    const int64_t held = batch * (first + (count > 1 ? last : 0)) + size * (kept + 2 * last);
+    // Of the batch its input and output, of a micro-batch what lies between and the gradient.
+    const int64_t held = batch * (first + last) + size * (kept + last);
     int64_t launches = of.has_losses ? kLossLaunches : 0;
     for (const UnitBytes& unit : units) {
       const int64_t forward_room = bound - held, room = forward_room - gradients;
       const int64_t forward = std::clamp<int64_t>(forward_room / unit.forward, 1, size);
-      const int64_t backward = std::clamp<int64_t>(room / unit.backward, 1, size);
-      candidate.fits = candidate.fits && room >= unit.backward;
+      // Those of a part lie beside what others have added up.
+      const bool is_whole = count == 1 && room >= size * unit.backward;
+      const int64_t part_room = room - unit.gradients;
+      const int64_t backward =
+          is_whole ? size : std::clamp<int64_t>(part_room / unit.backward, 1, size);
+      candidate.fits = candidate.fits && (is_whole || part_room >= unit.backward);
       candidate.plan.forward.push_back(forward);
       candidate.plan.backward.push_back(backward);
-      launches += kForwardLaunches * Parts(size, forward);
-      launches += kBackwardLaunches * Parts(size, backward);
+      const auto& [once, again, back] = unit.launches;
+      launches += once * Parts(size, forward) + (again + back) * Parts(size, backward);
     }
+    // The last one, whose backward pass comes at once, is not computed again as a whole.
+    if (candidate.plan.backward.back() == size) launches -= units.back().launches.again;
     candidate.launches = count * launches;
     const bool is_better = !best || candidate.fits > best->fits ||
                            (candidate.fits == best->fits && candidate.launches < best->launches);

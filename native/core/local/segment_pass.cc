@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "swin/branch.h"
+#include "swin/position_biases.h"
+#include "train/added_together.h"
 #include "train/backward.h"
 
 namespace localformer {
@@ -42,37 +45,6 @@ void BackwardWithEnergy(at::Tensor output, at::Tensor gradient,
   const at::Tensor energy = at::stack(energies).sum();
   Backward({source, energy}, {at::empty_like(source), at::full_like(energy, weight)});
 }
-
-// While it lives, a unit's gradients begin anew; in the end all are added to those that there were
-// in one launch, where autograd takes one for each.
-class AddedTogether {
- public:
-  explicit AddedTogether(const Unit& unit) {
-    for (const auto& [name, parameter] : unit.Parameters()) {
-      if (!parameter.grad().defined()) continue;
-      parameters_.push_back(parameter);
-      before_.push_back(std::exchange(parameter.mutable_grad(), {}));
-    }
-  }
-  AddedTogether(const AddedTogether&) = delete;
-  AddedTogether& operator=(const AddedTogether&) = delete;
-
-  void Add() {
-    std::vector<at::Tensor> sums, added;
-    for (size_t i = 0; i < parameters_.size(); ++i) {
-      at::Tensor& gradient = parameters_[i].mutable_grad();
-      if (gradient.defined()) {
-        sums.push_back(before_[i]);
-        added.push_back(gradient);
-      }
-      gradient = before_[i];
-    }
-    if (!sums.empty()) at::_foreach_add_(sums, added);
-  }
-
- private:
-  std::vector<at::Tensor> parameters_, before_;
-};
 
 // Autograd keeps what every operation needs.
 class WholePass final : public SegmentPass {
@@ -196,6 +168,13 @@ class RecomputedPass final : public SegmentPass {
     return step->graph.detach();
   }
 
+  // The leaves whose gradients a unit's backward pass adds to.
+  std::vector<at::Tensor> AddedTo(const Unit& unit) const {
+    std::vector<at::Tensor> leaves = TensorsOf(unit.Parameters());
+    if (context_.position_biases != nullptr) leaves.push_back(context_.position_biases->Of(unit));
+    return leaves;
+  }
+
   // Returns the gradient of the step's input; it takes that input's place chunk by chunk.
   at::Tensor Backward(Step* step, at::Tensor gradient, double energy_weight, bool is_first) const {
     const int64_t batch = step->input.size(0), size = step->backward;
@@ -209,25 +188,32 @@ class RecomputedPass final : public SegmentPass {
         graph = step->unit->Forward(chunk->input, chunk->context);
       }
       step->input.reset();
-      AddedTogether sums(*step->unit);
+      AddedTogether sums(AddedTo(*step->unit));
       BackwardWithEnergy(std::move(graph), std::move(gradient), chunk->energies, energy_weight);
       sums.Add();
       return chunk->input.grad();
     }
+    const std::vector<at::Tensor> added_to = AddedTo(*step->unit);
+    const bool owns_gradient = IsOwn(gradient);
+    bool is_in_place = false;
     for (int64_t begin = 0; begin < batch; begin += size) {
       const int64_t end = std::min(begin + size, batch);
       const std::unique_ptr<Chunk> chunk = Take(*step, begin, end);
       chunk->input.requires_grad_(!is_first);
+      chunk->context.owns_gradient = owns_gradient;
       std::optional<AddedTogether> sums;
-      if (options_.plan) sums.emplace(*step->unit);
+      if (options_.plan) sums.emplace(added_to);
       chunk->context.needs_result = false;
       BackwardWithEnergy(step->unit->Forward(chunk->input, chunk->context),
                          gradient.slice(0, begin, end), chunk->energies,
                          energy_weight * chunk->share);
       if (sums) sums->Add();
-      if (!is_first) step->input.slice(0, begin, end).copy_(chunk->input.grad());
+      if (is_first) continue;
+      is_in_place = chunk->input.grad().is_alias_of(gradient);
+      if (!is_in_place) step->input.slice(0, begin, end).copy_(chunk->input.grad());
     }
-    return is_first ? at::Tensor() : step->input;
+    if (is_first) return {};
+    return is_in_place ? gradient : step->input;
   }
 
   SegmentPassOptions options_;
@@ -243,6 +229,11 @@ SegmentPass::SegmentPass(const Segment& segment, const at::Tensor& input,
   const int64_t batch = context.batch_size > 0 ? context.batch_size : input.size(0);
   coins_.emplace(segment, batch, *context.generator, input.device(), context.compute_type);
   context_.coins = &*coins_;
+}
+
+void SegmentPass::MoveOutput(at::Tensor to) {
+  to.copy_(output_);
+  output_ = std::move(to);
 }
 
 int64_t DefaultChunk(int64_t batch, int64_t tokens, int64_t chunks) {

@@ -65,6 +65,8 @@ class SegmentPass {
                                           const SegmentPassOptions& options);
 
   const at::Tensor& output() const { return output_; }
+  // From now on it lies in `to`, of its shape; once the backward pass begins, nowhere else.
+  void MoveOutput(at::Tensor to);
   // Sum over the residual branches of the mean square of what each adds (the transport cost of
   // Karkar et al., arXiv 2309.17357); none where it was not measured or there are no branches.
   const Reading& energy() const { return energy_; }

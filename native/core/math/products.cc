@@ -82,6 +82,20 @@ Backend WeightGradientBackend(const at::Tensor& dy, const at::Tensor& x) {
   return BackendFor(ShapeOf(ProductKind::kWeightGradient, dy, x), attempt);
 }
 
+// a b, of half precision, added to a `sum` of float32: a card's products give it without rounding,
+// in one launch.
+void AddWideProduct(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
+  if (sum.defined()) {
+    at::addmm_out(sum, sum, a, b, sum.scalar_type());
+  } else {
+    sum = at::mm(a, b, at::kFloat);
+  }
+}
+
+bool GivesWideProducts(const at::Tensor& t) {
+  return t.is_cuda() && t.scalar_type() == at::kBFloat16;
+}
+
 }  // namespace
 
 at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
@@ -89,6 +103,10 @@ at::Tensor WeightGradient(const at::Tensor& dy, const at::Tensor& x) {
 }
 
 void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& x) {
+  if (GivesWideProducts(dy)) {
+    CountWork(dy.scalar_type(), 2 * dy.numel() * x.size(1));
+    return AddWideProduct(sum, dy.t(), x);
+  }
   const c10::ScalarType type = at::promote_types(dy.scalar_type(), at::kFloat);
   if (!sum.defined() || dy.scalar_type() != type) {
     const Backend backend = WeightGradientBackend(dy, x);
@@ -111,6 +129,10 @@ void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& 
 }
 
 void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& weight) {
+  if (GivesWideProducts(dy)) {
+    CountWork(dy.scalar_type(), 2 * dy.size(0) * weight.numel());
+    return AddWideProduct(sum, dy, weight);
+  }
   if (dy.scalar_type() != sum.scalar_type()) {
     sum.add_(InputGradient(dy, weight));
     return;

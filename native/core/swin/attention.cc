@@ -18,14 +18,9 @@
 
 namespace localformer {
 
-struct AttentionBranch::Layout {
-  int64_t heads;
-  int64_t window;
-  MapOrder order;
-  at::Tensor relative_position_index;  // int32 [window^4]
-  at::Tensor mask;                     // [nW, window^2, window^2] of shifted windows, or undefined
-
-  int64_t tokens() const { return window * window; }
+struct AttentionBranch::Layout : WindowLayout {
+  int64_t side;                        // Of a window.
+  at::Tensor relative_position_index;  // int64 [window^4]
 };
 
 namespace {
@@ -41,15 +36,6 @@ struct KeptLayout : torch::CustomClassHolder {
   std::shared_ptr<const Layout> layout;
 };
 
-at::Tensor Windows(const at::Tensor& t, const Layout& layout) {
-  return t.view({-1, layout.tokens(), t.size(-1)});
-}
-
-WindowBias BiasOf(const at::Tensor& table, const Layout& layout) {
-  return {PositionBias(table, layout.relative_position_index, layout.window), layout.mask,
-          layout.heads};
-}
-
 // What a backward pass works in, of a token, where it computes again what is cheap: gradients of
 // the branch and of q, k and v, the heads' result and its gradient; attention weights and their
 // gradients, or the gradient of q, k and v in another order; and, where they were not kept, q, k
@@ -62,7 +48,7 @@ int64_t RowBytes(const at::Tensor& x, const Layout& layout, c10::ScalarType type
 
 struct Weights {
   NormParameters norm;
-  const at::Tensor& table;
+  const at::Tensor& position_bias;
   const at::Tensor& qkv;
   const at::Tensor& qkv_bias;
   const at::Tensor& proj;
@@ -73,84 +59,81 @@ struct Weights {
 // for.
 struct Kept {
   NormStatistics statistics;
-  at::Tensor normed;     // [B, H * W, C], by place
-  at::Tensor qkv;        // [B * nW, tokens, 3 C], as ForAttention gives it
+  at::Tensor normed;     // [B, H * W, C]
+  at::Tensor qkv;        // [B, H * W, 3 C], as ForAttention gives it
   at::Tensor attention;  // [B * nW, heads, tokens, tokens]
-  at::Tensor out;        // Of the heads, [B * nW, tokens, C]
+  at::Tensor out;        // Of the heads, [B, H * W, C]
 };
 
 at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& weights,
                    const Layout& layout, c10::ScalarType type, Result result, Keep keep,
                    const KeptBytes* all_kept, Kept* kept) {
   const at::Tensor maps = Maps(x);
-  kept->normed = NormRows(maps, weights.norm, layout.order, type, &kept->statistics);
+  kept->normed = NormRows(maps, weights.norm, type, &kept->statistics);
   const std::vector<at::Tensor> cast =
       CastAll({weights.qkv, weights.qkv_bias, weights.proj, weights.proj_bias}, type);
-  const WindowBias bias = BiasOf(weights.table, layout);
-  at::Tensor normed = Windows(kept->normed, layout);
+  at::Tensor normed = kept->normed;
   if (!keep.rows) kept->normed.reset();
-  const int64_t samples = maps.size(0), tokens = maps.size(1), windows = tokens / layout.tokens();
+  const int64_t samples = maps.size(0), tokens = maps.size(1);
   const auto qkv_of = [&](int64_t begin, int64_t end) {
-    at::Tensor qkv =
-        LinearProduct(normed.slice(0, begin * windows, end * windows), cast[0], cast[1]);
+    at::Tensor qkv = LinearProduct(normed.slice(0, begin, end), cast[0], cast[1]);
     if (end == samples) normed.reset();  // Makes room for the same in another order.
-    return ForAttention(std::move(qkv), bias);
+    return ForAttention(std::move(qkv), layout);
   };
   if (keep.wide) kept->qkv = qkv_of(0, samples);
   const auto heads = [&](int64_t begin, int64_t end, at::Tensor* attention) {
     const at::Tensor qkv =
-        keep.wide ? WindowsOf(kept->qkv, begin * windows, end * windows, bias) : qkv_of(begin, end);
-    return WindowAttention(qkv, bias, attention);
+        keep.wide ? SamplesOf(kept->qkv, begin, end, layout) : qkv_of(begin, end);
+    return WindowAttention(qkv, weights.position_bias, layout, attention);
   };
-  const auto project = [&](const at::Tensor& out) {
-    return Maps(LinearProduct(out, cast[2], cast[3]).view({-1, x.size(1), x.size(2), x.size(3)}));
-  };
+  const auto project = [&](const at::Tensor& out) { return LinearProduct(out, cast[2], cast[3]); };
   if (result == Result::kBranch) {
     kept->out = heads(0, samples, keep.heads ? &kept->attention : nullptr);
     const at::Tensor branch = project(kept->out);
     if (!keep.heads) kept->out.reset();
-    const MapOrder& order = layout.order;
-    return (order.inverse.defined() ? branch.index_select(1, order.inverse) : branch)
-        .view(x.sizes());
+    return branch.view(x.sizes());
   }
   const at::Tensor scales = ScaleBySample(scale, x);
-  at::Tensor sum = at::empty_like(maps);
   if (keep.heads) {
     kept->out = heads(0, samples, &kept->attention);
-    AddRows(maps, project(kept->out), layout.order, scales, sum);
-    return sum.view(x.sizes());
+    return ResidualSum(maps, project(kept->out), scales).view(x.sizes());
   }
+  at::Tensor sum = at::empty_like(maps);
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
-    AddRows(maps.slice(0, begin, end), project(heads(begin, end, nullptr)), layout.order,
+    AddRows(maps.slice(0, begin, end), project(heads(begin, end, nullptr)),
             scales.defined() ? scales.slice(0, begin, end) : scales, part);
   }
   return sum.view(x.sizes());
 }
 
-// In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), the position bias
-// table, qkv (weight, bias), proj (weight, bias). Kept for the backward pass: x, the norm's
-// statistics, and what `keep` says; the rest is computed again chunk by chunk.
+// In: x [B, H, W, C] float32, scale [B, 1, 1, 1] or none, norm (weight, bias), position bias
+// [heads, tokens, tokens], qkv (weight, bias), proj (weight, bias). Kept for the backward pass: x,
+// the norm's statistics, and what `keep` says; the rest is computed again chunk by chunk.
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
   static Variable forward(AutogradContext* ctx, const at::Tensor& x,
                           const std::optional<at::Tensor>& scale, const at::Tensor& norm_weight,
-                          const at::Tensor& norm_bias, const at::Tensor& table,
+                          const at::Tensor& norm_bias, const at::Tensor& position_bias,
                           const at::Tensor& qkv, const at::Tensor& qkv_bias, const at::Tensor& proj,
                           const at::Tensor& proj_bias, const std::shared_ptr<const Layout>& layout,
-                          c10::ScalarType type, Keep keep, Result result,
+                          c10::ScalarType type, Keep keep, Result result, bool owns_gradient,
                           const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
-    const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
-                                 {{norm_weight, norm_bias}, table, qkv, qkv_bias, proj, proj_bias},
-                                 *layout, type, result, keep, all_kept.get(), &kept);
+    const at::Tensor y =
+        Compute(x, scale.value_or(at::Tensor()),
+                {{norm_weight, norm_bias}, position_bias, qkv, qkv_bias, proj, proj_bias}, *layout,
+                type, result, keep, all_kept.get(), &kept);
+    // The position bias is looked at again only where attention is computed again.
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
-                            table, qkv, qkv_bias, proj, scale.value_or(at::Tensor())});
+                            kept.attention.defined() ? at::Tensor() : position_bias, qkv, qkv_bias,
+                            proj, scale.value_or(at::Tensor())});
     ctx->saved_data["type"] = type;
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
     ctx->saved_data["is_sum"] = result != Result::kBranch;
+    ctx->saved_data["owns_gradient"] = owns_gradient;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out}, {qkv, proj});
     KeepInside(ctx, {std::move(kept.normed), std::move(kept.qkv), std::move(kept.attention),
@@ -160,7 +143,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &table = saved[5],
+    const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &position_bias = saved[5],
                      &qkv_weight = saved[6], &qkv_bias = saved[7], &proj_weight = saved[8];
     std::vector<at::Tensor> inside = TakeInside(ctx);
     at::Tensor &normed = inside[0], &qkv = inside[1], &attention = inside[2], &out = inside[3];
@@ -168,11 +151,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const auto holder = ctx->saved_data["layout"].toCapsule();
     const Layout& layout = *static_cast<const KeptLayout&>(*holder).layout;
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
+    const bool owns_gradient = ctx->saved_data["owns_gradient"].toBool();
     const c10::ScalarType type = ctx->saved_data["type"].toScalarType();
     const at::Tensor x = Maps(saved[0]);
     const at::Tensor scale = ScaleBySample(saved[9], x);
-    WindowBias bias{{}, layout.mask, layout.heads};
-    if (!has_qkv || BackwardTakesBias(qkv, attention)) bias = BiasOf(table, layout);
     std::vector<at::Tensor> used = {qkv_weight, proj_weight};
     if (!has_qkv) used.push_back(qkv_bias);
     const std::vector<at::Tensor> cast = CastAll(std::move(used), type);
@@ -181,50 +163,51 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, chunk by chunk.
     at::Tensor dx;
-    if (ctx->needs_input_grad(0)) dx = Maps(InputGradientFrom(dy, saved[0], result));
+    if (ctx->needs_input_grad(0)) dx = Maps(InputGradientFrom(dy, saved[0], result, owns_gradient));
     dy = Maps(dy).to(x.scalar_type());
     at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
-    const int64_t samples = x.size(0), tokens = x.size(1), windows = tokens / layout.tokens();
+    const int64_t samples = x.size(0), tokens = x.size(1);
+    const int64_t room = Room(ctx->saved_data["booked"], x);
     const int64_t rows =
         kept ? KeptChunkRows(x.device(), samples * tokens)
-             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv),
-                         Room(ctx->saved_data["booked"], x));
+             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv), room);
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
       const auto part = [&](const at::Tensor& t) {
         return t.defined() ? t.slice(0, begin, end) : t;
       };
-      const auto part_by_window = [&](const at::Tensor& t) {
-        return t.defined() ? t.slice(0, begin * windows, end * windows) : t;
-      };
       // What the last samples use makes room for what comes next.
       const auto let_go = [&](at::Tensor& t) {
         if (end == samples) t.reset();
       };
-      at::Tensor dbranch = Rows(GatherRows(part(dy), layout.order, part(scale), type, dproj_bias));
-      if (kept) AddWeightGradient(dproj_weight, dbranch, Rows(part_by_window(out)));
+      at::Tensor dbranch =
+          Rows(ScaleRows(part(dy), part(scale), type, room >= BytesOf({part(dy)}), dproj_bias));
+      if (kept) AddWeightGradient(dproj_weight, dbranch, Rows(part(out)));
       let_go(out);
       at::Tensor dout = InputGradient(dbranch, w_proj), out_part;
       if (kept) dbranch.reset();
       const auto norm_again = [&] {
         NormStatistics again;
-        return NormRows(part(x), {norm_weight, norm_bias}, layout.order, type, &again);
+        return NormRows(part(x), {norm_weight, norm_bias}, type, &again);
       };
       at::Tensor normed_part = has_normed ? part(normed) : at::Tensor();
       let_go(normed);
       at::Tensor qkv_part;
       if (has_qkv) {
-        qkv_part = WindowsOf(qkv, begin * windows, end * windows, bias);
+        qkv_part = SamplesOf(qkv, begin, end, layout);
       } else {
         if (!has_normed) normed_part = norm_again();
-        qkv_part = ForAttention(LinearProduct(Windows(normed_part, layout), w_qkv, cast[2]), bias);
+        qkv_part = ForAttention(LinearProduct(normed_part, w_qkv, cast[2]), layout);
       }
-      at::Tensor attention_part = part_by_window(attention);
+      at::Tensor attention_part;
+      if (attention.defined()) {
+        attention_part = attention.slice(0, begin * layout.windows(), end * layout.windows());
+      }
       let_go(qkv);
       let_go(attention);
       at::Tensor dqkv = Rows(WindowAttentionBackward(
-          Windows(std::exchange(dout, {}), layout), std::move(qkv_part), bias,
+          std::exchange(dout, {}).view(part(x).sizes()), std::move(qkv_part), position_bias, layout,
           std::move(attention_part), kept ? nullptr : &out_part, dqkv_bias, dbias));
       if (!kept) AddWeightGradient(dproj_weight, dbranch, Rows(out_part));
       dbranch.reset();
@@ -236,18 +219,19 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       const at::Tensor dnormed = Maps(InputGradient(dqkv, w_qkv).view(part(x).sizes()));
       dqkv.reset();
       at::Tensor dx_part = part(dx);
-      NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, layout.order,
-                       dx_part, dnorm_weight, dnorm_bias);
+      NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, dx_part,
+                       dnorm_weight, dnorm_bias);
     }
     return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),
             dnorm_weight,
             dnorm_bias,
-            PositionBiasGradient(dbias, layout.window),
+            dbias,
             dqkv_weight,
             dqkv_bias,
             dproj_weight,
             dproj_bias,
+            Variable(),
             Variable(),
             Variable(),
             Variable(),
@@ -266,27 +250,33 @@ AttentionBranch::AttentionBranch(const FeatureShape& shape, int64_t heads, int64
           TruncatedNormalParameter({(2 * window - 1) * (2 * window - 1), heads}, 0.02, generator)),
       qkv_(Linear::Create(shape.channels, 3 * shape.channels, true, generator)),
       proj_(Linear::Create(shape.channels, shape.channels, true, generator)) {
-  layout_->heads = heads;
-  layout_->window = window;
-  layout_->order.order = WindowOrder(shape.height, shape.width, window, shift);
-  layout_->order.inverse = InverseOrder(layout_->order.order);
+  static_cast<WindowLayout&>(*layout_) =
+      LayOutWindows(shape.height, shape.width, window, shift, heads);
+  layout_->side = window;
   layout_->relative_position_index = RelativePositionIndex(window);
-  if (shift != 0) layout_->mask = ShiftedWindowMask(shape.height, shape.width, window, shift);
 }
 
-at::Tensor AttentionBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  return AttentionFunction::apply(
-      x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, relative_position_bias_table_,
-      qkv_.weight, qkv_.bias, proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_),
-      context.compute_type, KeepOf(context, norm_.weight.size(0)), Result::kBranch, context.kept);
+at::Tensor AttentionBranch::PositionBias() const {
+  return localformer::PositionBias(relative_position_bias_table_, layout_->relative_position_index,
+                                   layout_->side);
 }
 
-at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
+at::Tensor AttentionBranch::Forward(const at::Tensor& x, const at::Tensor& position_bias,
+                                    const ForwardContext& context) const {
+  return AttentionFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias,
+                                  position_bias, qkv_.weight, qkv_.bias, proj_.weight, proj_.bias,
+                                  std::shared_ptr<const Layout>(layout_), context.compute_type,
+                                  KeepOf(context, norm_.weight.size(0)), Result::kBranch,
+                                  context.owns_gradient, context.kept);
+}
+
+at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const at::Tensor& position_bias,
+                                  const std::optional<at::Tensor>& scale,
                                   const ForwardContext& context) const {
   return AttentionFunction::apply(
-      x, scale, norm_.weight, norm_.bias, relative_position_bias_table_, qkv_.weight, qkv_.bias,
-      proj_.weight, proj_.bias, std::shared_ptr<const Layout>(layout_), context.compute_type,
-      KeepOf(context, norm_.weight.size(0)), Result::kSum, context.kept);
+      x, scale, norm_.weight, norm_.bias, position_bias, qkv_.weight, qkv_.bias, proj_.weight,
+      proj_.bias, std::shared_ptr<const Layout>(layout_), context.compute_type,
+      KeepOf(context, norm_.weight.size(0)), Result::kSum, context.owns_gradient, context.kept);
 }
 
 ParameterList AttentionBranch::Parameters() const {
@@ -303,10 +293,11 @@ void AttentionBranch::MoveBuffers(c10::Device device) {
   const auto move = [&](at::Tensor& t) {
     if (t.defined()) t = t.to(device);
   };
-  move(layout_->order.order);
-  move(layout_->order.inverse);
-  move(layout_->relative_position_index);
+  move(layout_->token);
+  move(layout_->window);
+  move(layout_->place);
   move(layout_->mask);
+  move(layout_->relative_position_index);
 }
 
 }  // namespace localformer

@@ -19,12 +19,14 @@ class AttentionBranch {
   AttentionBranch(const FeatureShape& shape, int64_t heads, int64_t window, int64_t shift,
                   at::Generator& generator);
 
-  // The branch alone: float32 in, the result in context.compute_type.
-  at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const;
+  // The branch alone: float32 in, the result in context.compute_type. `position_bias` as
+  // PositionBias gives it.
+  at::Tensor Forward(const at::Tensor& x, const at::Tensor& position_bias,
+                     const ForwardContext& context) const;
 
   // x + scale * branch, float32. `scale` [B, 1, 1, 1] in context.compute_type; none: 1.
-  at::Tensor AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
-                   const ForwardContext& context) const;
+  at::Tensor AddTo(const at::Tensor& x, const at::Tensor& position_bias,
+                   const std::optional<at::Tensor>& scale, const ForwardContext& context) const;
 
   const LayerNorm& norm() const { return norm_; }
   // Names below `attn.`.
@@ -32,6 +34,9 @@ class AttentionBranch {
   void MoveBuffers(c10::Device device);
   // One for each head and token of a window.
   int64_t weights_per_token() const;
+
+  // [heads, tokens, tokens] of a window, for autograd.
+  at::Tensor PositionBias() const;
 
   // What is no parameter: how windows lie in the map.
   struct Layout;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "swin/depth_coins.h"
+#include "swin/position_biases.h"
 
 namespace localformer {
 namespace {
@@ -50,10 +51,14 @@ at::Tensor SwinBlock::AddMeasured(const at::Tensor& x, const at::Tensor& branch,
 at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context) const {
   const std::optional<at::Tensor> scale1 = DrawScale(x, context, 0);
   const std::optional<at::Tensor> scale2 = DrawScale(x, context, 1);
+  at::Tensor bias;
+  if (context.position_biases != nullptr) bias = context.position_biases->Of(*this);
+  if (!bias.defined()) bias = PositionBias();
   // Measuring a branch needs it by itself.
   const bool is_measured = context.residual_energy != nullptr;
-  const at::Tensor y = is_measured ? AddMeasured(x, attention_.Forward(x, context), scale1, context)
-                                   : attention_.AddTo(x, scale1, context);
+  const at::Tensor y = is_measured
+                           ? AddMeasured(x, attention_.Forward(x, bias, context), scale1, context)
+                           : attention_.AddTo(x, bias, scale1, context);
   return is_measured ? AddMeasured(y, mlp_.Forward(y, context), scale2, context)
                      : mlp_.AddTo(y, scale2, context);
 }

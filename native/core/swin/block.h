@@ -25,6 +25,7 @@ class SwinBlock : public Unit {
   at::Tensor Forward(const at::Tensor& x, const ForwardContext& context) const override;
   ParameterList Parameters() const override;
   double drop_path() const override { return drop_path_; }
+  at::Tensor PositionBias() const override { return attention_.PositionBias(); }
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
   // Attention weights for each value of the block's input.
   double WeightsPerValue() const;

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/rows.h"
+
 namespace localformer {
 
 at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
@@ -112,6 +114,13 @@ bool IsOwn(const at::Tensor& t) {
   return t.use_count() == 1 && t.storage().use_count() == 1 && t.is_contiguous();
 }
 
+at::Tensor ResidualSum(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale) {
+  const bool takes_place = branch.scalar_type() == x.scalar_type() && IsOwn(branch);
+  at::Tensor sum = takes_place ? branch : at::empty_like(x);
+  AddRows(x, branch, scale, sum);
+  return sum;
+}
+
 std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type) {
   if (tensors.front().scalar_type() == type) return tensors;
   std::vector<at::Tensor> cast;
@@ -122,9 +131,11 @@ std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType
   return cast;
 }
 
-at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result) {
+at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result,
+                             bool owns_gradient) {
   if (result == Result::kBranch) return at::zeros_like(x, {}, c10::MemoryFormat::Contiguous);
-  return IsOwn(gradient) ? gradient : gradient.clone(c10::MemoryFormat::Contiguous);
+  const bool is_own = IsOwn(gradient) || (owns_gradient && gradient.is_contiguous());
+  return is_own ? gradient : gradient.clone(c10::MemoryFormat::Contiguous);
 }
 
 at::Tensor ScaleBySample(const at::Tensor& scale, const at::Tensor& x) {

@@ -62,12 +62,17 @@ int64_t Room(const c10::IValue& booked, const at::Tensor& x);
 // May its values be overwritten, because nothing else sees them?
 bool IsOwn(const at::Tensor& t);
 
+// x + scale * branch, in the branch's place where that is of x's type and nobody else's.
+at::Tensor ResidualSum(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale);
+
 // The same in `type`; on a card in one launch for all of them.
 std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type);
 
 // Where a branch's backward pass writes the gradient of its input: `gradient` itself, the
-// residual's, where it is a sum's and nobody else's; else a copy of it, or zeros.
-at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result);
+// residual's, where it is a sum's and nobody else's, or may be taken (ForwardContext::
+// owns_gradient); else a copy of it, or zeros.
+at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result,
+                             bool owns_gradient);
 
 // What a residual branch is multiplied with, [samples] as the kernels take it; undefined: 1.
 at::Tensor ScaleBySample(const at::Tensor& scale, const at::Tensor& x);

@@ -53,7 +53,7 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
                    c10::ScalarType type, Result result, Keep keep, const KeptBytes* all_kept,
                    Kept* kept) {
   const at::Tensor maps = Maps(x);
-  kept->normed = NormRows(maps, weights.norm, {}, type, &kept->statistics);
+  kept->normed = NormRows(maps, weights.norm, type, &kept->statistics);
   std::vector<at::Tensor> used = {weights.fc1, weights.fc1_bias};
   if (result != Result::kNone) used.insert(used.end(), {weights.fc2, weights.fc2_bias});
   const std::vector<at::Tensor> cast = CastAll(std::move(used), type);
@@ -71,25 +71,21 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     if (end == samples) normed.reset();
     return Gelu(wide);
   };
-  if (result == Result::kBranch) {
-    kept->gelu = gelu(0, samples);
-    const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
-    if (!keep.rows) kept->gelu.reset();
-    return branch.view(x.sizes());
-  }
   const at::Tensor scales = ScaleBySample(scale, x);
-  at::Tensor sum = at::empty_like(maps);
-  if (keep.rows) {
-    kept->gelu = gelu(0, samples);
-    AddRows(maps, LinearProduct(kept->gelu, cast[2], cast[3]), {}, scales, sum);
-    return sum.view(x.sizes());
-  }
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+  if (result == Result::kBranch || keep.rows || size >= samples) {
+    kept->gelu = gelu(0, samples);
+    at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
+    if (!keep.rows) kept->gelu.reset();
+    if (result == Result::kBranch) return branch.view(x.sizes());
+    return ResidualSum(maps, std::move(branch), scales).view(x.sizes());
+  }
+  at::Tensor sum = at::empty_like(maps);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
-    AddRows(maps.slice(0, begin, end), LinearProduct(gelu(begin, end), cast[2], cast[3]), {},
+    AddRows(maps.slice(0, begin, end), LinearProduct(gelu(begin, end), cast[2], cast[3]),
             scales.defined() ? scales.slice(0, begin, end) : scales, part);
   }
   return sum.view(x.sizes());
@@ -104,7 +100,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
                           const at::Tensor& norm_bias, const at::Tensor& weight1,
                           const at::Tensor& bias1, const at::Tensor& weight2,
                           const at::Tensor& bias2, c10::ScalarType type, Keep keep, Result result,
-                          const std::shared_ptr<KeptBytes>& all_kept) {
+                          bool owns_gradient, const std::shared_ptr<KeptBytes>& all_kept) {
     Kept kept;
     const at::Tensor y = Compute(x, scale.value_or(at::Tensor()),
                                  {{norm_weight, norm_bias}, weight1, bias1, weight2, bias2}, type,
@@ -113,6 +109,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
                             weight1, bias1, weight2, scale.value_or(at::Tensor())});
     ctx->saved_data["type"] = type;
     ctx->saved_data["is_sum"] = result != Result::kBranch;
+    ctx->saved_data["owns_gradient"] = owns_gradient;
     ctx->saved_data["booked"] =
         Book(all_kept, {x, kept.fc1_out, kept.normed, kept.gelu}, {weight1, weight2});
     KeepInside(ctx, {std::move(kept.fc1_out), std::move(kept.normed), std::move(kept.gelu)});
@@ -124,6 +121,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const at::Tensor &norm_weight = saved[3], &norm_bias = saved[4], &weight1 = saved[5],
                      &bias1 = saved[6], &weight2 = saved[7];
     const Result result = ctx->saved_data["is_sum"].toBool() ? Result::kSum : Result::kBranch;
+    const bool owns_gradient = ctx->saved_data["owns_gradient"].toBool();
     std::vector<at::Tensor> inside = TakeInside(ctx);
     const c10::ScalarType type = ctx->saved_data["type"].toScalarType();
     const at::Tensor x = Rows(Maps(saved[0])), mean = saved[1].view({-1}),
@@ -141,7 +139,8 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, rows by rows.
     at::Tensor dx;
-    if (ctx->needs_input_grad(0)) dx = Rows(Maps(InputGradientFrom(dy, saved[0], result)));
+    if (ctx->needs_input_grad(0))
+      dx = Rows(Maps(InputGradientFrom(dy, saved[0], result, owns_gradient)));
     dy = Rows(Maps(dy)).to(x.scalar_type());
     at::Tensor scale = ScaleBySample(saved[8], x);
     const int64_t count = x.size(0), tokens = scale.defined() ? count / scale.numel() : count;
@@ -151,10 +150,10 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const bool computes_first = !HasVectorKernels(x.device(), type);
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
+    const int64_t room = Room(ctx->saved_data["booked"], x);
     const int64_t rows =
         has_gelu ? KeptChunkRows(x.device(), count)
-                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide),
-                             Room(ctx->saved_data["booked"], x));
+                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide), room);
     const int64_t size = std::max(rows / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
@@ -165,12 +164,12 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       const auto let_go = [&](at::Tensor& t) {
         if (end == count) t.reset();
       };
-      at::Tensor dbranch = Rows(GatherRows(
-          dy.slice(0, begin, end).view({scales.defined() ? scales.numel() : 1, -1, dy.size(1)}), {},
-          scales, type, db2));
+      at::Tensor dbranch = Rows(ScaleRows(
+          dy.slice(0, begin, end).view({scales.defined() ? scales.numel() : 1, -1, dy.size(1)}),
+          scales, type, room >= BytesOf({dy.slice(0, begin, end)}), db2));
       const auto norm_again = [&] {
         NormStatistics unused;
-        return Rows(NormRows(part(x), {norm_weight, norm_bias}, {}, type, &unused));
+        return Rows(NormRows(part(x), {norm_weight, norm_bias}, type, &unused));
       };
       at::Tensor normed_part = has_normed ? normed.slice(0, begin, end) : at::Tensor();
       if (!has_wide && !has_normed) normed_part = norm_again();
@@ -202,7 +201,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       NormRowsBackward(
           dnormed, part(x),
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
-          {norm_weight, norm_bias}, {}, dx_part, dnorm_weight, dnorm_bias);
+          {norm_weight, norm_bias}, dx_part, dnorm_weight, dnorm_bias);
     }
     return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),
@@ -212,6 +211,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
             db1,
             dw2,
             db2,
+            Variable(),
             Variable(),
             Variable(),
             Variable(),
@@ -229,14 +229,16 @@ MlpBranch::MlpBranch(int64_t channels, int64_t hidden, at::Generator& generator)
 at::Tensor MlpBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
   return MlpFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, fc1_.weight,
                             fc1_.bias, fc2_.weight, fc2_.bias, context.compute_type,
-                            KeepOf(context, fc1_.weight.size(1)), Result::kBranch, context.kept);
+                            KeepOf(context, fc1_.weight.size(1)), Result::kBranch,
+                            context.owns_gradient, context.kept);
 }
 
 at::Tensor MlpBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
                             const ForwardContext& context) const {
   return MlpFunction::apply(x, scale, norm_.weight, norm_.bias, fc1_.weight, fc1_.bias, fc2_.weight,
                             fc2_.bias, context.compute_type, KeepOf(context, fc1_.weight.size(1)),
-                            context.needs_result ? Result::kSum : Result::kNone, context.kept);
+                            context.needs_result ? Result::kSum : Result::kNone,
+                            context.owns_gradient, context.kept);
 }
 
 }  // namespace localformer

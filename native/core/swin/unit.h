@@ -30,6 +30,7 @@ struct FeatureShape {
 };
 
 class DepthCoins;
+class PositionBiases;
 
 // What a forward pass needs beside its input.
 struct ForwardContext {
@@ -47,6 +48,11 @@ struct ForwardContext {
   // False: the gradients alone are wanted, as where a unit is computed again for its backward pass.
   // What none of them depends on may then be left out, and the result has its shape but no values.
   bool needs_result = true;
+  // The blocks' position biases, where they were computed beforehand; null: each computes its own.
+  const PositionBiases* position_biases = nullptr;
+  // May a backward pass work in the gradient that it is given, though it is a part of another
+  // tensor?
+  bool owns_gradient = false;
   // Where the branches book what they keep; null: their backward passes take their chunks by share.
   std::shared_ptr<KeptBytes> kept;
   // Set from another thread to abandon the work at the next unit; may be null.
@@ -83,6 +89,10 @@ class Unit {
   // Probability with which training drops each of its residual branches for a sample.
   static constexpr int64_t kBranches = 2;
   virtual double drop_path() const { return 0.0; }
+
+  // Of a block, what its attention adds by relative position, [heads, tokens, tokens]: the same for
+  // all samples. Undefined for others.
+  virtual at::Tensor PositionBias() const { return {}; }
 
   // Moves what is no parameter (indices, masks) to a device.
   virtual void MoveBuffers(c10::Device) {}

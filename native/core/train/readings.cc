@@ -14,13 +14,23 @@ void Reading::Add(double share, const at::Tensor& value) {
   if (value.is_cpu()) {
     value_ = value_.value_or(0.0) + share * value.item<double>();
   } else {
-    waiting_.emplace_back(share, value.detach());
+    waiting_.push_back({share, value.detach(), /*is_root=*/false});
+  }
+}
+
+void Reading::AddSquare(double share, const at::Tensor& root) {
+  if (root.is_cpu()) {
+    Add(share, root.to(at::kDouble).square());
+  } else {
+    waiting_.push_back({share, root.detach(), /*is_root=*/true});
   }
 }
 
 void Reading::Add(double share, const Reading& other) {
   if (other.value_) value_ = value_.value_or(0.0) + share * *other.value_;
-  for (const auto& [own, value] : other.waiting_) waiting_.emplace_back(share * own, value);
+  for (const Waiting& part : other.waiting_) {
+    waiting_.push_back({share * part.share, part.scalar, part.is_root});
+  }
 }
 
 at::Tensor Reading::Total() const {
@@ -29,12 +39,15 @@ at::Tensor Reading::Total() const {
   // Most have the same share: these are added up in one go.
   at::Tensor total;
   for (auto begin = waiting_.begin(); begin != waiting_.end();) {
-    const auto end = std::find_if(begin, waiting_.end(),
-                                  [&](const auto& part) { return part.first != begin->first; });
+    const auto end = std::find_if(begin, waiting_.end(), [&](const Waiting& part) {
+      return part.share != begin->share || part.is_root != begin->is_root;
+    });
     std::vector<at::Tensor> parts;
-    for (auto one = begin; one != end; ++one) parts.push_back(one->second);
-    const at::Tensor sum = parts.size() == 1 ? parts.front() : at::stack(parts).sum();
-    const at::Tensor own = begin->first == 1.0 ? sum : sum.mul(begin->first);
+    for (auto one = begin; one != end; ++one) parts.push_back(one->scalar);
+    at::Tensor all = parts.size() == 1 ? parts.front() : at::stack(parts);
+    if (begin->is_root) all = all.square();
+    const at::Tensor sum = parts.size() == 1 ? all : all.sum();
+    const at::Tensor own = begin->share == 1.0 ? sum : sum.mul(begin->share);
     total = total.defined() ? total.add(own) : own;
     begin = end;
   }
@@ -48,12 +61,13 @@ void Reading::Replace(const at::Tensor& total) {
 }
 
 void Reading::AppendWaiting(std::vector<at::Tensor>* scalars) const {
-  for (const auto& part : waiting_) scalars->push_back(part.second);
+  for (const Waiting& part : waiting_) scalars->push_back(part.scalar);
 }
 
 void Reading::Settle(const float** next) {
-  for (const auto& part : std::exchange(waiting_, {})) {
-    value_ = value_.value_or(0.0) + part.first * static_cast<double>(*(*next)++);
+  for (const Waiting& part : std::exchange(waiting_, {})) {
+    const auto read = static_cast<double>(*(*next)++);
+    value_ = value_.value_or(0.0) + part.share * (part.is_root ? read * read : read);
   }
 }
 

@@ -17,6 +17,8 @@ class Reading {
  public:
   // Adds share * value. `value`: a scalar; on the CPU it is read at once.
   void Add(double share, const at::Tensor& value);
+  // Adds share * root^2.
+  void AddSquare(double share, const at::Tensor& root);
   void Add(double share, const Reading& other);
 
   // Was anything added?
@@ -35,8 +37,14 @@ class Reading {
   void Settle(const float** next);
 
  private:
+  struct Waiting {
+    double share;
+    at::Tensor scalar;
+    bool is_root;  // Of what is added.
+  };
+
   std::optional<double> value_;
-  std::vector<std::pair<double, at::Tensor>> waiting_;
+  std::vector<Waiting> waiting_;
 };
 
 // What the modules of a step leave on their device, one after the other. From the first number on
