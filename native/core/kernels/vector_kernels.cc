@@ -1,6 +1,11 @@
 // See vector_kernels.h. Compiled once for every instruction set, in a namespace of its own: nothing
-// from elsewhere may be inlined here that is also compiled without it, so no library is used.
+// from elsewhere may be inlined here that is also compiled without it, so no library is used but
+// the processor's own instructions.
 #include "kernels/vector_kernels.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 namespace localformer::LOCALFORMER_VECTOR {
 namespace {
@@ -35,10 +40,21 @@ inline Floats Load(const float* from) {
   return values;
 }
 
+// In one instruction, where the compiler takes halves of the vector.
+inline Ints Widened(Halves halves) {
+#if defined(__AVX512F__)
+  return Bits<Ints>(_mm512_maskz_cvtepu16_epi32(0xffff, Bits<__m256i>(halves)));
+#elif defined(__AVX2__)
+  return Bits<Ints>(_mm256_cvtepu16_epi32(Bits<__m128i>(halves)));
+#else
+  return __builtin_convertvector(halves, Ints);
+#endif
+}
+
 inline Floats Load(const uint16_t* from) {
   Halves halves;
   __builtin_memcpy(&halves, from, sizeof halves);
-  return Bits<Floats>(__builtin_convertvector(halves, Ints) << 16);
+  return Bits<Floats>(Widened(halves) << 16);
 }
 
 inline void Store(float* to, Floats values) { __builtin_memcpy(to, &values, sizeof values); }
@@ -65,20 +81,27 @@ inline void Set(uint16_t* to, float value) {
   *to = static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-inline float Sum(Floats values) {
-  float sum = 0;
-  for (int i = 0; i < kWidth; ++i) sum += values[i];
-  return sum;
-}
-
-inline float Largest(Floats values) {
-  float largest = values[0];
-  for (int i = 1; i < kWidth; ++i) largest = values[i] > largest ? values[i] : largest;
-  return largest;
-}
-
 // Of a NaN and a number the first or the second, whichever `b` is.
 inline Floats Max(Floats a, Floats b) { return a > b ? a : b; }
+
+// All of a vector joined into one number, halves, quarters and so on onto each other.
+template <int kApart = kWidth / 2, typename Join>
+inline float Joined(Floats values, const Join& join) {
+  Ints other = {};
+  for (int i = 0; i < kWidth; ++i) other[i] = i ^ kApart;
+  values = join(values, __builtin_shuffle(values, other));
+  if constexpr (kApart == 1) {
+    return values[0];
+  } else {
+    return Joined<kApart / 2>(values, join);
+  }
+}
+
+inline float Sum(Floats values) {
+  return Joined(values, [](Floats a, Floats b) { return a + b; });
+}
+
+inline float Largest(Floats values) { return Joined(values, &Max); }
 
 // e^x to a few units in the last place; 0 far below 0, and where x is -inf; NaN where x is one. x
 // may not be above 88.
@@ -322,12 +345,38 @@ inline void Widen(RowsAt<const T> from, int64_t rows, int64_t width, float scale
   }
 }
 
+// A square of vectors: entry (i, j) goes where (j, i) was, by blocks whose sides are halved each
+// time.
+template <int kApart = kWidth / 2>
+inline void Transpose(Floats (&square)[kWidth]) {
+  Ints first = {}, second = {};
+  for (int lane = 0; lane < kWidth; ++lane) {
+    const bool is_low = (lane & kApart) == 0;
+    first[lane] = is_low ? lane : kWidth + lane - kApart;
+    second[lane] = is_low ? lane + kApart : kWidth + lane;
+  }
+  for (int i = 0; i < kWidth; ++i) {
+    if ((i & kApart) != 0) continue;
+    const Floats a = square[i], b = square[i + kApart];
+    square[i] = __builtin_shuffle(a, b, first);
+    square[i + kApart] = __builtin_shuffle(a, b, second);
+  }
+  if constexpr (kApart > 1) Transpose<kApart / 2>(square);
+}
+
 // [rows, width], rows `Padded(width)` apart -> [width, Padded(rows)], filled up with 0.
 inline void Transpose(const float* from, int64_t rows, int64_t width, float* to) {
   const int64_t from_row = Padded(width), to_row = Padded(rows);
-  for (int64_t c = 0; c < width; ++c) {
-    for (int64_t i = 0; i < rows; ++i) to[c * to_row + i] = from[i * from_row + c];
-    for (int64_t i = rows; i < to_row; ++i) to[c * to_row + i] = 0.0F;
+  for (int64_t i = 0; i < to_row; i += kWidth) {
+    for (int64_t c = 0; c < width; c += kWidth) {
+      Floats square[kWidth];
+      for (int64_t k = 0; k < kWidth; ++k) {
+        square[k] = i + k < rows ? Load(from + (i + k) * from_row + c) : Floats{};
+      }
+      Transpose(square);
+      const int64_t columns = width - c < kWidth ? width - c : kWidth;
+      for (int64_t k = 0; k < columns; ++k) Store(to + (c + k) * to_row + i, square[k]);
+    }
   }
 }
 
@@ -420,10 +469,10 @@ void Attention(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_
 
 inline void AddSums(const float* from, int64_t rows, int64_t width, float* sums) {
   const int64_t row = Padded(width);
-  for (int64_t c = 0; c < width; ++c) {
-    float sum = 0;
-    for (int64_t i = 0; i < rows; ++i) sum += from[i * row + c];
-    sums[c] += sum;
+  for (int64_t c = 0; c < width; c += kWidth) {
+    Floats sum = {};
+    for (int64_t i = 0; i < rows; ++i) sum += Load(from + i * row + c);
+    for (int64_t k = 0; k < kWidth && c + k < width; ++k) sums[c + k] += sum[k];
   }
 }
 
