@@ -33,6 +33,11 @@ export function libtorchShared(): string | undefined {
   return process.env.LIBTORCH || undefined
 }
 
+/** `OMP_NUM_THREADS` or `MKL_NUM_THREADS`: how many threads LibTorch takes for an operation. */
+export function setsThreads(): boolean {
+  return Boolean(process.env.OMP_NUM_THREADS || process.env.MKL_NUM_THREADS)
+}
+
 /** The folders of `LD_LIBRARY_PATH`. */
 export function librarySearchPath(): readonly string[] {
   return (process.env.LD_LIBRARY_PATH ?? '').split(path.delimiter).filter(Boolean)

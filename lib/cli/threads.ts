@@ -14,7 +14,7 @@ export const threadsOption = {
   threads: {
     type: 'number',
     requiresArg: true,
-    describe: 'Threads of one operation; default: the number of cores',
+    describe: 'Threads of one operation; default: the physical cores that this process may use',
   },
 } as const satisfies Readonly<Record<string, Options>>
 

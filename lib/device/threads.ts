@@ -2,7 +2,10 @@
 import { expected, LocalformerError } from '../base/errors.js'
 import { callNative, loadTorch } from '../native/load.js'
 
-/** Threads of an operation; default: the number of cores. */
+/**
+ * Threads of an operation; default: LibTorch's, the number of physical cores (or `OMP_NUM_THREADS`), and no
+ * more than the cores whose time this process's control group allows.
+ */
 export function getThreads(): number {
   return callNative(() => loadTorch().threads())
 }

@@ -3,6 +3,7 @@
 // process probe.ts.
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { coresAllowed } from '../base/control-group.js'
 import { LocalformerError } from '../base/errors.js'
 import { formatBytes } from '../base/format.js'
 import { isOlder } from '../base/version.js'
@@ -16,14 +17,7 @@ import { type InstalledLibtorch, readInstalled } from '../libtorch/receipt.js'
 import { findAddon, nvidiaDevice } from '../native/load.js'
 import { type Check, fail, ok, warn } from './check.js'
 import { checkCudaParts } from './cuda-checks.js'
-import {
-  compilesCpp17,
-  coresAllowed,
-  glibcVersion,
-  type Memory,
-  readMemory,
-  versionOf,
-} from './machine.js'
+import { compilesCpp17, glibcVersion, type Memory, readMemory, versionOf } from './machine.js'
 import type { ProbeResult, ProbeStage } from './probe.js'
 import { type ProbeRun, runProbe } from './run-probe.js'
 

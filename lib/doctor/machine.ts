@@ -1,9 +1,8 @@
-// What the machine has, as it says itself: C library, tools of a build, cores and memory that this process
-// may use.
+// What the machine has, as it says itself: C library, tools of a build, memory that this process may use.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { availableParallelism, freemem, totalmem } from 'node:os'
-import path from 'node:path'
+import { freemem, totalmem } from 'node:os'
+import { readGroup } from '../base/control-group.js'
 
 /** Undefined where the C library is another one. */
 export function glibcVersion(): string | undefined {
@@ -27,14 +26,6 @@ export function versionOf(command: string): string | undefined {
   return status === 0 ? (/\d+(?:\.\d+)+/.exec(stdout)?.[0] ?? 'of unknown version') : undefined
 }
 
-/** By its affinity and its control group. */
-export function coresAllowed(): number {
-  const cores = availableParallelism()
-  const [quota, period] = readGroup('cpu.max')?.split(' ').map(Number) ?? []
-  if (!quota || !period) return cores
-  return Math.max(1, Math.min(cores, Math.ceil(quota / period)))
-}
-
 export interface Memory {
   readonly totalBytes: number
   readonly availableBytes: number
@@ -56,15 +47,6 @@ export function readMemory(): Memory {
   const reclaimable = Number(/^inactive_file (\d+)/m.exec(readGroup('memory.stat') ?? '')?.[1] ?? 0)
   const left = Math.max(0, limitBytes - used + reclaimable)
   return { totalBytes, availableBytes: Math.min(free, left), limitBytes }
-}
-
-/** A file of this process's control group (version 2). */
-function readGroup(file: string): string | undefined {
-  const group = /^0::(.*)$/m.exec(readText('/proc/self/cgroup') ?? '')?.[1] ?? '/'
-  return (
-    readText(path.join('/sys/fs/cgroup', group, file)) ??
-    readText(path.join('/sys/fs/cgroup', file))
-  )
 }
 
 function readText(file: string): string | undefined {

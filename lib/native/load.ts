@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { coresAllowed } from '../base/control-group.js'
+import { setsThreads } from '../base/environment.js'
 import { ERROR_CODES, type ErrorCode, LocalformerError } from '../base/errors.js'
 import { checkKeys } from '../base/validate.js'
 import { requireCudaLibrary, requireSimulated } from '../libtorch/cuda-library.js'
@@ -67,8 +69,16 @@ export function loadAll(options: LoadOptions = {}): Loaded {
       { hint: 'Build it again with `npm run native`, or install the package again.' },
     )
   }
+  keepToCores(torch)
   loaded = { torch, location, addon, card }
   return loaded
+}
+
+// LibTorch takes a thread for each physical core. Where a control group gives less time than that, as a
+// container's limit does, threads are stopped while others wait for them.
+function keepToCores(torch: NativeTorch): void {
+  const cores = coresAllowed()
+  if (!setsThreads() && torch.threads() > cores) torch.setThreads(cores)
 }
 
 /** What a process that is to compute as this one does is told; undefined before LibTorch is loaded. */

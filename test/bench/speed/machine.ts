@@ -1,7 +1,7 @@
 // Where a benchmark runs.
 import { spawnSync } from 'node:child_process'
 import { cpus, loadavg, totalmem } from 'node:os'
-import { coresAllowed } from '../../../lib/doctor/machine.js'
+import { coresAllowed } from '../../../lib/base/control-group.js'
 import { ROOT } from '../../../scripts/lib/script.js'
 import type { Result } from './result.js'
 
