@@ -19,12 +19,6 @@ bool TakesVectors(const at::Tensor& x, c10::ScalarType type) {
 
 int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(-1); }
 
-// The sum's floats, which begin at 0.
-float* SumsOf(at::Tensor& sum, int64_t size) {
-  if (!sum.defined()) sum = at::zeros({size}, at::kFloat);
-  return NumbersOf<float>(sum);
-}
-
 at::Tensor BySample(const at::Tensor& scale) { return scale.view({-1, 1, 1}); }
 
 }  // namespace
@@ -37,10 +31,55 @@ void AddTo(at::Tensor& sum, const at::Tensor& value) {
   }
 }
 
-at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type) {
+namespace {
+
+// [rows, channels] -> [groups, some hundred rows, channels]
+at::Tensor InGroups(const at::Tensor& x) {
   int64_t together = std::clamp<int64_t>(x.size(0), 1, 256);
   while (x.size(0) % together != 0) --together;
-  return x.view({-1, together, x.size(1)}).sum(1, /*keepdim=*/false, type).sum(0);
+  return x.view({-1, together, x.size(1)});
+}
+
+}  // namespace
+
+at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type) {
+  return InGroups(x).sum(1, /*keepdim=*/false, type).sum(0);
+}
+
+RowSums::RowSums(std::vector<int64_t> channels) : begins_{0}, is_in_part_(channels.size()) {
+  for (const int64_t count : channels) begins_.push_back(begins_.back() + count);
+}
+
+void RowSums::Add(size_t n, const at::Tensor& x, c10::ScalarType type) {
+  if (is_in_part_[n]) Fold();
+  const at::Tensor groups = InGroups(x);
+  if (!part_.defined()) {
+    part_ = at::empty({groups.size(0), begins_.back()}, x.options().dtype(type));
+  }
+  at::Tensor own = part_.slice(1, begins_[n], begins_[n + 1]);
+  at::sum_out(own, groups, at::IntArrayRef({1}), /*keepdim=*/false, type);
+  is_in_part_[n] = true;
+}
+
+void RowSums::Fold() {
+  const at::Tensor sums = part_.sum(0);
+  // On the CPU others may be added to where they are.
+  for (size_t n = 0; n < is_in_part_.size(); ++n) {
+    if (!is_in_part_[n]) sums.slice(0, begins_[n], begins_[n + 1]).zero_();
+  }
+  AddTo(total_, sums);
+  part_.reset();
+  is_in_part_.assign(is_in_part_.size(), false);
+}
+
+at::Tensor RowSums::Slot(size_t n) {
+  if (!total_.defined()) total_ = at::zeros({begins_.back()}, at::kFloat);
+  return total_.slice(0, begins_[n], begins_[n + 1]);
+}
+
+at::Tensor RowSums::Of(size_t n) {
+  if (part_.defined()) Fold();
+  return Slot(n);
 }
 
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::ScalarType type,
@@ -127,17 +166,16 @@ void AddRows(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& sc
 }
 
 at::Tensor ScaleRows(const at::Tensor& x, const at::Tensor& scale, c10::ScalarType type,
-                     bool has_room, at::Tensor& sums) {
+                     RowSums& sums, size_t n) {
   if (!TakesVectors(x, type)) {
     const at::Tensor scaled = scale.defined() ? x * BySample(scale) : x;
-    const at::Tensor rows = scaled.view({-1, scaled.size(2)});
-    AddTo(sums, has_room ? rows.sum(0) : SumOfRows(rows, rows.scalar_type()));
+    sums.Add(n, scaled.view({-1, scaled.size(2)}), scaled.scalar_type());
     return scaled.to(type);
   }
   const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
   WithNumbers(type, [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
-    SumOverRows(RowsOf(x), SumsOf(sums, x.size(2)), x.size(2),
+    SumOverRows(RowsOf(x), NumbersOf<float>(sums.Slot(n)), x.size(2),
                 [&](int64_t begin, int64_t end, float* own) {
                   const ScaleRowsArgs<T> args{x.const_data_ptr<float>(),
                                               NumbersOf<float>(scale),
@@ -163,17 +201,18 @@ at::Tensor Gelu(const at::Tensor& x) {
   return out;
 }
 
-void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at::Tensor& sums) {
+void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, RowSums& sums,
+                  size_t n) {
   if (!HasVectorKernels(x.device(), x.scalar_type())) {
     if (out.defined()) at::gelu_out(out, x);
     at::gelu_backward_out(gradient, gradient, x);
     const c10::ScalarType type = at::promote_types(gradient.scalar_type(), at::kFloat);
-    AddTo(sums, SumOfRows(gradient.reshape({-1, gradient.size(-1)}), type));
+    sums.Add(n, gradient.reshape({-1, gradient.size(-1)}), type);
     return;
   }
   WithNumbers(x.scalar_type(), [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
-    SumOverRows(RowsOf(x), SumsOf(sums, x.size(-1)), x.size(-1),
+    SumOverRows(RowsOf(x), NumbersOf<float>(sums.Slot(n)), x.size(-1),
                 [&](int64_t begin, int64_t end, float* own) {
                   const GeluArgs<T> args{NumbersOf<T>(x), NumbersOf<T>(out), NumbersOf<T>(gradient),
                                          own, x.size(-1)};

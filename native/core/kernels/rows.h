@@ -8,6 +8,10 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 namespace localformer {
 
 struct NormParameters {
@@ -30,6 +34,29 @@ void AddTo(at::Tensor& sum, const at::Tensor& value);
 // where it first adds some hundred each.
 at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type);
 
+// Sums over the rows of several matrices, the gradients of a branch's biases: elsewhere than on the
+// CPU in one reduction for all of them, of sums of some hundred rows each. Matrices may come in
+// parts of their rows, each part of all before the next one's.
+class RowSums {
+ public:
+  // Of so many channels each.
+  explicit RowSums(std::vector<int64_t> channels);
+
+  // Adds the rows of x [rows, channels] in `type` to the n-th sum, by LibTorch's operations.
+  void Add(size_t n, const at::Tensor& x, c10::ScalarType type);
+  // The n-th sum [channels] as it is, float32 on the CPU and 0 at first, to be added to.
+  at::Tensor Slot(size_t n);
+  // The n-th sum [channels], of all that was added.
+  at::Tensor Of(size_t n);
+
+ private:
+  void Fold();
+
+  std::vector<int64_t> begins_;  // Of each in all of them; behind the last, how many there are.
+  at::Tensor total_, part_;      // [all channels], [groups of rows, all channels]
+  std::vector<bool> is_in_part_;
+};
+
 // Layer normalisation over the channels (eps 1e-5), in `type`.
 at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::ScalarType type,
                     NormStatistics* statistics);
@@ -44,16 +71,16 @@ void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
 void AddRows(const at::Tensor& x, const at::Tensor& branch, const at::Tensor& scale,
              at::Tensor& out);
 
-// scale * x in `type`; the sum over all rows is added to `sums` [channels], on a card at once where
-// there is room for as much as x again.
+// scale * x in `type`; the sum over all rows is added to the n-th of `sums`.
 at::Tensor ScaleRows(const at::Tensor& x, const at::Tensor& scale, c10::ScalarType type,
-                     bool has_room, at::Tensor& sums);
+                     RowSums& sums, size_t n);
 
 // GELU, exactly: x times the normal distribution up to x.
 at::Tensor Gelu(const at::Tensor& x);
 
-// `gradient`, of GELU's result, becomes that of x; its sum over the rows is added to `sums`
-// [channels]. `out`: GELU's result, written where it is defined.
-void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, at::Tensor& sums);
+// `gradient`, of GELU's result, becomes that of x; its sum over the rows is added to the n-th of
+// `sums`. `out`: GELU's result, written where it is defined.
+void GeluBackward(at::Tensor& gradient, const at::Tensor& x, at::Tensor& out, RowSums& sums,
+                  size_t n);
 
 }  // namespace localformer

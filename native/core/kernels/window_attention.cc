@@ -36,7 +36,7 @@ at::Tensor ByHead(const at::Tensor& x, int64_t parts, const WindowLayout& layout
       at::empty({parts, samples, layout.windows(), heads, layout.tokens(), width}, x.options());
   at::Tensor places = out.permute({1, 2, 4, 0, 3, 5});
   at::index_out(places, x.view({samples, x.size(1), parts, heads, width}),
-                {std::nullopt, layout.token});
+                {std::nullopt, layout.token_at});
   return out.view({parts, -1, layout.tokens(), width});
 }
 
@@ -47,8 +47,8 @@ at::Tensor ByToken(const at::Tensor& x, const WindowLayout& layout) {
                                 .permute({1, 2, 4, 0, 3, 5});
   // Into a tensor of its own: the operation's would have the order of memory of `places`.
   at::Tensor out =
-      at::empty({places.size(0), layout.place.size(0), parts, heads, width}, x.options());
-  at::index_out(out, places, {std::nullopt, layout.window, layout.place});
+      at::empty({places.size(0), layout.place_of.size(0), parts, heads, width}, x.options());
+  at::index_out(out, places, {std::nullopt, layout.window_of, layout.place_of});
   return out.view({out.size(0), out.size(1), -1});
 }
 
@@ -57,7 +57,10 @@ at::Tensor WeightsOf(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   const int64_t windows = layout.windows(), heads = layout.heads, tokens = layout.tokens();
   at::Tensor logits = at::empty({q.size(0), tokens, tokens}, q.options());
   at::Tensor maps = logits.view({-1, windows, heads, tokens, tokens});
-  if (layout.mask.defined()) {
+  if (layout.mask.defined() && maps.is_cpu()) {
+    // What another type is computed in would be as large as all maps there.
+    maps.copy_(bias + layout.mask.unsqueeze(1));
+  } else if (layout.mask.defined()) {
     at::add_out(maps, bias.expand_as(maps), layout.mask.unsqueeze(1));
   } else {
     maps.copy_(bias);
@@ -76,14 +79,16 @@ at::Tensor PadRows(const at::Tensor& t, double value) {
 // What a pass over windows works in.
 struct Tables {
   at::Tensor bias;    // [heads, tokens, padded], padding -inf
-  at::Tensor mask;    // [windows, tokens, padded], or none
+  at::Tensor mask;    // [windows, tokens, padded], or none; both none where weights are given
   at::Tensor floats;  // Scratch of each thread.
 };
 
 Tables TablesOf(const at::Tensor& qkv, const at::Tensor& bias, const WindowLayout& layout) {
   Tables tables;
-  if (bias.defined()) tables.bias = PadRows(bias, -std::numeric_limits<double>::infinity());
-  if (layout.mask.defined()) tables.mask = PadRows(layout.mask, 0.0);
+  if (bias.defined()) {
+    tables.bias = PadRows(bias, -std::numeric_limits<double>::infinity());
+    if (layout.mask.defined()) tables.mask = PadRows(layout.mask, 0.0);
+  }
   const int64_t scratch = AttentionScratch(layout.tokens(), qkv.size(2) / 3 / layout.heads);
   tables.floats = at::empty({at::get_num_threads(), scratch}, at::kFloat);
   return tables;
@@ -97,7 +102,7 @@ template <typename T>
 AttentionArgs<T> ArgsOf(const at::Tensor& qkv, const Tables& tables, const WindowLayout& layout) {
   AttentionArgs<T> args{};
   args.qkv = NumbersOf<T>(qkv);
-  args.token = layout.token.const_data_ptr<int64_t>();
+  args.token = layout.token_at.const_data_ptr<int64_t>();
   args.windows = layout.windows();
   args.bias = NumbersOf<float>(tables.bias);
   args.mask = NumbersOf<float>(tables.mask);
@@ -164,7 +169,7 @@ namespace {
 // What follows, by batched products.
 at::Tensor BackwardByHead(at::Tensor gradient, at::Tensor qkv, const at::Tensor& bias,
                           const WindowLayout& layout, at::Tensor weights, at::Tensor* out,
-                          at::Tensor& dqkv_sums, at::Tensor& dbias) {
+                          RowSums& sums, size_t n, at::Tensor& dbias) {
   const int64_t heads = layout.heads, tokens = layout.tokens();
   const double scale = ScaleOf(qkv.size(3));
   const c10::ScalarType type = at::promote_types(qkv.scalar_type(), at::kFloat);
@@ -186,7 +191,7 @@ at::Tensor BackwardByHead(at::Tensor gradient, at::Tensor qkv, const at::Tensor&
   at::baddbmm_out(dk, dk, dlogits.transpose(1, 2), q, /*beta=*/0, scale);
   for (at::Tensor* used : {&dlogits, &q, &k, &v, &qkv}) used->reset();
   const at::Tensor by_token = ByToken(dqkv, layout);
-  AddTo(dqkv_sums, SumOfRows(by_token.view({-1, by_token.size(2)}), type));
+  sums.Add(n, by_token.view({-1, by_token.size(2)}), type);
   return by_token;
 }
 
@@ -194,23 +199,23 @@ at::Tensor BackwardByHead(at::Tensor gradient, at::Tensor qkv, const at::Tensor&
 
 at::Tensor WindowAttentionBackward(at::Tensor gradient, at::Tensor qkv, const at::Tensor& bias,
                                    const WindowLayout& layout, at::Tensor attention,
-                                   at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias) {
+                                   at::Tensor* out, RowSums& sums, size_t n, at::Tensor& dbias) {
   // Four gradients; the attention itself again, and what it gives, where they were not kept.
   CountProducts(qkv, layout, 4 + (attention.defined() ? 0 : 1) + (out == nullptr ? 0 : 1));
   if (IsByHead(qkv)) {
     return BackwardByHead(std::move(gradient), std::move(qkv), bias, layout, std::move(attention),
-                          out, dqkv_sums, dbias);
+                          out, sums, n, dbias);
   }
   const int64_t windows = qkv.size(0) * layout.windows(), channels = qkv.size(2) / 3;
   const int64_t heads = layout.heads, tokens = layout.tokens(), padded = Padded(tokens);
   const at::Tensor dqkv = at::empty_like(qkv);
   if (out != nullptr) *out = at::empty({qkv.size(0), qkv.size(1), channels}, qkv.options());
   const Tables tables = TablesOf(qkv, attention.defined() ? at::Tensor() : bias, layout);
-  // The sums of a group of windows: of the biases, then of dqkv.
+  // What is summed up over a group of windows: of the biases, then of dqkv.
   const int64_t bias_size = heads * tokens * padded, size = bias_size + 3 * channels;
   constexpr int64_t kGroups = 8;
   const int64_t groups = std::min(kGroups, windows);
-  const at::Tensor sums = at::zeros({groups, size}, at::kFloat);
+  const at::Tensor by_group = at::zeros({groups, size}, at::kFloat);
   WithNumbers(qkv.scalar_type(), [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
     if (IsDryRun()) return;
@@ -222,16 +227,15 @@ at::Tensor WindowAttentionBackward(at::Tensor gradient, at::Tensor qkv, const at
         args.gradient = NumbersOf<T>(gradient);
         args.out = out == nullptr ? nullptr : NumbersOf<T>(*out);
         args.dqkv = NumbersOf<T>(dqkv);
-        args.dbias = NumbersOf<float>(sums) + group * size;
+        args.dbias = NumbersOf<float>(by_group) + group * size;
         args.dqkv_sums = args.dbias + bias_size;
         KernelsFor(numbers).attention_backward(args, head, group * windows / groups,
                                                (group + 1) * windows / groups, OwnFloats(tables));
       }
     });
   });
-  const at::Tensor total = sums.sum(0);
-  // Not a view: it would keep the biases' part alive as long as a gradient lives.
-  AddTo(dqkv_sums, total.slice(0, bias_size).clone());
+  const at::Tensor total = by_group.sum(0);
+  sums.Slot(n).add_(total.slice(0, bias_size));
   AddTo(dbias, total.slice(0, 0, bias_size).view({heads, tokens, padded}).slice(-1, 0, tokens));
   return dqkv;
 }

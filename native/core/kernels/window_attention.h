@@ -6,19 +6,22 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
+
+#include "kernels/rows.h"
 
 namespace localformer {
 
 // What all maps have in common. Indices are int64.
 struct WindowLayout {
   int64_t heads = 1;
-  at::Tensor token;          // [windows, tokens]: of a map, the token at each place of each window
-  at::Tensor window, place;  // [all tokens of a map]: where each of them stands
-  at::Tensor mask;           // float32 [windows, tokens, tokens], 0 or -100; undefined: none
+  at::Tensor token_at;  // [windows, tokens]: of a map, the token at each place of each window
+  at::Tensor window_of, place_of;  // [all tokens of a map]: where each of them stands
+  at::Tensor mask;                 // float32 [windows, tokens, tokens], 0 or -100; undefined: none
 
-  int64_t windows() const { return token.size(0); }
-  int64_t tokens() const { return token.size(1); }
+  int64_t windows() const { return token_at.size(0); }
+  int64_t tokens() const { return token_at.size(1); }
 };
 
 // qkv [samples, all tokens, 3 * channels], q before k before v, each by head, as the functions
@@ -36,13 +39,13 @@ at::Tensor WindowAttention(const at::Tensor& qkv, const at::Tensor& bias,
                            const WindowLayout& layout, at::Tensor* attention);
 
 // From the gradient of the result that of qkv, in the order in which ForAttention was given it. Its
-// sum over all tokens is added to `dqkv_sums` [3 * channels], the bias's gradient to `dbias`
-// [heads, tokens, tokens]; both may be undefined at first. `attention`: the weights, where they
+// sum over all tokens is added to the n-th of `sums`, the bias's gradient to `dbias`
+// [heads, tokens, tokens], which may be undefined at first. `attention`: the weights, where they
 // were kept; undefined: they are computed again, with the bias, which is not looked at else. `out`:
 // receives WindowAttention's result; null: not wanted. Tensors that nobody else holds are let go as
 // soon as they have been used.
 at::Tensor WindowAttentionBackward(at::Tensor gradient, at::Tensor qkv, const at::Tensor& bias,
                                    const WindowLayout& layout, at::Tensor attention,
-                                   at::Tensor* out, at::Tensor& dqkv_sums, at::Tensor& dbias);
+                                   at::Tensor* out, RowSums& sums, size_t n, at::Tensor& dbias);
 
 }  // namespace localformer

@@ -71,6 +71,13 @@ void ForEachReading(Step& step, Visit&& visit) {
   visit(step.gradient_norm);
 }
 
+// May the gradients of these lie there twice for the sake of launches? The loops of a CPU have
+// none.
+bool PaysToAddTogether(const std::vector<at::Tensor>& leaves) {
+  constexpr int64_t kFewBytes = int64_t{8} << 20;
+  return !HasVectorKernels(leaves.front().device(), at::kFloat) && BytesOf(leaves) <= kFewBytes;
+}
+
 // Gradients of weight * loss.
 void BackwardOf(const at::Tensor& loss, double weight) {
   Backward({loss}, {at::full_like(loss, weight)});
@@ -348,6 +355,7 @@ UnsettledStep ModuleTrainer::Pass(at::Tensor features, const ForwardContext& con
 
 at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervision& supervision,
                                            const ForwardContext& context, UnsettledStep* step) {
+  Enter(Phase::kForward);
   const int64_t batch = supervision.labels.size(0);
   int64_t size = (batch + options_.accumulate - 1) / options_.accumulate;
   const std::optional<RecomputePlan> plan = PlanOf(size, features.device());
@@ -362,7 +370,10 @@ at::Tensor ModuleTrainer::ComputeGradients(at::Tensor features, const Supervisio
   const at::Tensor output =
       size == batch ? LearnFrom(std::move(features), supervision, own, plan, {}, step)
                     : LearnInParts(std::move(features), supervision, size, own, plan, step);
-  if (biases) biases->Backward();
+  if (biases) {
+    const auto [used, gradients] = biases->Take();
+    if (!used.empty()) Backward(used, gradients);
+  }
   step->correct.Add(1.0, CountCorrect(std::exchange(step->answers, {}), supervision.labels));
   return output;
 }
@@ -371,11 +382,8 @@ at::Tensor ModuleTrainer::LearnInParts(at::Tensor features, const Supervision& s
                                        int64_t size, const ForwardContext& context,
                                        const std::optional<RecomputePlan>& plan,
                                        UnsettledStep* step) {
-  // So few bytes of gradients may lie there twice for the sake of launches.
-  constexpr int64_t kFewBytes = int64_t{8} << 20;
   const int64_t batch = supervision.labels.size(0);
   std::vector<at::Tensor> leaves = TensorsOf(AllParameters());
-  const bool adds_together = !features.is_cpu() && BytesOf(leaves) <= kFewBytes;
   for (const Unit* unit : segment_) leaves.push_back(context.position_biases->Of(*unit));
   at::Tensor output;
   const at::Generator before = context.generator->clone();
@@ -392,7 +400,7 @@ at::Tensor ModuleTrainer::LearnInParts(at::Tensor features, const Supervision& s
       return output.slice(0, begin, end);
     };
     std::optional<AddedTogether> sums;
-    if (adds_together) sums.emplace(leaves);
+    if (PaysToAddTogether(leaves)) sums.emplace(leaves);
     LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), own, plan, place, step);
     if (sums) sums->Add();
     if (begin == 0) context.generator->set_state(generator.get_state());
@@ -480,7 +488,8 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     x.mutable_grad() = gradient.slice(0, begin, end).zero_();
     const Supervision part = supervision.Slice(begin, end);
     std::optional<AddedTogether> sums;
-    if (!output.is_cpu()) sums.emplace(TensorsOf(auxiliary_parameters_));
+    const std::vector<at::Tensor> leaves = TensorsOf(auxiliary_parameters_);
+    if (PaysToAddTogether(leaves)) sums.emplace(leaves);
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
@@ -510,7 +519,9 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
                                           const ForwardContext& context,
                                           UnsettledStep* step) const {
   const at::Tensor x = output.detach().requires_grad_(true);
-  AddedTogether sums(TensorsOf(head_->Parameters()));
+  const std::vector<at::Tensor> leaves = TensorsOf(head_->Parameters());
+  std::optional<AddedTogether> sums;
+  if (PaysToAddTogether(leaves)) sums.emplace(leaves);
   {
     const at::Tensor logits = head_->Forward(x, context);
     const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
@@ -518,7 +529,7 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
     step->answers.push_back(logits.detach().argmax(1));
     BackwardOf(loss, share * options_.label_weight);
   }
-  sums.Add();
+  if (sums) sums->Add();
   at::Tensor gradient = x.grad();
   if (decoder_ == nullptr) return gradient;
   const int64_t batch = output.size(0);

@@ -72,6 +72,10 @@ RecomputePlan PlanRecompute(const Segment& segment, int64_t batch, const Feature
     units.push_back(BytesOf(*unit, compute_type));
     if (units.size() > 1) kept += units.back().input;
     gradients += units.back().gradients;
+    // Its position bias with the gradient, for all parts.
+    if (const auto* block = dynamic_cast<const SwinBlock*>(unit)) {
+      gradients += 2 * block->position_bias_values() * kFloatBytes;
+    }
   }
   const int64_t first = units.front().input, last = units.back().output;
   const double share = compute_type == c10::ScalarType::Float ? 1.0 : kHalfShare;

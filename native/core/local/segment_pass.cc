@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -175,7 +176,8 @@ class RecomputedPass final : public SegmentPass {
     return leaves;
   }
 
-  // Returns the gradient of the step's input; it takes that input's place chunk by chunk.
+  // Returns the gradient of the step's input; chunk by chunk it takes the place of the output's, or
+  // that of the input where a unit does not work in what it is given.
   at::Tensor Backward(Step* step, at::Tensor gradient, double energy_weight, bool is_first) const {
     const int64_t batch = step->input.size(0), size = step->backward;
     if (size == batch && options_.plan) {
@@ -209,7 +211,9 @@ class RecomputedPass final : public SegmentPass {
                          energy_weight * chunk->share);
       if (sums) sums->Add();
       if (is_first) continue;
-      is_in_place = chunk->input.grad().is_alias_of(gradient);
+      const bool is_own_place = chunk->input.grad().is_alias_of(gradient);
+      TORCH_INTERNAL_ASSERT(begin == 0 || is_own_place == is_in_place);
+      is_in_place = is_own_place;
       if (!is_in_place) step->input.slice(0, begin, end).copy_(chunk->input.grad());
     }
     if (is_first) return {};

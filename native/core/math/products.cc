@@ -2,9 +2,12 @@
 #include "math/products.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -82,7 +85,7 @@ Backend WeightGradientBackend(const at::Tensor& dy, const at::Tensor& x) {
   return BackendFor(ShapeOf(ProductKind::kWeightGradient, dy, x), attempt);
 }
 
-// a b, of half precision, added to a `sum` of float32: a card's products give it without rounding,
+// a b, of bfloat16, added to a `sum` of float32: a card's products give it without rounding,
 // in one launch.
 void AddWideProduct(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
   if (sum.defined()) {
@@ -92,8 +95,24 @@ void AddWideProduct(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
   }
 }
 
+// Does t's device have such products? Cards of compute capability 8.0 on; each is asked once.
 bool GivesWideProducts(const at::Tensor& t) {
-  return t.is_cuda() && t.scalar_type() == at::kBFloat16;
+  if (!t.is_cuda() || t.scalar_type() != at::kBFloat16) return false;
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, bool> answers;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto known = answers.find(t.get_device());
+  if (known != answers.end()) return known->second;
+  const at::Tensor ones = at::ones({16, 16}, t.options());
+  bool gives = true;
+  try {
+    at::mm(ones, ones, at::kFloat);
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const c10::Error&) {
+    gives = false;
+  }
+  return answers[t.get_device()] = gives;
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "swin/attention.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/custom_class.h>
 
@@ -98,9 +97,12 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     kept->out = heads(0, samples, &kept->attention);
     return ResidualSum(maps, project(kept->out), scales).view(x.sizes());
   }
-  at::Tensor sum = at::empty_like(maps);
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+  if (size >= samples) {
+    return ResidualSum(maps, project(heads(0, samples, nullptr)), scales).view(x.sizes());
+  }
+  at::Tensor sum = at::empty_like(maps);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
@@ -134,8 +136,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
     ctx->saved_data["is_sum"] = result != Result::kBranch;
     ctx->saved_data["owns_gradient"] = owns_gradient;
-    ctx->saved_data["booked"] =
-        Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out}, {qkv, proj});
+    ctx->saved_data["booked"] = Book(all_kept,
+                                     {x, kept.normed, kept.qkv, kept.attention, kept.out,
+                                      kept.attention.defined() ? at::Tensor() : position_bias},
+                                     {qkv, proj});
     KeepInside(ctx, {std::move(kept.normed), std::move(kept.qkv), std::move(kept.attention),
                      std::move(kept.out)});
     return y;
@@ -165,12 +169,14 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) dx = Maps(InputGradientFrom(dy, saved[0], result, owns_gradient));
     dy = Maps(dy).to(x.scalar_type());
-    at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dqkv_bias, dproj_weight, dproj_bias, dbias;
+    at::Tensor dnorm_weight, dnorm_bias, dqkv_weight, dproj_weight, dbias;
+    enum { kProj, kQkv };
+    RowSums bias_sums({x.size(2), 3 * x.size(2)});
     const int64_t samples = x.size(0), tokens = x.size(1);
-    const int64_t room = Room(ctx->saved_data["booked"], x);
     const int64_t rows =
         kept ? KeptChunkRows(x.device(), samples * tokens)
-             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv), room);
+             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv),
+                         Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
       const int64_t end = std::min(begin + size, samples);
@@ -181,11 +187,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       const auto let_go = [&](at::Tensor& t) {
         if (end == samples) t.reset();
       };
-      at::Tensor dbranch =
-          Rows(ScaleRows(part(dy), part(scale), type, room >= BytesOf({part(dy)}), dproj_bias));
+      at::Tensor dbranch = Rows(ScaleRows(part(dy), part(scale), type, bias_sums, kProj));
       if (kept) AddWeightGradient(dproj_weight, dbranch, Rows(part(out)));
       let_go(out);
-      at::Tensor dout = InputGradient(dbranch, w_proj), out_part;
+      at::Tensor dout = InputGradient(dbranch, w_proj).view(part(x).sizes()), out_part;
       if (kept) dbranch.reset();
       const auto norm_again = [&] {
         NormStatistics again;
@@ -207,8 +212,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       let_go(qkv);
       let_go(attention);
       at::Tensor dqkv = Rows(WindowAttentionBackward(
-          std::exchange(dout, {}).view(part(x).sizes()), std::move(qkv_part), position_bias, layout,
-          std::move(attention_part), kept ? nullptr : &out_part, dqkv_bias, dbias));
+          std::move(dout), std::move(qkv_part), position_bias, layout, std::move(attention_part),
+          kept ? nullptr : &out_part, bias_sums, kQkv, dbias));
       if (!kept) AddWeightGradient(dproj_weight, dbranch, Rows(out_part));
       dbranch.reset();
       out_part.reset();
@@ -222,15 +227,16 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, dx_part,
                        dnorm_weight, dnorm_bias);
     }
-    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
+    // Not a view, which the next branch could not work in.
+    return {dx.defined() ? dx.view(saved[0].sizes()).detach() : dx,
             Variable(),
             dnorm_weight,
             dnorm_bias,
             dbias,
             dqkv_weight,
-            dqkv_bias,
+            bias_sums.Of(kQkv),
             dproj_weight,
-            dproj_bias,
+            bias_sums.Of(kProj),
             Variable(),
             Variable(),
             Variable(),
@@ -289,13 +295,17 @@ ParameterList AttentionBranch::Parameters() const {
 
 int64_t AttentionBranch::weights_per_token() const { return layout_->heads * layout_->tokens(); }
 
+int64_t AttentionBranch::weights_per_window() const {
+  return weights_per_token() * layout_->tokens();
+}
+
 void AttentionBranch::MoveBuffers(c10::Device device) {
   const auto move = [&](at::Tensor& t) {
     if (t.defined()) t = t.to(device);
   };
-  move(layout_->token);
-  move(layout_->window);
-  move(layout_->place);
+  move(layout_->token_at);
+  move(layout_->window_of);
+  move(layout_->place_of);
   move(layout_->mask);
   move(layout_->relative_position_index);
 }

@@ -34,6 +34,8 @@ class AttentionBranch {
   void MoveBuffers(c10::Device device);
   // One for each head and token of a window.
   int64_t weights_per_token() const;
+  // As many as the position bias has values.
+  int64_t weights_per_window() const;
 
   // [heads, tokens, tokens] of a window, for autograd.
   at::Tensor PositionBias() const;

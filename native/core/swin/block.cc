@@ -51,6 +51,7 @@ at::Tensor SwinBlock::AddMeasured(const at::Tensor& x, const at::Tensor& branch,
 at::Tensor SwinBlock::Forward(const at::Tensor& x, const ForwardContext& context) const {
   const std::optional<at::Tensor> scale1 = DrawScale(x, context, 0);
   const std::optional<at::Tensor> scale2 = DrawScale(x, context, 1);
+  // Of a segment in parts they are there already; an auxiliary block has its own.
   at::Tensor bias;
   if (context.position_biases != nullptr) bias = context.position_biases->Of(*this);
   if (!bias.defined()) bias = PositionBias();

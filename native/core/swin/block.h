@@ -27,6 +27,7 @@ class SwinBlock : public Unit {
   double drop_path() const override { return drop_path_; }
   at::Tensor PositionBias() const override { return attention_.PositionBias(); }
   void MoveBuffers(c10::Device device) override { attention_.MoveBuffers(device); }
+  int64_t position_bias_values() const { return attention_.weights_per_window(); }
   // Attention weights for each value of the block's input.
   double WeightsPerValue() const;
 

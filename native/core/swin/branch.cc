@@ -115,6 +115,8 @@ bool IsOwn(const at::Tensor& t) {
 }
 
 at::Tensor ResidualSum(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale) {
+  // A product's rows as a map are a view, which holds the rows as well.
+  branch = branch.detach();
   const bool takes_place = branch.scalar_type() == x.scalar_type() && IsOwn(branch);
   at::Tensor sum = takes_place ? branch : at::empty_like(x);
   AddRows(x, branch, scale, sum);

@@ -139,21 +139,24 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     at::Tensor dy = std::move(gradients[0]);
     // The residual's gradient is that of the sum; the branch's is added to it, rows by rows.
     at::Tensor dx;
-    if (ctx->needs_input_grad(0))
+    if (ctx->needs_input_grad(0)) {
       dx = Rows(Maps(InputGradientFrom(dy, saved[0], result, owns_gradient)));
+    }
     dy = Rows(Maps(dy)).to(x.scalar_type());
     at::Tensor scale = ScaleBySample(saved[8], x);
     const int64_t count = x.size(0), tokens = scale.defined() ? count / scale.numel() : count;
-    at::Tensor dnorm_weight, dnorm_bias, dw1, db1, dw2, db2;
+    at::Tensor dnorm_weight, dnorm_bias, dw1, dw2;
+    enum { kFc2, kFc1 };
+    RowSums bias_sums({x.size(1), weight1.size(0)});
     // Where one pass gives GELU's output and its gradient, that is faster; else the one comes
     // first, so that they need not be there at once.
     const bool computes_first = !HasVectorKernels(x.device(), type);
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
-    const int64_t room = Room(ctx->saved_data["booked"], x);
     const int64_t rows =
         has_gelu ? KeptChunkRows(x.device(), count)
-                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide), room);
+                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide),
+                             Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max(rows / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
       const int64_t end = std::min(begin + size, count);
@@ -166,7 +169,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       };
       at::Tensor dbranch = Rows(ScaleRows(
           dy.slice(0, begin, end).view({scales.defined() ? scales.numel() : 1, -1, dy.size(1)}),
-          scales, type, room >= BytesOf({dy.slice(0, begin, end)}), db2));
+          scales, type, bias_sums, kFc2));
       const auto norm_again = [&] {
         NormStatistics unused;
         return Rows(NormRows(part(x), {norm_weight, norm_bias}, type, &unused));
@@ -182,11 +185,11 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
         let_go(gelu);
         da = InputGradient(dbranch, w2);
         dbranch.reset();
-        GeluBackward(da, wide, again, db1);
+        GeluBackward(da, wide, again, bias_sums, kFc1);
       } else {
         da = InputGradient(dbranch, w2);
         if (!has_gelu) again = at::empty_like(da);
-        GeluBackward(da, wide, again, db1);
+        GeluBackward(da, wide, again, bias_sums, kFc1);
         AddWeightGradient(dw2, dbranch, has_gelu ? gelu.slice(0, begin, end) : again);
         again.reset();
       }
@@ -203,14 +206,15 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
           {norm_weight, norm_bias}, dx_part, dnorm_weight, dnorm_bias);
     }
-    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
+    // Not a view, which the next branch could not work in.
+    return {dx.defined() ? dx.view(saved[0].sizes()).detach() : dx,
             Variable(),
             dnorm_weight,
             dnorm_bias,
             dw1,
-            db1,
+            bias_sums.Of(kFc1),
             dw2,
-            db2,
+            bias_sums.Of(kFc2),
             Variable(),
             Variable(),
             Variable(),

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "train/backward.h"
-
 namespace localformer {
 
 PositionBiases::PositionBiases(const Segment& segment) {
@@ -27,15 +25,14 @@ at::Tensor PositionBiases::Of(const Unit& unit) const {
   return found == biases_.end() ? at::Tensor() : found->leaf;
 }
 
-void PositionBiases::Backward() {
-  std::vector<at::Tensor> graphs, gradients;
-  for (const Bias& bias : biases_) {
+PositionBiases::Backward PositionBiases::Take() {
+  Backward backward;
+  for (const Bias& bias : std::exchange(biases_, {})) {
     if (!bias.leaf.grad().defined()) continue;
-    graphs.push_back(bias.graph);
-    gradients.push_back(bias.leaf.grad());
+    backward.biases.push_back(bias.graph);
+    backward.gradients.push_back(bias.leaf.grad());
   }
-  biases_.clear();
-  if (!graphs.empty()) localformer::Backward(graphs, gradients);
+  return backward;
 }
 
 }  // namespace localformer

@@ -17,8 +17,12 @@ class PositionBiases {
   // A leaf whose gradient the parts' backward passes add up; undefined: the unit has none here.
   at::Tensor Of(const Unit& unit) const;
 
-  // Adds what was added up to the gradients of the tables.
-  void Backward();
+  // What the backward pass of the tables is of: the biases in use and their gradients. Then there
+  // are none any more.
+  struct Backward {
+    std::vector<at::Tensor> biases, gradients;
+  };
+  Backward Take();
 
  private:
   struct Bias {

@@ -51,7 +51,7 @@ struct ForwardContext {
   // The blocks' position biases, where they were computed beforehand; null: each computes its own.
   const PositionBiases* position_biases = nullptr;
   // May a backward pass work in the gradient that it is given, though it is a part of another
-  // tensor?
+  // tensor? Nobody else may then look at it, which a residual sum's branches know to be so.
   bool owns_gradient = false;
   // Where the branches book what they keep; null: their backward passes take their chunks by share.
   std::shared_ptr<KeptBytes> kept;

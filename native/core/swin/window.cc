@@ -36,10 +36,10 @@ WindowLayout LayOutWindows(int64_t height, int64_t width, int64_t window, int64_
   WindowLayout layout;
   layout.heads = heads;
   const at::Tensor map = at::arange(height * width, at::kLong).view({height, width});
-  layout.token = ByWindow(map.roll({-shift, -shift}, {0, 1}), window);
-  const at::Tensor places = layout.token.flatten().argsort();
-  layout.window = places.div(window * window, "floor");
-  layout.place = places.remainder(window * window);
+  layout.token_at = ByWindow(map.roll({-shift, -shift}, {0, 1}), window);
+  const at::Tensor places = layout.token_at.flatten().argsort();
+  layout.window_of = places.div(window * window, "floor");
+  layout.place_of = places.remainder(window * window);
   if (shift != 0) layout.mask = ShiftedWindowMask(height, width, window, shift);
   return layout;
 }
