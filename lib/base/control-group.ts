@@ -10,7 +10,7 @@ export function readGroup(file: string, root = '/'): string | undefined {
 
 /**
  * Cores that this process may keep busy, at least 1: by its affinity and, rounded up, by the shares of time
- * that its control groups have.
+ * that its control groups have. (Node counts its own group's share itself from libuv 1.49 on, rounded down.)
  *
  * @param root Stands before every path, for tests.
  */

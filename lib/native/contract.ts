@@ -446,6 +446,8 @@ export interface NativeTorch {
   cudaDeviceCount(): number
   threads(): number
   setThreads(count: number): void
+  /** The same where LibTorch's own number is larger; once in a process, and not once a number was set. */
+  limitThreads(most: number): void
   /** Of an open file, until it is closed; false where another descriptor holds it. */
   lockFile(descriptor: number): boolean
   /** Since the process began; null where no device is simulated. */
@@ -539,6 +541,7 @@ export const NATIVE_EXPORTS = [
   'cudaDeviceCount',
   'threads',
   'setThreads',
+  'limitThreads',
   'lockFile',
   'simulatedCalls',
   'simulatedKernels',

@@ -77,8 +77,7 @@ export function loadAll(options: LoadOptions = {}): Loaded {
 // LibTorch takes a thread for each physical core. Where a control group gives less time than that, as a
 // container's limit does, threads are stopped while others wait for them.
 function keepToCores(torch: NativeTorch): void {
-  const cores = coresAllowed()
-  if (!setsThreads() && torch.threads() > cores) torch.setThreads(cores)
+  torch.limitThreads(setsThreads() ? torch.threads() : coresAllowed())
 }
 
 /** What a process that is to compute as this one does is told; undefined before LibTorch is loaded. */

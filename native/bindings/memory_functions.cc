@@ -7,6 +7,7 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "addon_data.h"
 #include "errors.h"
@@ -118,14 +119,28 @@ Napi::Value GetThreads(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), at::get_num_threads());
 }
 
+// Was the number of threads decided, by the user or once for all environments?
+std::atomic<bool> are_threads_decided{false};
+
 Napi::Value SetThreads(const Napi::CallbackInfo& info) {
   return Guarded(info.Env(), [&]() -> Napi::Value {
     const auto threads = AtLeast(1, FromJs<int64_t>(info[0], "threads"), "threads");
     const auto count = static_cast<int>(std::min(threads, kMostThreads));
+    are_threads_decided = true;
     at::set_num_threads(count);
     // OpenMP keeps the number for each thread that calls, so the one that works is told too.
     DataOf(info.Env()).executor.Run(info.Env(), [count] { at::set_num_threads(count); });
     return info.Env().Undefined();
+  });
+}
+
+Napi::Value LimitThreads(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto most = AtLeast(1, FromJs<int64_t>(info[0], "threads"), "threads");
+    if (are_threads_decided.exchange(true) || at::get_num_threads() <= most) {
+      return info.Env().Undefined();
+    }
+    return SetThreads(info);
   });
 }
 
@@ -179,6 +194,7 @@ void DefineMemoryFunctions(Napi::Env env, Napi::Object exports) {
   define("cudaDeviceCount", CudaDeviceCount);
   define("threads", GetThreads);
   define("setThreads", SetThreads);
+  define("limitThreads", LimitThreads);
   define("versions", Versions);
   define("arithmetic", ReadArithmetic);
   define("useVectorKernels", SetVectorKernels);

@@ -2,6 +2,7 @@
 #include "kernels/rows.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 
@@ -56,6 +57,7 @@ void RowSums::Add(size_t n, const at::Tensor& x, c10::ScalarType type) {
   if (!part_.defined()) {
     part_ = at::empty({groups.size(0), begins_.back()}, x.options().dtype(type));
   }
+  TORCH_INTERNAL_ASSERT(groups.size(0) == part_.size(0) && part_.scalar_type() == type);
   at::Tensor own = part_.slice(1, begins_[n], begins_[n + 1]);
   at::sum_out(own, groups, at::IntArrayRef({1}), /*keepdim=*/false, type);
   is_in_part_[n] = true;
@@ -63,7 +65,8 @@ void RowSums::Add(size_t n, const at::Tensor& x, c10::ScalarType type) {
 
 void RowSums::Fold() {
   const at::Tensor sums = part_.sum(0);
-  // On the CPU others may be added to where they are.
+  // Of those that nothing was added to in this part, as where the CPU adds to a slot, the columns
+  // hold nothing.
   for (size_t n = 0; n < is_in_part_.size(); ++n) {
     if (!is_in_part_[n]) sums.slice(0, begins_[n], begins_[n + 1]).zero_();
   }

@@ -98,8 +98,9 @@ void AddWideProduct(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
 // Does t's device have such products? Cards of compute capability 8.0 on; each is asked once.
 bool GivesWideProducts(const at::Tensor& t) {
   if (!t.is_cuda() || t.scalar_type() != at::kBFloat16) return false;
-  static std::mutex mutex;
-  static std::map<c10::DeviceIndex, bool> answers;
+  // Threads may outlive statics.
+  static auto& mutex = *new std::mutex;
+  static auto& answers = *new std::map<c10::DeviceIndex, bool>;
   const std::lock_guard<std::mutex> lock(mutex);
   const auto known = answers.find(t.get_device());
   if (known != answers.end()) return known->second;
@@ -110,6 +111,8 @@ bool GivesWideProducts(const at::Tensor& t) {
   } catch (const c10::OutOfMemoryError&) {
     throw;
   } catch (const c10::Error&) {
+    // Where the card cannot multiply at all, that is told and nothing is learned.
+    at::mm(ones, ones);
     gives = false;
   }
   return answers[t.get_device()] = gives;

@@ -128,18 +128,17 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
         Compute(x, scale.value_or(at::Tensor()),
                 {{norm_weight, norm_bias}, position_bias, qkv, qkv_bias, proj, proj_bias}, *layout,
                 type, result, keep, all_kept.get(), &kept);
-    // The position bias is looked at again only where attention is computed again.
+    // Looked at again only where attention is computed again; a leaf stays for other parts.
+    const at::Tensor bias = kept.attention.defined() ? at::Tensor() : position_bias;
+    const at::Tensor own_bias = position_bias.is_leaf() ? at::Tensor() : bias;
     ctx->save_for_backward({x, kept.statistics.mean, kept.statistics.rstd, norm_weight, norm_bias,
-                            kept.attention.defined() ? at::Tensor() : position_bias, qkv, qkv_bias,
-                            proj, scale.value_or(at::Tensor())});
+                            bias, qkv, qkv_bias, proj, scale.value_or(at::Tensor())});
     ctx->saved_data["type"] = type;
     ctx->saved_data["layout"] = c10::IValue::make_capsule(c10::make_intrusive<KeptLayout>(layout));
     ctx->saved_data["is_sum"] = result != Result::kBranch;
     ctx->saved_data["owns_gradient"] = owns_gradient;
-    ctx->saved_data["booked"] = Book(all_kept,
-                                     {x, kept.normed, kept.qkv, kept.attention, kept.out,
-                                      kept.attention.defined() ? at::Tensor() : position_bias},
-                                     {qkv, proj});
+    ctx->saved_data["booked"] =
+        Book(all_kept, {x, kept.normed, kept.qkv, kept.attention, kept.out, own_bias}, {qkv, proj});
     KeepInside(ctx, {std::move(kept.normed), std::move(kept.qkv), std::move(kept.attention),
                      std::move(kept.out)});
     return y;
