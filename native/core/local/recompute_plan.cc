@@ -11,9 +11,10 @@ namespace {
 
 constexpr int64_t kFloatBytes = 4;
 
-// The bound in largest maps of the batch. Who takes a large batch has the memory for it, and a
-// small one is taken for want of it: from the one to the other from 128 images on. Ours, measured.
-constexpr double kLeastMaps = 2.8, kMoreMaps = 1.74, kLargeBatch = 128.0;
+// The bound in largest maps of the batch: of a small one few, which is taken for want of memory, up
+// to 128 images more, so that there are few launches, and of a large one few again, where each
+// launch has much to do and what fits is asked for. Ours, measured.
+constexpr double kLeastMaps = 2.8, kMoreMaps = 1.74, kManyLaunches = 128.0;
 // Of that in bfloat16, where a unit holds less inside.
 constexpr double kHalfShare = 0.775;
 
@@ -80,7 +81,8 @@ RecomputePlan PlanRecompute(const Segment& segment, int64_t batch, const Feature
   const int64_t first = units.front().input, last = units.back().output;
   const double share = compute_type == c10::ScalarType::Float ? 1.0 : kHalfShare;
   const double maps =
-      share * (kLeastMaps + kMoreMaps * std::min(1.0, static_cast<double>(batch) / kLargeBatch));
+      share * (kLeastMaps + kMoreMaps * std::min(static_cast<double>(batch) / kManyLaunches,
+                                                 kManyLaunches / static_cast<double>(batch)));
   // End to end every unit's input is there at once, and so may be taken: less would cost launches
   // for what local learning is for.
   const int64_t sample =

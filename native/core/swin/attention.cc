@@ -93,16 +93,14 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     return branch.view(x.sizes());
   }
   const at::Tensor scales = ScaleBySample(scale, x);
+  at::Tensor sum = at::empty_like(maps);
   if (keep.heads) {
     kept->out = heads(0, samples, &kept->attention);
-    return ResidualSum(maps, project(kept->out), scales).view(x.sizes());
+    AddRows(maps, project(kept->out), scales, sum);
+    return sum.view(x.sizes());
   }
   const int64_t size =
       std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
-  if (size >= samples) {
-    return ResidualSum(maps, project(heads(0, samples, nullptr)), scales).view(x.sizes());
-  }
-  at::Tensor sum = at::empty_like(maps);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
@@ -226,8 +224,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, dx_part,
                        dnorm_weight, dnorm_bias);
     }
-    // Not a view, which the next branch could not work in.
-    return {dx.defined() ? dx.view(saved[0].sizes()).detach() : dx,
+    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),
             dnorm_weight,
             dnorm_bias,

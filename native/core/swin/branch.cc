@@ -12,8 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/rows.h"
-
 namespace localformer {
 
 at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1, x.size(-1)}); }
@@ -112,15 +110,6 @@ int64_t Room(const c10::IValue& booked, const at::Tensor& x) {
 
 bool IsOwn(const at::Tensor& t) {
   return t.use_count() == 1 && t.storage().use_count() == 1 && t.is_contiguous();
-}
-
-at::Tensor ResidualSum(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale) {
-  // A product's rows as a map are a view, which holds the rows as well.
-  branch = branch.detach();
-  const bool takes_place = branch.scalar_type() == x.scalar_type() && IsOwn(branch);
-  at::Tensor sum = takes_place ? branch : at::empty_like(x);
-  AddRows(x, branch, scale, sum);
-  return sum;
 }
 
 std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type) {

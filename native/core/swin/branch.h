@@ -62,9 +62,6 @@ int64_t Room(const c10::IValue& booked, const at::Tensor& x);
 // May its values be overwritten, because nothing else sees them?
 bool IsOwn(const at::Tensor& t);
 
-// x + scale * branch, in the branch's place where that is of x's type and nobody else's.
-at::Tensor ResidualSum(const at::Tensor& x, at::Tensor branch, const at::Tensor& scale);
-
 // The same in `type`; on a card in one launch for all of them.
 std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType type);
 

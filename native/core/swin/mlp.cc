@@ -72,16 +72,20 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     return Gelu(wide);
   };
   const at::Tensor scales = ScaleBySample(scale, x);
-  const int64_t size =
-      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
-  if (result == Result::kBranch || keep.rows || size >= samples) {
+  if (result == Result::kBranch) {
     kept->gelu = gelu(0, samples);
-    at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
+    const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
     if (!keep.rows) kept->gelu.reset();
-    if (result == Result::kBranch) return branch.view(x.sizes());
-    return ResidualSum(maps, std::move(branch), scales).view(x.sizes());
+    return branch.view(x.sizes());
   }
   at::Tensor sum = at::empty_like(maps);
+  if (keep.rows) {
+    kept->gelu = gelu(0, samples);
+    AddRows(maps, LinearProduct(kept->gelu, cast[2], cast[3]), scales, sum);
+    return sum.view(x.sizes());
+  }
+  const int64_t size =
+      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
@@ -206,8 +210,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
           {norm_weight, norm_bias}, dx_part, dnorm_weight, dnorm_bias);
     }
-    // Not a view, which the next branch could not work in.
-    return {dx.defined() ? dx.view(saved[0].sizes()).detach() : dx,
+    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
             Variable(),
             dnorm_weight,
             dnorm_bias,
