@@ -54,35 +54,30 @@ void ExpectFinite(const T* numbers, int64_t count, const char* what) {
 }
 
 template <typename T>
-void Rows(const VectorKernels<T>& kernels, int64_t tokens, int64_t channels, bool reorders) {
+void Rows(const VectorKernels<T>& kernels, int64_t tokens, int64_t channels) {
   constexpr int64_t samples = 2;
   const int64_t rows = samples * tokens, count = rows * channels;
-  std::unique_ptr<int32_t[]> places(new int32_t[static_cast<size_t>(tokens)]);
-  for (int64_t i = 0; i < tokens; ++i)
-    places[static_cast<size_t>(i)] = static_cast<int32_t>(tokens - 1 - i);
-  const TokenOrder order{reorders ? places.get() : nullptr, tokens};
   const auto x = Numbers<float>(count), weight = Numbers<float>(channels),
              bias = Numbers<float>(channels);
   const auto mean = Numbers<float>(rows), rstd = Numbers<float>(rows),
              scale = Numbers<float>(samples);
   const auto out = Numbers<T>(count);
   kernels.norm_rows(
-      {x.get(), weight.get(), bias.get(), order, out.get(), mean.get(), rstd.get(), channels}, 0,
-      rows);
+      {x.get(), weight.get(), bias.get(), out.get(), mean.get(), rstd.get(), channels}, 0, rows);
   ExpectFinite(out.get(), count, "norm_rows");
   const auto dx = Numbers<float>(count), dweight = Numbers<float>(channels),
              dbias = Numbers<float>(channels);
-  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), order,
-                              dx.get(), dweight.get(), dbias.get(), channels},
+  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), dx.get(),
+                              dweight.get(), dbias.get(), channels},
                              0, rows);
-  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), order,
-                              nullptr, dweight.get(), dbias.get(), channels},
+  kernels.norm_rows_backward({out.get(), x.get(), mean.get(), rstd.get(), weight.get(), nullptr,
+                              dweight.get(), dbias.get(), channels},
                              0, rows);
   ExpectFinite(dx.get(), count, "norm_rows_backward");
-  kernels.gather_rows({x.get(), order, scale.get(), out.get(), dweight.get(), channels}, 0, rows);
-  kernels.gather_rows({x.get(), order, nullptr, out.get(), dweight.get(), channels}, 0, rows);
-  kernels.add_rows({x.get(), out.get(), order, scale.get(), dx.get(), channels}, 0, rows);
-  kernels.add_rows({x.get(), out.get(), order, nullptr, dx.get(), channels}, 0, rows);
+  kernels.scale_rows({x.get(), scale.get(), tokens, out.get(), dweight.get(), channels}, 0, rows);
+  kernels.scale_rows({x.get(), nullptr, tokens, out.get(), dweight.get(), channels}, 0, rows);
+  kernels.add_rows({x.get(), out.get(), scale.get(), tokens, dx.get(), channels}, 0, rows);
+  kernels.add_rows({x.get(), out.get(), nullptr, tokens, dx.get(), channels}, 0, rows);
   ExpectFinite(dx.get(), count, "add_rows");
   const auto wide = Numbers<T>(count), gradient = Numbers<T>(count);
   kernels.gelu({wide.get(), out.get(), nullptr, nullptr, channels}, 0, rows);
@@ -93,9 +88,14 @@ void Rows(const VectorKernels<T>& kernels, int64_t tokens, int64_t channels, boo
 
 template <typename T>
 void Attention(const VectorKernels<T>& kernels, int64_t tokens, int64_t heads, int64_t width,
-               int64_t masks) {
-  const int64_t windows = 2 * (masks == 0 ? 1 : masks), channels = heads * width,
-                padded = Padded(tokens);
+               int64_t in_map, bool is_masked) {
+  constexpr int64_t maps = 2;
+  const int64_t windows = maps * in_map, channels = heads * width, padded = Padded(tokens);
+  // Every token of a map once, from the last to the first.
+  std::unique_ptr<int64_t[]> token(new int64_t[static_cast<size_t>(in_map * tokens)]);
+  for (int64_t i = 0; i < in_map * tokens; ++i) {
+    token[static_cast<size_t>(i)] = in_map * tokens - 1 - i;
+  }
   const auto qkv = Numbers<T>(windows * tokens * 3 * channels);
   const auto bias = Numbers<float>(heads * tokens * padded);
   for (int64_t i = 0; i < heads * tokens; ++i) {
@@ -103,7 +103,7 @@ void Attention(const VectorKernels<T>& kernels, int64_t tokens, int64_t heads, i
       bias[static_cast<size_t>(i * padded + j)] = -std::numeric_limits<float>::infinity();
     }
   }
-  const auto mask = Numbers<float>((masks == 0 ? 1 : masks) * tokens * padded);
+  const auto mask = Numbers<float>(in_map * tokens * padded);
   const auto out = Numbers<T>(windows * tokens * channels),
              gradient = Numbers<T>(windows * tokens * channels);
   const auto attention = Numbers<T>(windows * heads * tokens * tokens);
@@ -114,8 +114,9 @@ void Attention(const VectorKernels<T>& kernels, int64_t tokens, int64_t heads, i
     AttentionArgs<T> args{};
     args.qkv = qkv.get();
     args.bias = bias.get();
-    args.mask = masks == 0 ? nullptr : mask.get();
-    args.masks = masks == 0 ? 1 : masks;
+    args.token = token.get();
+    args.windows = in_map;
+    args.mask = is_masked ? mask.get() : nullptr;
     args.tokens = tokens;
     args.padded = padded;
     args.heads = heads;
@@ -142,12 +143,13 @@ template <typename T>
 void All(const VectorKernels<T>& kernels) {
   for (const int64_t channels : {1, 3, 4, 15, 16, 17, 31, 32, 33, 96, 100}) {
     for (const int64_t tokens : {1, 2, 49}) {
-      for (const bool reorders : {false, true}) Rows(kernels, tokens, channels, reorders);
+      Rows(kernels, tokens, channels);
     }
   }
   for (const int64_t tokens : {1, 4, 9, 16, 25, 49, 144}) {
     for (const int64_t width : {1, 5, 8, 16, 20, 32}) {
-      for (const int64_t masks : {0, 2}) Attention(kernels, tokens, 3, width, masks);
+      Attention(kernels, tokens, 3, width, 1, false);
+      for (const bool is_masked : {false, true}) Attention(kernels, tokens, 3, width, 2, is_masked);
     }
   }
 }
