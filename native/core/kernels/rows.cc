@@ -22,6 +22,13 @@ int64_t RowsOf(const at::Tensor& x) { return x.numel() / x.size(-1); }
 
 at::Tensor BySample(const at::Tensor& scale) { return scale.view({-1, 1, 1}); }
 
+// [rows, channels] -> [groups, some hundred rows, channels]
+at::Tensor InGroups(const at::Tensor& x) {
+  int64_t together = std::clamp<int64_t>(x.size(0), 1, 256);
+  while (x.size(0) % together != 0) --together;
+  return x.view({-1, together, x.size(1)});
+}
+
 }  // namespace
 
 void AddTo(at::Tensor& sum, const at::Tensor& value) {
@@ -31,17 +38,6 @@ void AddTo(at::Tensor& sum, const at::Tensor& value) {
     sum = value;
   }
 }
-
-namespace {
-
-// [rows, channels] -> [groups, some hundred rows, channels]
-at::Tensor InGroups(const at::Tensor& x) {
-  int64_t together = std::clamp<int64_t>(x.size(0), 1, 256);
-  while (x.size(0) % together != 0) --together;
-  return x.view({-1, together, x.size(1)});
-}
-
-}  // namespace
 
 at::Tensor SumOfRows(const at::Tensor& x, c10::ScalarType type) {
   return InGroups(x).sum(1, /*keepdim=*/false, type).sum(0);

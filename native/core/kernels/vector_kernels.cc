@@ -437,6 +437,20 @@ inline RowsAt<T> OfWindow(const Args& args, int64_t window, T* data, int64_t col
   return {data + map * columns + column, columns, args.token + window % args.windows * args.tokens};
 }
 
+// q, scaled, k and v of one head in a window, rows `Padded` to whole vectors.
+template <typename T>
+inline void ReadHead(const AttentionArgs<T>& args, int64_t head, int64_t window, float* q, float* k,
+                     float* v) {
+  const int64_t channels = args.channels, width = channels / args.heads;
+  const auto read = [&](int64_t part, float scale, float* to) {
+    Widen(OfWindow(args, window, args.qkv, 3 * channels, part * channels + head * width),
+          args.tokens, width, scale, to);
+  };
+  read(0, args.scale, q);
+  read(1, 1.0F, k);
+  read(2, 1.0F, v);
+}
+
 template <typename T>
 void Attention(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_t end,
                float* floats) {
@@ -447,13 +461,7 @@ void Attention(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_
   float* keys = scratch.Take(width * padded);
   float *q = scratch.Take(n * wide), *k = scratch.Take(n * wide), *v = scratch.Take(n * wide);
   for (int64_t window = begin; window < end; ++window) {
-    const auto read = [&](int64_t part, float scale, float* to) {
-      Widen(OfWindow(args, window, args.qkv, 3 * channels, part * channels + head * width), n,
-            width, scale, to);
-    };
-    read(0, args.scale, q);
-    read(1, 1.0F, k);
-    read(2, 1.0F, v);
+    ReadHead(args, head, window, q, k, v);
     Transpose(k, n, width, keys);
     Multiply({q, wide, 1}, keys, padded, width, logits, padded, n, padded);
     Softmax(args, head, window, logits);
@@ -488,13 +496,7 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
   float *dout = scratch.Take(n * wide), *result = scratch.Take(n * wide);
   float* dbias = args.dbias + head * n * padded;
   for (int64_t window = begin; window < end; ++window) {
-    const auto read = [&](int64_t part, float scale, float* to) {
-      Widen(OfWindow(args, window, args.qkv, 3 * channels, part * channels + head * width), n,
-            width, scale, to);
-    };
-    read(0, args.scale, q);
-    read(1, 1.0F, k);
-    read(2, 1.0F, v);
+    ReadHead(args, head, window, q, k, v);
     Widen(OfWindow(args, window, args.gradient, channels, head * width), n, width, 1.0F, dout);
     if (args.attention != nullptr) {
       Widen(RowsAt<const T>{args.attention + (window * args.heads + head) * n * n, n}, n, n, 1.0F,

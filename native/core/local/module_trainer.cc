@@ -71,11 +71,13 @@ void ForEachReading(Step& step, Visit&& visit) {
   visit(step.gradient_norm);
 }
 
-// May the gradients of these lie there twice for the sake of launches? The loops of a CPU have
-// none.
-bool PaysToAddTogether(const std::vector<at::Tensor>& leaves) {
+// Those leaves whose gradients may lie there twice for the sake of launches: these where they are
+// few bytes, or none. The loops of a CPU have no launches.
+std::vector<at::Tensor> WorthAddingTogether(std::vector<at::Tensor> leaves) {
   constexpr int64_t kFewBytes = int64_t{8} << 20;
-  return !HasVectorKernels(leaves.front().device(), at::kFloat) && BytesOf(leaves) <= kFewBytes;
+  const bool pays =
+      !HasVectorKernels(leaves.front().device(), at::kFloat) && BytesOf(leaves) <= kFewBytes;
+  return pays ? std::move(leaves) : std::vector<at::Tensor>();
 }
 
 // Gradients of weight * loss.
@@ -385,6 +387,7 @@ at::Tensor ModuleTrainer::LearnInParts(at::Tensor features, const Supervision& s
   const int64_t batch = supervision.labels.size(0);
   std::vector<at::Tensor> leaves = TensorsOf(AllParameters());
   for (const Unit* unit : segment_) leaves.push_back(context.position_biases->Of(*unit));
+  leaves = WorthAddingTogether(std::move(leaves));
   at::Tensor output;
   const at::Generator before = context.generator->clone();
   for (int64_t begin = 0; begin < batch; begin += size) {
@@ -399,10 +402,9 @@ at::Tensor ModuleTrainer::LearnInParts(at::Tensor features, const Supervision& s
       if (!output.defined()) output = EmptyBatch(part, batch);
       return output.slice(0, begin, end);
     };
-    std::optional<AddedTogether> sums;
-    if (PaysToAddTogether(leaves)) sums.emplace(leaves);
+    AddedTogether sums(leaves);
     LearnFrom(features.slice(0, begin, end), supervision.Slice(begin, end), own, plan, place, step);
-    if (sums) sums->Add();
+    sums.Add();
     if (begin == 0) context.generator->set_state(generator.get_state());
   }
   return output;
@@ -477,6 +479,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
   const at::Tensor tokens = DrawSample(output, context);
   at::Tensor gradient = at::empty_like(output);
   std::vector<at::Tensor> all_logits;  // A tensor a chunk.
+  const std::vector<at::Tensor> leaves = WorthAddingTogether(TensorsOf(auxiliary_parameters_));
   for (int64_t begin = 0; begin < batch; begin += size) {
     context.ThrowIfCancelled();
     const int64_t end = std::min(begin + size, batch);
@@ -487,9 +490,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
     // The gradients of both losses add up where they belong.
     x.mutable_grad() = gradient.slice(0, begin, end).zero_();
     const Supervision part = supervision.Slice(begin, end);
-    std::optional<AddedTogether> sums;
-    const std::vector<at::Tensor> leaves = TensorsOf(auxiliary_parameters_);
-    if (PaysToAddTogether(leaves)) sums.emplace(leaves);
+    AddedTogether sums(leaves);
     {
       const at::Tensor logits = head_->Forward(x, context);
       const at::Tensor loss = LabelLoss(logits, part, options_.label_smoothing);
@@ -508,7 +509,7 @@ at::Tensor ModuleTrainer::AuxiliaryGradient(const at::Tensor& output, const at::
       step->reconstruction_loss.Add(share, loss);
       BackwardOf(loss, share * options_.reconstruction_weight);
     }
-    if (sums) sums->Add();
+    sums.Add();
   }
   step->answers.push_back(at::cat(all_logits).argmax(1));
   return gradient;
@@ -519,9 +520,7 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
                                           const ForwardContext& context,
                                           UnsettledStep* step) const {
   const at::Tensor x = output.detach().requires_grad_(true);
-  const std::vector<at::Tensor> leaves = TensorsOf(head_->Parameters());
-  std::optional<AddedTogether> sums;
-  if (PaysToAddTogether(leaves)) sums.emplace(leaves);
+  AddedTogether sums(WorthAddingTogether(TensorsOf(head_->Parameters())));
   {
     const at::Tensor logits = head_->Forward(x, context);
     const at::Tensor loss = LabelLoss(logits, supervision, options_.label_smoothing);
@@ -529,7 +528,7 @@ at::Tensor ModuleTrainer::GradientInParts(const at::Tensor& output, const at::Te
     step->answers.push_back(logits.detach().argmax(1));
     BackwardOf(loss, share * options_.label_weight);
   }
-  if (sums) sums->Add();
+  sums.Add();
   at::Tensor gradient = x.grad();
   if (decoder_ == nullptr) return gradient;
   const int64_t batch = output.size(0);

@@ -71,13 +71,13 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     if (end == samples) normed.reset();
     return Gelu(wide);
   };
-  const at::Tensor scales = ScaleBySample(scale, x);
   if (result == Result::kBranch) {
     kept->gelu = gelu(0, samples);
     const at::Tensor branch = LinearProduct(kept->gelu, cast[2], cast[3]);
     if (!keep.rows) kept->gelu.reset();
     return branch.view(x.sizes());
   }
+  const at::Tensor scales = ScaleBySample(scale, x);
   at::Tensor sum = at::empty_like(maps);
   if (keep.rows) {
     kept->gelu = gelu(0, samples);

@@ -25,8 +25,8 @@ at::Tensor PositionBiases::Of(const Unit& unit) const {
   return found == biases_.end() ? at::Tensor() : found->leaf;
 }
 
-PositionBiases::Backward PositionBiases::Take() {
-  Backward backward;
+PositionBiases::TableBackward PositionBiases::Take() {
+  TableBackward backward;
   for (const Bias& bias : std::exchange(biases_, {})) {
     if (!bias.leaf.grad().defined()) continue;
     backward.biases.push_back(bias.graph);

@@ -19,10 +19,10 @@ class PositionBiases {
 
   // What the backward pass of the tables is of: the biases in use and their gradients. Then there
   // are none any more.
-  struct Backward {
+  struct TableBackward {
     std::vector<at::Tensor> biases, gradients;
   };
-  Backward Take();
+  TableBackward Take();
 
  private:
   struct Bias {

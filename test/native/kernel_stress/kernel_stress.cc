@@ -142,9 +142,7 @@ void Attention(const VectorKernels<T>& kernels, int64_t tokens, int64_t heads, i
 template <typename T>
 void All(const VectorKernels<T>& kernels) {
   for (const int64_t channels : {1, 3, 4, 15, 16, 17, 31, 32, 33, 96, 100}) {
-    for (const int64_t tokens : {1, 2, 49}) {
-      Rows(kernels, tokens, channels);
-    }
+    for (const int64_t tokens : {1, 2, 49}) Rows(kernels, tokens, channels);
   }
   for (const int64_t tokens : {1, 4, 9, 16, 25, 49, 144}) {
     for (const int64_t width : {1, 5, 8, 16, 20, 32}) {
