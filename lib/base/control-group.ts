@@ -58,7 +58,8 @@ function filesOf(controller: string, mount: string, file: string, root: string):
     .filter((text) => text !== undefined)
 }
 
-function readText(file: string): string | undefined {
+/** A file of the system without the space around it; undefined where it cannot be read. */
+export function readText(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch {

@@ -1,8 +1,7 @@
 // What the machine has, as it says itself: C library, tools of a build, memory that this process may use.
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
-import { readGroup } from '../base/control-group.js'
+import { readGroup, readText } from '../base/control-group.js'
 
 /** Undefined where the C library is another one. */
 export function glibcVersion(): string | undefined {
@@ -47,12 +46,4 @@ export function readMemory(): Memory {
   const reclaimable = Number(/^inactive_file (\d+)/m.exec(readGroup('memory.stat') ?? '')?.[1] ?? 0)
   const left = Math.max(0, limitBytes - used + reclaimable)
   return { totalBytes, availableBytes: Math.min(free, left), limitBytes }
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
 }

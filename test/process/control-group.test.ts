@@ -1,43 +1,17 @@
 // Where the control group's memory runs out, a step is told so; the kernel ends nothing. Skipped
 // where this process may not make groups.
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fixture, run } from '../helpers/child.js'
+import { type Group, makeGroup } from '../helpers/control-group.js'
 
 const LIMIT = 800 * 2 ** 20
 
-interface Group {
-  readonly folder: string
-  remove(): void
-}
-
-/** A group below this process's own with that limit, or why there is none. */
-function makeGroup(): Group | string {
-  try {
-    const lines = readFileSync('/proc/self/cgroup', 'utf8').split('\n')
-    const v1 = lines.map((line) => /^\d+:memory:(.*)$/.exec(line)?.[1]).find(Boolean)
-    const v2 = lines.map((line) => /^0::(.*)$/.exec(line)?.[1]).find(Boolean) ?? '/'
-    const parent = v1 === undefined ? path.join('/sys/fs/cgroup', v2) : `/sys/fs/cgroup/memory${v1}`
-    const folder = path.join(parent, `localformer-test-${process.pid}`)
-    mkdirSync(folder)
-    try {
-      writeFileSync(
-        path.join(folder, v1 === undefined ? 'memory.max' : 'memory.limit_in_bytes'),
-        `${LIMIT}`,
-      )
-    } catch (error) {
-      rmdirSync(folder)
-      throw error
-    }
-    return { folder, remove: () => rmdirSync(folder) }
-  } catch (error) {
-    return `no control group can be made: ${(error as Error).message}`
-  }
-}
-
-const group = makeGroup()
+const group = makeGroup({
+  controller: 'memory',
+  v1: ['memory.limit_in_bytes', `${LIMIT}`],
+  v2: ['memory.max', `${LIMIT}`],
+})
 if (typeof group === 'string') console.log(`SKIP: ${group}`)
 
 const grouped = typeof group === 'string' ? test.skip : test
