@@ -9,12 +9,23 @@ import { ROOT } from '../../scripts/lib/script.js'
 import { runs } from '../../scripts/lib/toolchain.js'
 import { runProgram } from '../helpers/child.js'
 
-const SETS: Readonly<Record<string, { needs: readonly string[]; flags: readonly string[] }>> = {
+interface InstructionSet {
+  readonly needs: readonly string[]
+  readonly flags: readonly string[]
+}
+
+const AVX512: InstructionSet = {
+  needs: ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl'],
+  flags: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'],
+}
+
+const SETS: Readonly<Record<string, InstructionSet>> = {
   plain: { needs: [], flags: [] },
   avx2: { needs: ['avx2', 'fma'], flags: ['-mavx2', '-mfma'] },
-  avx512: {
-    needs: ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl'],
-    flags: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'],
+  avx512: AVX512,
+  avx512_bf16: {
+    needs: [...AVX512.needs, 'avx512_bf16'],
+    flags: [...AVX512.flags, '-mavx512bf16'],
   },
 }
 

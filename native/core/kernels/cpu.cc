@@ -14,6 +14,11 @@ std::atomic<bool> are_used{true};
 const AllVectorKernels& Choose() {
 #if defined(__x86_64__)
   const std::string capability = at::get_cpu_capability();
+#if defined(LOCALFORMER_AVX512_BF16)
+  if (capability == "AVX512" && __builtin_cpu_supports("avx512bf16")) {
+    return vector_avx512_bf16::kKernels;
+  }
+#endif
   if (capability == "AVX512") return vector_avx512::kKernels;
   if (capability == "AVX2") return vector_avx2::kKernels;
 #endif

@@ -59,12 +59,24 @@ inline Floats Load(const uint16_t* from) {
 
 inline void Store(float* to, Floats values) { __builtin_memcpy(to, &values, sizeof values); }
 
-// To the nearest, ties to even; a NaN stays one.
+// To the nearest, ties to even; a NaN stays one. In one instruction, where there is one, which
+// takes denormals for 0.
 inline void Store(uint16_t* to, Floats values) {
+#if defined(__AVX512BF16__)
+  const __m256bh halves = _mm512_cvtneps_pbh(Bits<__m512>(values));
+#else
   const Ints bits = Bits<Ints>(values);
   const Ints rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+#if defined(__AVX512F__)
+  const __mmask16 is_nan =
+      _mm512_cmp_ps_mask(Bits<__m512>(values), Bits<__m512>(values), _CMP_UNORD_Q);
+  const __m256i halves = _mm512_maskz_cvtepi32_epi16(
+      0xffff, _mm512_mask_mov_epi32(Bits<__m512i>(rounded), is_nan, _mm512_set1_epi32(0x7fc0)));
+#else
   const Ints is_nan = values != values;
   const Halves halves = __builtin_convertvector((is_nan & 0x7fc0) | (~is_nan & rounded), Halves);
+#endif
+#endif
   __builtin_memcpy(to, &halves, sizeof halves);
 }
 
@@ -83,6 +95,7 @@ inline void Set(uint16_t* to, float value) {
 
 // Of a NaN and a number the first or the second, whichever `b` is.
 inline Floats Max(Floats a, Floats b) { return a > b ? a : b; }
+inline Floats Min(Floats a, Floats b) { return a < b ? a : b; }
 
 // All of a vector joined into one number, halves, quarters and so on onto each other.
 template <int kApart = kWidth / 2, typename Join>
@@ -103,28 +116,47 @@ inline float Sum(Floats values) {
 
 inline float Largest(Floats values) { return Joined(values, &Max); }
 
-// e^x to a few units in the last place; 0 far below 0, and where x is -inf; NaN where x is one. x
+// value * 2^power, `power` whole; 0 where x is so low that e^x is hardly a number.
+inline Floats Scaled(Floats value, Floats power, Floats x) {
+  const Floats low = All(-87.0F);
+#if defined(__AVX512F__)
+  const __mmask16 is_there = _mm512_cmp_ps_mask(Bits<__m512>(x), Bits<__m512>(low), _CMP_NLT_UQ);
+  return Bits<Floats>(_mm512_maskz_scalef_ps(is_there, Bits<__m512>(value), Bits<__m512>(power)));
+#else
+  const Ints is_gone = x < low;
+  const Ints exponent = __builtin_convertvector(is_gone ? Floats{} : power, Ints);
+  const Floats scaled = value * Bits<Floats>((exponent + 127) << 23);
+  return Bits<Floats>(Bits<Ints>(scaled) & ~is_gone);
+#endif
+}
+
+// e^x to a unit or two in the last place; 0 far below 0, and where x is -inf; NaN where x is one. x
 // may not be above 88.
 inline Floats Exp(Floats x) {
-  const Floats low = All(-87.0F);
-  const Ints is_gone = x < low;
-  x = Max(low, x);
   // Adding so large a number leaves no places behind the point: rounds to the nearest.
   constexpr float kRounds = 12582912.0F;
   const Floats n = (x * 1.44269504088896341F + kRounds) - kRounds;
   Floats r = x - n * 0.693359375F;
   r = r + n * 2.12194440e-4F;
-  // Minimax over |r| <= ln(2) / 2 (Cephes, expf).
-  Floats p = All(1.9875691500e-4F);
-  p = p * r + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  p = p * r * r + r + 1.0F;
-  const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
-  const Floats value = p * Bits<Floats>(power);
-  return Bits<Floats>(Bits<Ints>(value) & ~is_gone);
+  // Minimax over |r| <= ln(2) / 2, 1 at 0: at most 9.2e-8 of the value from it. Ours, by Remez.
+  Floats p = All(8.2902720728e-3F);
+  p = p * r + 4.18981596187e-2F;
+  p = p * r + 1.66676381279e-1F;
+  p = p * r + 4.99991478411e-1F;
+  p = p * r + 9.99999706313e-1F;
+  p = p * r + 1.0F;
+  return Scaled(p, n, x);
+}
+
+// To a unit or two in the last place, of what is finite.
+inline Floats Reciprocal(Floats x) {
+#if defined(__AVX512F__)
+  // 14 bits, and a step of Newton's: a third of a division's time.
+  const Floats first = Bits<Floats>(_mm512_maskz_rcp14_ps(0xffff, Bits<__m512>(x)));
+  return first + first * (1.0F - x * first);
+#else
+  return 1.0F / x;
+#endif
 }
 
 // The normal distribution up to x and its density, from one exponential (Abramowitz and Stegun,
@@ -135,14 +167,16 @@ struct Normal {
 };
 inline Normal NormalOf(Floats x) {
   const Floats e = Exp(x * x * -0.5F);
-  const Floats size = Bits<Floats>(Bits<Ints>(x) & 0x7fffffff);
-  const Floats t = 1.0F / (1.0F + size * (0.3275911F * 0.70710678F));
-  Floats p = All(1.061405429F);
-  p = p * t - 1.453152027F;
-  p = p * t + 1.421413741F;
-  p = p * t - 0.284496736F;
-  p = p * t + 0.254829592F;
-  const Floats tail = p * t * e * 0.5F;
+  // Nothing is left beyond 100.
+  const Floats size = Min(Bits<Floats>(Bits<Ints>(x) & 0x7fffffff), All(100.0F));
+  const Floats t = Reciprocal(1.0F + size * (0.3275911F * 0.70710678F));
+  // Its coefficients halved: of the distribution, not of erf.
+  Floats p = All(0.5F * 1.061405429F);
+  p = p * t - 0.5F * 1.453152027F;
+  p = p * t + 0.5F * 1.421413741F;
+  p = p * t - 0.5F * 0.284496736F;
+  p = p * t + 0.5F * 0.254829592F;
+  const Floats tail = p * t * e;
   return {x < 0 ? tail : 1.0F - tail, e * 0.39894228F};
 }
 

@@ -123,5 +123,8 @@ extern const AllVectorKernels kKernels;
 namespace vector_avx512 {
 extern const AllVectorKernels kKernels;
 }
+namespace vector_avx512_bf16 {
+extern const AllVectorKernels kKernels;
+}
 
 }  // namespace localformer

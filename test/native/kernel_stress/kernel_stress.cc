@@ -1,12 +1,14 @@
 // Every loop of native/core/kernels/vector_kernels.cc over buffers that are just as long as they
 // have to be, of sizes that fill vectors and that do not; for AddressSanitizer, which sees a step
 // beyond them. Needs no LibTorch. test/process/kernel-stress.test.ts builds and runs it.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kernels/vector_kernels.h"
@@ -152,10 +154,50 @@ void All(const VectorKernels<T>& kernels) {
   }
 }
 
+// What is stored as bfloat16 is the nearest, ties to even, whole vectors and the rest of a row
+// alike.
+void Rounding() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  // Halfway between two, the even one below or above; just beside; the largest, which become
+  // infinite; what is no number.
+  const std::vector<std::pair<uint32_t, uint16_t>> cases = {
+      {0x3f800000, 0x3f80}, {0x3f808000, 0x3f80}, {0x3f818000, 0x3f82}, {0x3f808001, 0x3f81},
+      {0x3f817fff, 0x3f81}, {0xbf808000, 0xbf80}, {0xbf818000, 0xbf82}, {0x00000000, 0x0000},
+      {0x80000000, 0x8000}, {0x7f7fffff, 0x7f80}, {0xff7fffff, 0xff80}, {0x7f7f7fff, 0x7f7f},
+      {0x7f800000, 0x7f80}, {0xff800000, 0xff80}, {0x00800000, 0x0080}, {0x42c88000, 0x42c8},
+      {0x7fc00000, 0x7fc0}, {0x7f800001, 0x7fc0}};
+  constexpr int64_t kChannels = 39;  // Two vectors of the widest, and a rest that fills none.
+  for (size_t first = 0; first < cases.size(); ++first) {
+    std::vector<float> x(kChannels), sums(kChannels);
+    std::vector<uint16_t> out(kChannels);
+    const auto at = [&](int64_t i) -> const auto& {
+      return cases[(first + static_cast<size_t>(i)) % cases.size()];
+    };
+    for (int64_t i = 0; i < kChannels; ++i) __builtin_memcpy(&x[i], &at(i).first, sizeof(float));
+    kAll.of_bfloat16.scale_rows({x.data(), nullptr, 1, out.data(), sums.data(), kChannels}, 0, 1);
+    for (int64_t i = 0; i < kChannels; ++i) {
+      const bool is_right = x[i] != x[i] ? std::isnan(FloatOf(out[i])) : out[i] == at(i).second;
+      Expect(is_right, "a number is rounded to bfloat16");
+    }
+  }
+  // And GELU at the ends of the line.
+  std::vector<float> ends(16, kInfinity), result(16);
+  kAll.of_float.gelu({ends.data(), result.data(), nullptr, nullptr, 16}, 0, 1);
+  for (const float value : result) Expect(value == kInfinity, "GELU of infinity");
+  const std::vector<float> far = {-50.0F, -20.0F, -14.0F, -6.0F, 0.0F,  6.0F, 14.0F, 50.0F,
+                                  1e20F,  3e38F,  -3e38F, 1.0F,  -1.0F, 2.5F, -2.5F, 0.3F};
+  kAll.of_float.gelu({far.data(), result.data(), nullptr, nullptr, 16}, 0, 1);
+  for (size_t i = 0; i < far.size(); ++i) {
+    const double x = far[i], exact = 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    Expect(std::abs(result[i] - exact) <= 3e-7 * std::max(1.0, std::abs(x)), "GELU");
+  }
+}
+
 }  // namespace
 }  // namespace localformer
 
 int main() {
+  localformer::Rounding();
   localformer::All(localformer::kAll.of_float);
   localformer::All(localformer::kAll.of_bfloat16);
   std::puts("ok");
