@@ -1,7 +1,7 @@
 // A balanced split of a network for the options that it is trained with, by measuring its modules.
 import { LocalformerError } from '../base/errors.js'
 import { balance, modulePeak, type UnitCost } from './balance.js'
-import { measuredBatch } from './measured-batch.js'
+import { weighedBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
 import { nested, recipeOf } from './native-trainer.js'
 import { momentsOf } from './offload.js'
@@ -20,7 +20,7 @@ export async function balancedEnds(
   const { recompute, dtype, balanceFor, modules } = o
   // On a card units that are computed again take as much of the batch at a time as its size tells.
   const isWhole = recompute === 'block' && model.device !== 'cpu'
-  const batchSize = isWhole ? balanceFor : measuredBatch(model, balanceFor)
+  const batchSize = isWhole ? balanceFor : weighedBatch(model, balanceFor)
   const { costs, images } = await unitsMeasured(model, batchSize, { recompute, dtype })
   const reconstructs = o.target === 'features'
   const estimate = (scale: number) => (begin: number, end: number) =>
