@@ -48,8 +48,10 @@ export interface OptimizationOptions extends OptimizerOptions {
   /**
    * What is computed again in the backward pass rather than kept; the gradients are the same.
    * `none`: nothing, as PyTorch's autograd has it. `selective`: inside a block what is cheap, the
-   * outputs of its norms, of GELU and of the attention heads, and in maps of up to 256 channels the
-   * first product of each branch. `block`: every unit from its input
+   * outputs of its norms, of GELU and of the attention heads, and in maps of up to 256 channels (in
+   * bfloat16 512) the first product of each branch; nothing between norm and linear layer of patch
+   * embedding and mergings.
+   * `block`: every unit from its input
    * (Chen et al., arXiv 1604.06174), a few samples at a time. Default `none`; of a training
    * configuration, and so of `localformer train`, `selective`.
    */

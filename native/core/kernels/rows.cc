@@ -109,33 +109,35 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::Scalar
 }
 
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor& dx,
+                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor* dx,
                       at::Tensor& dweight, at::Tensor& dbias) {
   const int64_t channels = x.size(2);
   const c10::ScalarType type = gradient.scalar_type();
   if (!TakesVectors(x, type)) {
     const auto [dx_own, dweight_own, dbias_own] = at::native_layer_norm_backward(
         gradient.to(x.scalar_type()), x, {channels}, statistics.mean.unsqueeze(-1),
-        statistics.rstd.unsqueeze(-1), norm.weight, norm.bias, {dx.defined(), true, true});
+        statistics.rstd.unsqueeze(-1), norm.weight, norm.bias, {dx != nullptr, true, true});
     AddTo(dweight, dweight_own);
     AddTo(dbias, dbias_own);
-    if (dx.defined()) dx.add_(dx_own);
+    if (dx != nullptr) AddTo(*dx, dx_own);
     return;
   }
   const at::Tensor sums = at::zeros({2 * channels}, at::kFloat);
+  if (dx != nullptr && !dx->defined()) *dx = at::zeros_like(x);
   WithNumbers(type, [&](auto* numbers) {
     using T = std::remove_pointer_t<decltype(numbers)>;
     SumOverRows(RowsOf(x), NumbersOf<float>(sums), 2 * channels,
                 [&](int64_t begin, int64_t end, float* own) {
-                  const NormRowsBackwardArgs<T> args{NumbersOf<T>(gradient),
-                                                     x.const_data_ptr<float>(),
-                                                     statistics.mean.const_data_ptr<float>(),
-                                                     statistics.rstd.const_data_ptr<float>(),
-                                                     norm.weight.const_data_ptr<float>(),
-                                                     NumbersOf<float>(dx),
-                                                     own,
-                                                     own + channels,
-                                                     channels};
+                  const NormRowsBackwardArgs<T> args{
+                      NumbersOf<T>(gradient),
+                      x.const_data_ptr<float>(),
+                      statistics.mean.const_data_ptr<float>(),
+                      statistics.rstd.const_data_ptr<float>(),
+                      norm.weight.const_data_ptr<float>(),
+                      dx == nullptr ? nullptr : NumbersOf<float>(*dx),
+                      own,
+                      own + channels,
+                      channels};
                   KernelsFor(numbers).norm_rows_backward(args, begin, end);
                 });
   });

@@ -62,9 +62,9 @@ at::Tensor NormRows(const at::Tensor& x, const NormParameters& norm, c10::Scalar
                     NormStatistics* statistics);
 
 // From the gradient of NormRows' result: adds those of weight and bias to `dweight` and `dbias`,
-// and that of x to `dx` where it is defined.
+// and that of x to `dx`, where one is given.
 void NormRowsBackward(const at::Tensor& gradient, const at::Tensor& x,
-                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor& dx,
+                      const NormStatistics& statistics, const NormParameters& norm, at::Tensor* dx,
                       at::Tensor& dweight, at::Tensor& dbias);
 
 // out = x + scale * branch. `scale` [samples] or none: 1. `out` may be x.

@@ -35,14 +35,9 @@ ProductShape ShapeOf(ProductKind kind, const at::Tensor& a, const at::Tensor& b)
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias, bool needs_result) {
+                            const std::optional<at::Tensor>& bias) {
     ctx->save_for_backward({x, weight});
     ctx->saved_data["has_bias"] = bias.has_value();
-    if (!needs_result) {
-      std::vector<int64_t> shape = x.sizes().vec();
-      shape.back() = weight.size(0);
-      return NoValues(shape, x.options().dtype(at::promote_types(x.scalar_type(), at::kFloat)));
-    }
     return LinearProduct(x, weight, bias.value_or(at::Tensor()));
   }
 
@@ -54,7 +49,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (ctx->needs_input_grad(0)) dx = InputGradient(dy, weight).view(x.sizes());
     if (ctx->needs_input_grad(1)) dw = WeightGradient(dy, Rows(x));
     if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) db = dy.sum(0);
-    return {dx, dw, db, at::Tensor()};
+    return {dx, dw, db};
   }
 };
 
@@ -163,15 +158,10 @@ void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& w
   if (!IsDryRunOn(sum.device())) sum.addmm_(dy, weight);
 }
 
-at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                     bool needs_result) {
+at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   // An undefined tensor is no argument of a function.
   const auto optional_bias = bias.defined() ? std::make_optional(bias) : std::nullopt;
-  return LinearFunction::apply(x, weight, optional_bias, needs_result);
-}
-
-at::Tensor NoValues(at::IntArrayRef shape, const at::TensorOptions& options) {
-  return at::empty_strided(shape, std::vector<int64_t>(shape.size(), 0), options);
+  return LinearFunction::apply(x, weight, optional_bias);
 }
 
 }  // namespace localformer

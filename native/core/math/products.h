@@ -25,12 +25,7 @@ void AddWeightGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& 
 void AddInputGradient(at::Tensor& sum, const at::Tensor& dy, const at::Tensor& weight);
 
 // LinearProduct for autograd: the gradients are InputGradient's and WeightGradient's, the bias's a
-// sum over the rows. Keeps x and the weight, as at::linear does. Without `needs_result` the result
-// is one without values (swin/unit.h), of the residual stream's type.
-at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                     bool needs_result = true);
-
-// A result that nobody looks at: of that shape, in the room of one number.
-at::Tensor NoValues(at::IntArrayRef shape, const at::TensorOptions& options);
+// sum over the rows. Keeps x and the weight, as at::linear does.
+at::Tensor LinearMap(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 }  // namespace localformer

@@ -100,7 +100,7 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     return sum.view(x.sizes());
   }
   const int64_t size =
-      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+      std::max<int64_t>(ForwardChunkRows(x.device(), type, samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
@@ -171,8 +171,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     RowSums bias_sums({x.size(2), 3 * x.size(2)});
     const int64_t samples = x.size(0), tokens = x.size(1);
     const int64_t rows =
-        kept ? KeptChunkRows(x.device(), samples * tokens)
-             : ChunkRows(x.device(), samples * tokens, RowBytes(x, layout, type, has_qkv),
+        kept ? KeptChunkRows(x.device(), type, samples * tokens)
+             : ChunkRows(x.device(), type, samples * tokens, RowBytes(x, layout, type, has_qkv),
                          Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max<int64_t>(rows / tokens, 1);
     for (int64_t begin = 0; begin < samples; begin += size) {
@@ -221,10 +221,10 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
       const at::Tensor dnormed = Maps(InputGradient(dqkv, w_qkv).view(part(x).sizes()));
       dqkv.reset();
       at::Tensor dx_part = part(dx);
-      NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias}, dx_part,
-                       dnorm_weight, dnorm_bias);
+      NormRowsBackward(dnormed, part(x), statistics, {norm_weight, norm_bias},
+                       dx.defined() ? &dx_part : nullptr, dnorm_weight, dnorm_bias);
     }
-    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
+    return {InputGradientTo(dx, saved[0]),
             Variable(),
             dnorm_weight,
             dnorm_bias,

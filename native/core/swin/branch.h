@@ -20,6 +20,9 @@ namespace localformer {
 // What a branch gives: itself, the residual sum, or in its place no values (NoValues).
 enum class Result { kBranch, kSum, kNone };
 
+// A result that nobody looks at: of that shape, in the room of one number.
+at::Tensor NoValues(at::IntArrayRef shape, const at::TensorOptions& options);
+
 // [B, H, W, C] -> [B, H * W, C], contiguous.
 at::Tensor Maps(const at::Tensor& x);
 // [..., C] -> [all rows, C], of a contiguous tensor.
@@ -35,15 +38,17 @@ struct Keep {
 
 Keep KeepOf(const ForwardContext& context, int64_t channels);
 
-// What is taken at a time of `rows` in a backward pass: a share of them, and on a card, which pays
-// for each chunk in launches, a larger one or as many as fit into `room` bytes, of which one takes
-// `row_bytes`.
-int64_t ChunkRows(c10::Device device, int64_t rows, int64_t row_bytes, int64_t room);
+// What is taken at a time of the `rows` of products of `type` in a backward pass: a share of them,
+// and on a card, which pays for each chunk in launches, a larger one or as many as fit into `room`
+// bytes, of which one takes `row_bytes`.
+int64_t ChunkRows(c10::Device device, c10::ScalarType type, int64_t rows, int64_t row_bytes,
+                  int64_t room);
 // The same where all that is needed was kept: on a card, where each of it makes room for what comes
 // next, all rows.
-int64_t KeptChunkRows(c10::Device device, int64_t rows);
+int64_t KeptChunkRows(c10::Device device, c10::ScalarType type, int64_t rows);
 // The same forward, where nothing but the result is kept of what a chunk computes.
-int64_t ForwardChunkRows(c10::Device device, int64_t rows, const KeptBytes* kept);
+int64_t ForwardChunkRows(c10::Device device, c10::ScalarType type, int64_t rows,
+                         const KeptBytes* kept);
 
 int64_t BytesOf(const std::vector<at::Tensor>& tensors);
 
@@ -56,7 +61,8 @@ std::vector<at::Tensor> TakeInside(torch::autograd::AutogradContext* ctx);
 // Books what a branch keeps, and its weights, for Room to tell in the backward pass.
 c10::IValue Book(const std::shared_ptr<KeptBytes>& all, const std::vector<at::Tensor>& kept,
                  const std::vector<at::Tensor>& weights);
-// Bytes that the branches behind it have freed, less the gradient of the map `x` itself.
+// Bytes that a chunk may take of those that the branches behind it have freed: a share of them,
+// less the gradient of the map `x` itself.
 int64_t Room(const c10::IValue& booked, const at::Tensor& x);
 
 // May its values be overwritten, because nothing else sees them?
@@ -70,6 +76,11 @@ std::vector<at::Tensor> CastAll(std::vector<at::Tensor> tensors, c10::ScalarType
 // owns_gradient); else a copy of it, or zeros.
 at::Tensor InputGradientFrom(const at::Tensor& gradient, const at::Tensor& x, Result result,
                              bool owns_gradient);
+
+// The same on its way out, in the sizes of `x`. On the CPU as no view, which would hold on to its
+// base: nothing else has its memory then, and the branch before works in it (InputGradientFrom). On
+// a card those long lives make holes between blocks (up to half as much more was reserved).
+at::Tensor InputGradientTo(const at::Tensor& dx, const at::Tensor& x);
 
 // What a residual branch is multiplied with, [samples] as the kernels take it; undefined: 1.
 at::Tensor ScaleBySample(const at::Tensor& scale, const at::Tensor& x);

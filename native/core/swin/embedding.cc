@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "swin/norm_linear.h"
+
 namespace localformer {
 
 at::Tensor CutIntoPatches(const at::Tensor& images, int64_t patch) {
@@ -34,8 +36,7 @@ PatchEmbedding::PatchEmbedding(int64_t image_size, int64_t patch, int64_t channe
 }
 
 at::Tensor PatchEmbedding::Forward(const at::Tensor& patches, const ForwardContext& context) const {
-  const Linear proj{proj_.weight.flatten(1), proj_.bias};
-  return norm_.Forward(proj.Forward(patches, context.compute_type));
+  return NormOfLinear(patches, {proj_.weight.flatten(1), proj_.bias}, norm_, context);
 }
 
 ParameterList PatchEmbedding::Parameters() const {
@@ -56,8 +57,7 @@ at::Tensor PatchMerging::Forward(const at::Tensor& x, const ForwardContext& cont
   // parity.
   const at::Tensor merged =
       x.view({b, h, 2, w, 2, c}).permute({0, 1, 3, 4, 2, 5}).reshape({b, h, w, 4 * c});
-  return reduction_.Forward(norm_.Forward(merged), context.compute_type, context.needs_result)
-      .to(at::kFloat);
+  return LinearOfNorm(merged, norm_, reduction_, context);
 }
 
 ParameterList PatchMerging::Parameters() const {

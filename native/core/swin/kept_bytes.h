@@ -1,7 +1,7 @@
 // What the branches of one pass through a segment keep for its backward pass. When a branch's turn
-// comes there, what those behind it kept is free again: so much its chunks may take without raising
-// the peak that the forward pass has had. Told from shapes alone, so that chunks, and with them the
-// order of sums, are the same in every process.
+// comes there, what those behind it kept is free again: of that its chunks may take a share (Room
+// in swin/branch.h) without raising the peak that the forward pass has had. Told from shapes alone,
+// so that chunks, and with them the order of sums, are the same in every process.
 #pragma once
 
 #include <cstdint>

@@ -85,7 +85,7 @@ at::Tensor Compute(const at::Tensor& x, const at::Tensor& scale, const Weights& 
     return sum.view(x.sizes());
   }
   const int64_t size =
-      std::max<int64_t>(ForwardChunkRows(x.device(), samples * tokens, all_kept) / tokens, 1);
+      std::max<int64_t>(ForwardChunkRows(x.device(), type, samples * tokens, all_kept) / tokens, 1);
   for (int64_t begin = 0; begin < samples; begin += size) {
     const int64_t end = std::min(begin + size, samples);
     at::Tensor part = sum.slice(0, begin, end);
@@ -158,8 +158,8 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     // Where every sample has a scale of its own, no chunk holds a part of one.
     const int64_t least = scale.defined() ? tokens : 1;
     const int64_t rows =
-        has_gelu ? KeptChunkRows(x.device(), count)
-                 : ChunkRows(x.device(), count, RowBytes(x, weight1.size(0), type, has_wide),
+        has_gelu ? KeptChunkRows(x.device(), type, count)
+                 : ChunkRows(x.device(), type, count, RowBytes(x, weight1.size(0), type, has_wide),
                              Room(ctx->saved_data["booked"], x));
     const int64_t size = std::max(rows / least, int64_t{1}) * least;
     for (int64_t begin = 0; begin < count; begin += size) {
@@ -208,9 +208,9 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
       NormRowsBackward(
           dnormed, part(x),
           {mean.slice(0, begin, end).view({1, -1}), rstd.slice(0, begin, end).view({1, -1})},
-          {norm_weight, norm_bias}, dx_part, dnorm_weight, dnorm_bias);
+          {norm_weight, norm_bias}, dx.defined() ? &dx_part : nullptr, dnorm_weight, dnorm_bias);
     }
-    return {dx.defined() ? dx.view(saved[0].sizes()) : dx,
+    return {InputGradientTo(dx, saved[0]),
             Variable(),
             dnorm_weight,
             dnorm_bias,

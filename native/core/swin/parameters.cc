@@ -57,10 +57,9 @@ Linear Linear::Create(int64_t in, int64_t out, bool with_bias, at::Generator& ge
   return linear;
 }
 
-at::Tensor Linear::Forward(const at::Tensor& x, c10::ScalarType compute_type,
-                           bool needs_result) const {
+at::Tensor Linear::Forward(const at::Tensor& x, c10::ScalarType compute_type) const {
   return LinearMap(x.to(compute_type), weight.to(compute_type),
-                   bias.defined() ? bias.to(compute_type) : bias, needs_result);
+                   bias.defined() ? bias.to(compute_type) : bias);
 }
 
 void Linear::Collect(const std::string& name, ParameterList* out) const {

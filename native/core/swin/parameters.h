@@ -51,8 +51,7 @@ struct Linear {
   // Truncated normal (std 0.02, cut at -2 and 2) and zero bias, as timm initialises Swin.
   static Linear Create(int64_t in, int64_t out, bool with_bias, at::Generator& generator);
   // The product runs in `compute_type`, and so comes out.
-  at::Tensor Forward(const at::Tensor& x, c10::ScalarType compute_type,
-                     bool needs_result = true) const;
+  at::Tensor Forward(const at::Tensor& x, c10::ScalarType compute_type) const;
   void Collect(const std::string& name, ParameterList* out) const;
 };
 

@@ -6,6 +6,7 @@ import { LocalTrainer } from '../../../lib/local/local-trainer.js'
 import type { LocalOptions, OptimizationOptions } from '../../../lib/local/options.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../../lib/local/trainer.js'
+import { DTYPES } from '../../../lib/local/words.js'
 import { atMost } from '../../helpers/expect.js'
 import { TEST_DEVICE } from '../../helpers/test-device.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
@@ -78,6 +79,33 @@ for (const method of METHODS) {
     const plain = await trained(method, {})
     const both = await trained(method, { recompute: 'block', accumulate: 2 })
     close(both, plain, 2e-6, 'both')
+  })
+}
+
+for (const dtype of DTYPES) {
+  test(`selective keeps nothing between a norm and a linear layer: ${dtype}`, async () => {
+    const batch = 4
+    await using model = await SwinTransformer.create(TINY)
+    const changesGrid = [0, 3, 5, 7]
+    const kept = async (recompute: 'none' | 'selective') => {
+      const costs = await model.measureUnits(batch, { recompute, dtype })
+      return changesGrid.map((unit) => costs[unit]?.keptBytes ?? Number.NaN)
+    }
+    const plain = await kept('none')
+    const lean = await kept('selective')
+    // What the patch embedding norms in float32; what mergings of 8, 4 and 2 tokens a side map.
+    const between = [64 * 16 * 4]
+    for (const [tokens, channels] of [
+      [16, 64],
+      [4, 128],
+      [1, 256],
+    ] as const) {
+      between.push(tokens * channels * (dtype === 'bfloat16' ? 2 : 4))
+    }
+    assert.equal(
+      plain.map((bytes, i) => bytes - (lean[i] as number)),
+      between.map((bytes) => bytes * batch),
+    )
   })
 }
 
