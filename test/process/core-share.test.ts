@@ -30,7 +30,10 @@ const script = (folder: string) => `
   const seen = [getThreads()]
   if (process.argv.includes('set')) setThreads(3)
   const inWorker = 'Promise.all([import("node:worker_threads"), import(' + JSON.stringify(${JSON.stringify(index)}) + ')]).then(([{ parentPort }, { getThreads }]) => parentPort.postMessage(getThreads()))'
-  const [threads] = await once(new Worker(inWorker, { eval: true, env: {} }), 'message')
+  // Of the environment no more than where LibTorch is.
+  const isPlace = ([name]) => /^(HOME|XDG_CACHE_HOME|LIBTORCH|LOCALFORMER_LIBTORCH)$/.test(name)
+  const env = Object.fromEntries(Object.entries(process.env).filter(isPlace))
+  const [threads] = await once(new Worker(inWorker, { eval: true, env }), 'message')
   seen.push(threads, getThreads())
   console.log(JSON.stringify(seen))
   process.exit(0)
