@@ -27,11 +27,13 @@ const RUNS = [
   'backprop,recompute=selective',
   'backprop,recompute=block',
   'backprop,dtype=bfloat16,recompute=none',
+  'backprop,dtype=bfloat16,recompute=selective',
   'backprop,dtype=bfloat16,recompute=block',
   'paper:4,split=balanced,recompute=none',
   'paper:4,split=balanced,recompute=selective',
   'paper:4,split=balanced,recompute=block',
   'paper:4,split=balanced,dtype=bfloat16,recompute=none',
+  'paper:4,split=balanced,dtype=bfloat16,recompute=selective',
   'paper:4,split=balanced,dtype=bfloat16,recompute=block',
 ]
 const TIMM = { float32: 'float32', checkpoints: 'float32, checkpoints', bfloat16: 'bfloat16' }
