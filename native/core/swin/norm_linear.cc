@@ -21,11 +21,11 @@ using torch::autograd::variable_list;
 // The type of a stream whose products are of `type`.
 c10::ScalarType StreamType(c10::ScalarType type) { return at::promote_types(type, at::kFloat); }
 
-// [B, ...] of rows, as maps of `like` with as many channels as the rows have.
-at::Tensor AsMaps(const at::Tensor& rows, const at::Tensor& like) {
-  std::vector<int64_t> sizes = like.sizes().vec();
-  sizes.back() = rows.size(-1);
-  return rows.view(sizes);
+// Of maps like `x`, with so many channels.
+std::vector<int64_t> SizesOf(const at::Tensor& x, int64_t channels) {
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = channels;
+  return sizes;
 }
 
 // In: x [B, H, W, C], norm (weight, bias) [C], weight [out, C].
@@ -41,10 +41,9 @@ struct LinearOfNormFunction : torch::autograd::Function<LinearOfNormFunction> {
     if (needs_result) mapped = LinearProduct(normed, CastAll({weight}, type)[0], {});
     if (!keeps_normed) normed.reset();
     KeepInside(ctx, {std::move(normed)});
-    if (needs_result) return AsMaps(mapped.to(StreamType(type)), x);
-    std::vector<int64_t> sizes = x.sizes().vec();
-    sizes.back() = weight.size(0);
-    return NoValues(sizes, x.options().dtype(StreamType(type)));
+    const std::vector<int64_t> sizes = SizesOf(x, weight.size(0));
+    return needs_result ? mapped.to(StreamType(type)).view(sizes)
+                        : NoValues(sizes, x.options().dtype(StreamType(type)));
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
@@ -96,7 +95,7 @@ struct NormOfLinearFunction : torch::autograd::Function<NormOfLinearFunction> {
     ctx->save_for_backward(
         {x, statistics.mean, statistics.rstd, weight, bias, norm_weight, norm_bias});
     KeepInside(ctx, {keeps_mapped ? std::move(mapped) : at::Tensor()});
-    return AsMaps(y, x);
+    return y.view(SizesOf(x, weight.size(0)));
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list& gradients) {
