@@ -16,13 +16,13 @@
 #include "memory/upload.h"
 #include "memory/work_place.h"
 #include "swin/branch.h"
+#include "swin/chunk_budget.h"
 #include "swin/depth_coins.h"
 #include "swin/embedding.h"
 #include "swin/position_biases.h"
 #include "train/added_together.h"
 #include "train/allocation_watch.h"
 #include "train/backward.h"
-#include "train/chunk_budget.h"
 #include "train/device.h"
 #include "train/device_calls.h"
 #include "train/gradient_check.h"
@@ -31,12 +31,6 @@
 
 namespace localformer {
 namespace {
-
-// On a card the auxiliary losses take so many chunks at least: together with their gradient they
-// then hold no more than the segment's backward pass, which in bfloat16 holds half.
-int64_t FewestChunks(c10::ScalarType compute_type) {
-  return compute_type == c10::ScalarType::Float ? 6 : 12;
-}
 
 at::Tensor CountCorrect(const std::vector<at::Tensor>& answers, const at::Tensor& labels) {
   return (answers.size() == 1 ? answers.front() : at::cat(answers)).eq(labels).sum(at::kFloat);

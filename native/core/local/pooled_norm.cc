@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "train/chunk_budget.h"
+#include "swin/chunk_budget.h"
+#include "swin/compute_type.h"
 
 namespace localformer {
 namespace {

@@ -12,6 +12,7 @@
 #include "kernels/window_attention.h"
 #include "math/products.h"
 #include "swin/branch.h"
+#include "swin/chunk_budget.h"
 #include "swin/position_bias.h"
 #include "swin/window.h"
 

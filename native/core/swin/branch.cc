@@ -37,34 +37,6 @@ Keep KeepOf(const ForwardContext& context, int64_t channels) {
   return keep;
 }
 
-namespace {
-
-// On a card a quarter raises no module's peak, which is where its losses are. Ours, measured.
-int64_t Share(c10::Device device, c10::ScalarType type, int64_t rows) {
-  // Fewer are not worth a product's call; of products of bfloat16, up to ten times as fast, more.
-  const int64_t least = device.is_cpu() && type == at::kBFloat16 ? 8192 : 2048;
-  const int64_t chunks = device.is_cpu() ? 16 : 4;
-  return std::max((rows + chunks - 1) / chunks, least);
-}
-
-}  // namespace
-
-int64_t ChunkRows(c10::Device device, c10::ScalarType type, int64_t rows, int64_t row_bytes,
-                  int64_t room) {
-  const int64_t share = Share(device, type, rows);
-  return device.is_cpu() ? share : std::max(share, room / row_bytes);
-}
-
-int64_t KeptChunkRows(c10::Device device, c10::ScalarType type, int64_t rows) {
-  return device.is_cpu() ? Share(device, type, rows) : rows;
-}
-
-int64_t ForwardChunkRows(c10::Device device, c10::ScalarType type, int64_t rows,
-                         const KeptBytes* kept) {
-  if (device.is_cpu()) return Share(device, type, rows);
-  return kept != nullptr && kept->is_chunk() ? rows : (rows + 1) / 2;
-}
-
 int64_t BytesOf(const std::vector<at::Tensor>& tensors) {
   int64_t bytes = 0;
   for (const at::Tensor& tensor : tensors) {

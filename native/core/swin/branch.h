@@ -1,5 +1,5 @@
-// What the two branches of a block have in common: how their backward passes are cut into chunks,
-// and which tensors they may work in.
+// What the two branches of a block have in common: what they keep for their backward passes, how
+// much of what is free again a chunk of these may take, and which tensors they may work in.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,18 +37,6 @@ struct Keep {
 };
 
 Keep KeepOf(const ForwardContext& context, int64_t channels);
-
-// What is taken at a time of the `rows` of products of `type` in a backward pass: a share of them,
-// and on a card, which pays for each chunk in launches, a larger one or as many as fit into `room`
-// bytes, of which one takes `row_bytes`.
-int64_t ChunkRows(c10::Device device, c10::ScalarType type, int64_t rows, int64_t row_bytes,
-                  int64_t room);
-// The same where all that is needed was kept: on a card, where each of it makes room for what comes
-// next, all rows.
-int64_t KeptChunkRows(c10::Device device, c10::ScalarType type, int64_t rows);
-// The same forward, where nothing but the result is kept of what a chunk computes.
-int64_t ForwardChunkRows(c10::Device device, c10::ScalarType type, int64_t rows,
-                         const KeptBytes* kept);
 
 int64_t BytesOf(const std::vector<at::Tensor>& tensors);
 

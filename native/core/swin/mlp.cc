@@ -12,6 +12,7 @@
 #include "kernels/rows.h"
 #include "math/products.h"
 #include "swin/branch.h"
+#include "swin/chunk_budget.h"
 
 namespace localformer {
 namespace {
