@@ -67,8 +67,9 @@ at::Tensor PooledNorm(const at::Tensor& features, const LayerNorm& norm,
   // In even parts of about that size: launches count more than half of one.
   const int64_t own = std::max<int64_t>((features.size(0) + part / 2) / part, 1);
   const int64_t size = (features.size(0) + own - 1) / own;
-  const at::Tensor maps =
-      features.to(at::kFloat).contiguous().view({features.size(0), -1, features.size(3)});
+  const at::Tensor maps = features.to(StreamType(features.scalar_type()))
+                              .contiguous()
+                              .view({features.size(0), -1, features.size(3)});
   return at::addcmul(norm.bias, MeanNorm::apply(maps, size), norm.weight);
 }
 

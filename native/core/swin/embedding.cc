@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "swin/compute_type.h"
 #include "swin/norm_linear.h"
 
 namespace localformer {
@@ -73,7 +74,8 @@ Classifier::Classifier(FeatureShape input, int64_t classes, at::Generator& gener
       fc_(Linear::Create(input.channels, classes, true, generator)) {}
 
 at::Tensor Classifier::Forward(const at::Tensor& x, const ForwardContext& context) const {
-  return fc_.Forward(norm_.Forward(x).mean({1, 2}), context.compute_type).to(at::kFloat);
+  return fc_.Forward(norm_.Forward(x).mean({1, 2}), context.compute_type)
+      .to(StreamType(context.compute_type));
 }
 
 ParameterList Classifier::Parameters() const {

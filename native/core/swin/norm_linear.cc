@@ -10,6 +10,7 @@
 #include "kernels/rows.h"
 #include "math/products.h"
 #include "swin/branch.h"
+#include "swin/compute_type.h"
 
 namespace localformer {
 namespace {
@@ -17,9 +18,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
-
-// The type of a stream whose products are of `type`.
-c10::ScalarType StreamType(c10::ScalarType type) { return at::promote_types(type, at::kFloat); }
 
 // Of maps like `x`, with so many channels.
 std::vector<int64_t> SizesOf(const at::Tensor& x, int64_t channels) {

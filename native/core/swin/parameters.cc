@@ -7,6 +7,7 @@
 
 #include "math/products.h"
 #include "memory/dry_run.h"
+#include "swin/compute_type.h"
 
 namespace localformer {
 
@@ -75,7 +76,7 @@ LayerNorm LayerNorm::Create(int64_t channels) {
 }
 
 at::Tensor LayerNorm::Forward(const at::Tensor& x) const {
-  return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, weight, bias, kEps);
+  return at::layer_norm(x.to(StreamType(x.scalar_type())), {x.size(-1)}, weight, bias, kEps);
 }
 
 void LayerNorm::Collect(const std::string& name, ParameterList* out) const {
