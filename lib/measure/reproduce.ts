@@ -25,6 +25,7 @@ export const MEMORY_RUNS = [
   'backprop,accumulate=4',
   'backprop,dtype=bfloat16',
   'paper:2,split=balanced',
+  'paper:2,split=balanced,recompute=selective',
   'paper:4,split=balanced',
   'paper:4,split=balanced,recompute=selective',
   'paper:4,split=balanced,recompute=block',

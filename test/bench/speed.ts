@@ -7,6 +7,7 @@ import path from 'node:path'
 import { checkOutputFile, writeOutputFile } from '../../lib/cli/output-file.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { killAll } from '../../scripts/lib/test-process.js'
+import { keepBusy } from './speed/busy.js'
 import type { Case } from './speed/cases.js'
 import { growthPicture } from './speed/growth-picture.js'
 import { inTurn } from './speed/in-turn.js'
@@ -50,15 +51,16 @@ const listed = ({ name, title, contenders }: Case) =>
   [`${name}: ${title}`, ...contenders.map((contender) => `  ${contender.name}`)].join('\n')
 
 async function measure(options: BenchOptions, folder: string): Promise<Result> {
-  const { rounds, quick, reference, cifar10, json } = options
+  const { rounds, quick, reference, cifar10, json, beside } = options
   const machine = readMachine()
   const threads = options.threads ?? machine.cores
   const python = findPeerPython()
   let result: Result = {
     ...{ schema: 1, startedAt: new Date().toISOString(), commit: readCommit(), machine },
-    ...{ threads, quick, rounds, versions: {}, cases: [] },
+    ...{ threads, busyProcesses: beside, quick, rounds, versions: {}, cases: [] },
     warnings: 'reason' in python ? [`No peers: ${python.reason}`] : [],
   }
+  await using _busy = keepBusy(beside)
   for (const one of options.cases) {
     const surroundings: Surroundings = {
       ...{ threads, python, cifar10, folder: path.join(folder, one.name) },

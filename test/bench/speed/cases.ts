@@ -103,19 +103,19 @@ function growth(): Case {
   }
 }
 
-function floor(): Case {
+function floor(name: string, shape: Shape): Case {
   const dtypes: readonly Dtype[] = ['float32', 'bfloat16']
   const nameOf = (dtype: Dtype) => `floor of the products, ${dtype}`
   return {
-    name: 'floor',
-    title: 'A step against all its products alone, 224 px, batch 16',
+    name,
+    title: `A step against all its products alone, ${shape.imageSize} px, batch ${shape.batchSize}`,
     reference: nameOf('float32'),
     contenders: dtypes.flatMap((dtype) => {
       const against = nameOf(dtype)
       return [
-        peer(against, AT_224, { program: 'floor.py', dtype, keepsPages: true, against }),
-        own(specOf('backprop', dtype), AT_224, { against }),
-        peer(`timm, ${dtype}`, AT_224, { dtype, against }),
+        peer(against, shape, { program: 'floor.py', dtype, keepsPages: true, against }),
+        own(specOf('backprop', dtype), shape, { against }),
+        peer(`timm, ${dtype}`, shape, { dtype, against }),
       ]
     }),
   }
@@ -151,9 +151,12 @@ export const CASES: readonly Case[] = [
     name: 'paper-4',
     title: 'Local learning against end to end, 224 px, batch 16, float32',
     reference: 'backprop',
-    contenders: ['backprop', 'paper:4', 'paper:4,decoder=transformer'].map((spec) =>
-      own(spec, AT_224),
-    ),
+    contenders: [
+      'backprop',
+      'paper:4',
+      'paper:4,recompute=selective',
+      'paper:4,decoder=transformer',
+    ].map((spec) => own(spec, AT_224)),
   },
   {
     name: 'recompute',
@@ -167,6 +170,7 @@ export const CASES: readonly Case[] = [
     ],
   },
   growth(),
-  floor(),
+  floor('floor', AT_224),
+  floor('floor-32', AT_32),
   timeline(),
 ]

@@ -13,6 +13,7 @@ every round every contender once. Without a CASE all are measured, which takes h
   --rounds N        Times that every contender runs; default 3
   --quick           One round of two steps: whether it works, not how fast it is
   --threads N       Threads of an operation, for every contender; default: the cores
+  --beside N        Processes that keep a core busy each while it measures; default 0
   --reference NAME  The contender that the others are set against, where a case has it
   --without NAME    Leaves a contender out of the cases that have it; may be given several times
   --cifar10 DIR     Folder of CIFAR-10 for the cases with a pipeline; default: generated images
@@ -27,6 +28,8 @@ export interface BenchOptions {
   readonly quick: boolean
   /** Undefined: the cores. */
   readonly threads: number | undefined
+  /** Processes that keep a core busy each meanwhile. */
+  readonly beside: number
   readonly reference: string | undefined
   readonly cifar10: string | undefined
   /** File of the JSON document. */
@@ -61,6 +64,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     cases: quick ? cases.map(shortened) : cases,
     rounds: wholeNumber('--rounds', values.rounds, 100) ?? (quick ? QUICK.rounds : 3),
     threads: wholeNumber('--threads', threads, 4096),
+    beside: wholeNumber('--beside', values.beside, 4096) ?? 0,
     print: values.help ? 'help' : values.list ? 'list' : undefined,
     ...{ quick, reference, cifar10, json, picture },
   }
@@ -74,6 +78,7 @@ function parse(args: readonly string[]) {
       options: {
         rounds: { type: 'string' },
         threads: { type: 'string' },
+        beside: { type: 'string' },
         reference: { type: 'string' },
         without: { type: 'string', multiple: true },
         cifar10: { type: 'string' },

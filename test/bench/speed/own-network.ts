@@ -41,17 +41,16 @@ export interface StepRecord {
   readonly seconds: number
   readonly loss: number
   readonly peakAllocatedBytes: number
-  /** Where choosing products took a part of the step. */
-  readonly tuningSeconds?: number
+  /** What choosing products took of the step. */
+  readonly tuningSeconds: number
 }
 
 export function writeAnswer({ answer, warmup }: Request, records: readonly StepRecord[]): void {
-  const tuned = records.flatMap(({ tuningSeconds }) => tuningSeconds ?? [])
   const document: Figures = {
     firstStepSeconds: records[0]?.seconds ?? null,
     stepSeconds: records.slice(warmup).map(({ seconds }) => seconds),
     losses: records.map(({ loss }) => loss),
-    tuningSeconds: tuned.length === 0 ? null : tuned.reduce((sum, value) => sum + value),
+    tuningSeconds: records.reduce((sum, record) => sum + record.tuningSeconds, 0),
     peakAllocatedBytes: Math.max(...records.map((record) => record.peakAllocatedBytes)),
     peakRssBytes: peakRssBytes(),
     threads: getThreads(),

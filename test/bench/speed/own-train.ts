@@ -48,8 +48,9 @@ await runOwn(async () => {
       if (event.type !== 'step') continue
       const now = performance.now()
       const seconds = (now - start) / 1000
-      const loss = event.modules.at(-1)?.labelLoss ?? Number.NaN
-      records.push({ seconds, loss, peakAllocatedBytes: event.peakAllocatedBytes })
+      const { peakAllocatedBytes, modules, tuningSeconds } = event
+      const loss = modules.at(-1)?.labelLoss ?? Number.NaN
+      records.push({ seconds, loss, peakAllocatedBytes, tuningSeconds })
       start = now
     }
     await run?.dispose()

@@ -59,6 +59,8 @@ export const resultSchema = z.strictObject({
   }),
   /** Of an operation, asked of every contender. */
   threads: z.number(),
+  /** Processes that kept a core busy each meanwhile. */
+  busyProcesses: z.number(),
   quick: z.boolean(),
   rounds: z.number(),
   versions: z.record(z.string(), z.string()),

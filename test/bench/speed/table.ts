@@ -36,11 +36,12 @@ export function caseAsMarkdown({ name, title, rows }: Result['cases'][number]): 
 
 /** Where and with what it was measured. */
 export function surroundingsAsMarkdown(result: Result): string {
-  const { machine, rounds, threads, versions, commit, startedAt } = result
+  const { machine, rounds, threads, versions, commit, startedAt, busyProcesses } = result
+  const busy = busyProcesses === 0 ? '' : `beside ${busyProcesses} busy processes, `
   const told = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
     `Measured on ${startedAt.slice(0, 10)} on ${machine.processor} (${machine.cores} cores, ` +
-      `${threads} threads, load ${machine.load.toFixed(1)} before), commit ${commit ?? 'unknown'}, ` +
+      `${threads} threads, load ${machine.load.toFixed(1)} before), ${busy}commit ${commit ?? 'unknown'}, ` +
       `${rounds} round${rounds === 1 ? '' : 's'} in turn${result.quick ? ' (--quick)' : ''}` +
       `${told.length === 0 ? '' : `; ${told.join(', ')}`}.`,
     ...result.warnings.map((warning) => `- ${warning}`),

@@ -37,6 +37,7 @@ test('the training loop gives the same with the files of a run, which are gone t
   const logged = await figuresOf({ program: 'own-train', spec, log: true })
   assert.is(plain.losses.length, 3)
   assert.equal(logged.losses, plain.losses)
+  assert.ok(plain.tuningSeconds !== null, 'what choosing products took is told')
   assert.not(readdirSync(path.join(folder, '32px-4')).some((name) => name.startsWith('run-')))
 })
 

@@ -63,9 +63,9 @@ def attention(windows, tokens, width):
     """Of maps (tokens x tokens) and of values (tokens x width): scores and their use, and both gradients."""
     values = torch.randn(windows, tokens, width, dtype=DTYPE)
     maps = torch.randn(windows, tokens, tokens, dtype=DTYPE)
-    by_width = best([lambda: values @ values.transpose(1, 2)])
-    by_map = best([lambda: maps @ values])
-    by_map_transposed = best([lambda: maps.transpose(1, 2) @ values])
+    by_width = best(products.batched(values, values.transpose(1, 2)))
+    by_map = best(products.batched(maps, values))
+    by_map_transposed = best(products.batched(maps.transpose(1, 2), values))
     return 2 * by_width + 2 * by_map + 2 * by_map_transposed
 
 

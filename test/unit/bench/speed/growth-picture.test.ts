@@ -19,7 +19,8 @@ function resultOf(broken?: string): Result {
     ),
   )
   return {
-    ...{ schema: 1, startedAt: new Date(0).toISOString(), commit: null, threads: 2, quick: false },
+    ...{ schema: 1, startedAt: new Date(0).toISOString(), commit: null },
+    ...{ threads: 2, busyProcesses: 0, quick: false },
     ...{ machine: { processor: '', cores: 2, memoryBytes: 0, load: 0 }, rounds: 1, versions: {} },
     ...{ cases: [{ name: 'growth', title: '', rows }], warnings: [] },
   }

@@ -42,6 +42,11 @@ test('--quick is one round of two steps, unless rounds are given', () => {
   assert.is(parseOptions(['paper-4', '--quick', '--rounds', '2']).rounds, 2)
 })
 
+test('it measures alone, unless busy processes are asked for', () => {
+  assert.is(parseOptions([]).beside, 0)
+  assert.is(parseOptions(['--beside', '6']).beside, 6)
+})
+
 const WRONG: readonly [string[], RegExp][] = [
   [['floor', '--picture', 'a.svg'], /`--picture` draws the case growth/],
   [
@@ -51,6 +56,7 @@ const WRONG: readonly [string[], RegExp][] = [
   [['--rounds', '0'], /Expected a whole number from 1 to 100 for `--rounds` but received "0"/],
   [['--rounds', 'two'], /--rounds/],
   [['--threads', '1.5'], /--threads/],
+  [['--beside', '0'], /Expected a whole number from 1 to 4096 for `--beside`/],
   [['--reference', 'nobody'], /Expected the name of a contender/],
   [['--without', 'nobody'], /Expected the name of a contender/],
   [['--fast'], /Unknown option '--fast'/],
@@ -74,7 +80,7 @@ test('the command prints help and the list, and ends with 1 where it is used wro
   assert.is(list.code, 0)
   assert.match(
     list.stdout,
-    /^paper-4: .*\n {2}backprop\n {2}paper:4\n {2}paper:4,decoder=transformer\n$/,
+    /^paper-4: .*\n {2}backprop\n {2}paper:4\n {2}paper:4,recompute=selective\n {2}paper:4,decoder=transformer\n$/,
   )
   const wrong = await run([main, 'nothing'])
   assert.is(wrong.code, 1)
@@ -92,7 +98,7 @@ test('contenders can be left out', () => {
   ])
   const names = cases.map(({ contenders }) => contenders.map(({ name }) => name))
   assert.not(names[0]?.includes('timm'))
-  assert.equal(names[1], ['backprop', 'paper:4,decoder=transformer'])
+  assert.equal(names[1], ['backprop', 'paper:4,recompute=selective', 'paper:4,decoder=transformer'])
 })
 
 test('every case has contenders by names of their own, whose references and programs are there', () => {

@@ -90,7 +90,8 @@ test('the table has a line for each contender, and of one that failed the reason
 const DOCUMENT: Result = {
   ...{ schema: 1, startedAt: '2026-01-02T03:04:05.000Z', commit: 'abc' },
   machine: { processor: 'A processor', cores: 2, memoryBytes: 2 ** 34, load: 0.25 },
-  ...{ threads: 2, quick: false, rounds: 2, versions: versionsOf(RESULTS), cases: [MEASURED] },
+  ...{ threads: 2, busyProcesses: 0, quick: false, rounds: 2 },
+  ...{ versions: versionsOf(RESULTS), cases: [MEASURED] },
   warnings: threadWarnings(MEASURED, 2),
 }
 
@@ -106,6 +107,10 @@ test('it says where it was measured, with what, and who used other threads', () 
     surroundingsAsMarkdown(DOCUMENT),
     'Measured on 2026-01-02 on A processor (2 cores, 2 threads, load 0.3 before), commit abc, ' +
       '2 rounds in turn; torch 2.11.0, node 20.\n- a-case: theirs used 1 threads, not 2',
+  )
+  assert.match(
+    surroundingsAsMarkdown({ ...DOCUMENT, busyProcesses: 6 }),
+    /before\), beside 6 busy processes, commit abc,/,
   )
 })
 

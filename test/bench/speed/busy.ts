@@ -1,0 +1,39 @@
+// Processes that keep a core busy each, for as long as something is measured beside them.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+
+/** Looks up now and then: it ends with the process that started it, however that ended. */
+const PROGRAM = `
+const spin = () => {
+  for (const end = Date.now() + 100; Date.now() < end; );
+  setImmediate(spin)
+}
+process.stdin.on('close', () => process.exit()).resume()
+spin()
+`
+
+export interface Busy {
+  /** Of the processes. */
+  readonly pids: readonly number[]
+  /** Ends them, and waits until they have ended. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export function keepBusy(processes: number): Busy {
+  const children = Array.from({ length: processes }, () =>
+    spawn(process.execPath, ['-e', PROGRAM], { stdio: ['pipe', 'ignore', 'inherit'] }),
+  )
+  return {
+    pids: children.flatMap(({ pid }) => pid ?? []),
+    async [Symbol.asyncDispose]() {
+      await Promise.all(
+        children.map(async (child) => {
+          if (child.exitCode !== null || child.signalCode !== null) return
+          const ended = once(child, 'exit')
+          child.kill('SIGKILL')
+          await ended
+        }),
+      )
+    },
+  }
+}
