@@ -52,6 +52,7 @@ test('parts of the run spec are flags', () => {
   assert.is(printed(['--method', 'paper', '--modules', '4']).run, 'paper:4')
   const many = ['--method', 'greedy', '--split', 'balanced', '--dtype', 'bfloat16']
   assert.is(printed(many).run, 'greedy:4,split=balanced,dtype=bfloat16')
+  assert.is(printed(['--math', 'mkl']).run, 'paper:4,math=mkl')
   const config = file('spec.yaml', 'run: paper:4,decoder=conv\n')
   assert.is(printed(['--config', config, '--decoder', 'linear']).run, 'paper:4,decoder=linear')
   assert.is(printed(['--run', 'paper:2', '--label-weight', '0..2']).run, 'paper:2,a=0..2')

@@ -1,21 +1,25 @@
 // A steady step takes no fresh page from the system: that costs more than the arithmetic on it.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BackpropTrainer } from '../../lib/local/backprop-trainer.js'
+import { parseRunSpec } from '../../lib/local/run-spec.js'
 import { SwinTransformer } from '../../lib/local/swin-transformer.js'
-import type { Dtype, Recompute } from '../../lib/local/words.js'
+import { createTrainer } from '../../lib/local/trainer-of-spec.js'
 import { floatBatch, SLOW } from '../helpers/tiny.js'
 
 const STEPS = 6
 
-for (const [dtype, recompute] of [
-  ['float32', 'none'],
-  ['float32', 'selective'],
-  ['bfloat16', 'none'],
-] satisfies [Dtype, Recompute][]) {
-  test(`${dtype}, recompute=${recompute}`, async () => {
+for (const spec of [
+  'backprop',
+  'backprop,recompute=selective',
+  'backprop,recompute=block',
+  'backprop,dtype=bfloat16',
+  'backprop,dtype=bfloat16,recompute=selective',
+  'paper:2',
+  'paper:2,recompute=selective',
+]) {
+  test(spec, async () => {
     await using model = await SwinTransformer.create(SLOW)
-    await using trainer = await BackpropTrainer.create(model, { dtype, recompute })
+    await using trainer = await createTrainer(model, parseRunSpec(spec))
     const batch = floatBatch(32)
     const faults: number[] = []
     for (let step = 0; step < STEPS; step++) {

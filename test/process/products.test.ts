@@ -55,8 +55,9 @@ async function child(script: string, cache: Cache, ...args: string[]) {
   return { result: JSON.parse(stdout), stderr }
 }
 
-async function tuned(cache: Cache): Promise<Tuned> {
-  const { result, stderr } = await child('tuned', cache)
+async function tuned(cache: Cache, limitBytes?: number): Promise<Tuned> {
+  const limit = limitBytes === undefined ? [] : [`${limitBytes}`]
+  const { result, stderr } = await child('tuned', cache, ...limit)
   assert.is(stderr, '')
   return result
 }
@@ -80,12 +81,21 @@ test('measuring is in no statistic of memory and in no second of a step', async 
   const [cold] = measuring.tuningSeconds as [number, number]
   const [step] = measuring.seconds as [number, number]
   const [module] = measuring.moduleSeconds as [number, number]
+  const [waited] = measuring.waited as [number, number]
   assert.ok(cold > 0)
+  // Each second is either a step's or measuring's.
+  assert.ok(step + cold <= waited, `${step} and ${cold} of ${waited}`)
   assert.is(measuring.tuningSeconds[1], 0)
   assert.ok(module <= step)
   const next = await tuned(first)
   assert.equal(next.peaks, measuring.peaks)
   assert.equal(next.stats, measuring.stats)
+})
+
+test('where there is no room to measure in, the default computes, and nothing is kept', async () => {
+  // A little more than the step itself takes.
+  const tight = await tuned(new Cache('tight'), Math.ceil(1.02 * Math.max(...measuring.peaks)))
+  assert.ok(tight.measured < measuring.measured, `${tight.measured} of ${measuring.measured}`)
 })
 
 test('other choices, other last digits', async () => {

@@ -1,4 +1,5 @@
 // How many threads an operation uses can be set at any time, for the addon's own thread too.
+import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,6 +21,22 @@ test('one thread starts no others; more, set later, are started by the next oper
   assert.is(getThreads(), 4)
   await model.predict(floatBatch(8))
   assert.is(osThreads(), idle + 3, 'and then on four')
+})
+
+test('waiting threads leave the cores to others soon, unless the user says how they wait', () => {
+  const script = `
+    import { load } from '${new URL('../../../lib/native/load.js', import.meta.url)}'
+    load()
+    console.log(process.env.GOMP_SPINCOUNT)`
+  const spinsOf = (own: NodeJS.ProcessEnv) => {
+    const { GOMP_SPINCOUNT: _, OMP_WAIT_POLICY: __, ...env } = process.env
+    const args = ['--input-type=module', '-e', script]
+    const { stdout } = spawnSync(process.execPath, args, { env: { ...env, ...own } })
+    return `${stdout}`.trim()
+  }
+  assert.is(spinsOf({}), '10000')
+  assert.is(spinsOf({ GOMP_SPINCOUNT: '7' }), '7')
+  assert.is(spinsOf({ OMP_WAIT_POLICY: 'active' }), 'undefined')
 })
 
 test('a count that is none is refused', async () => {

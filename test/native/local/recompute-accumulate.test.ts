@@ -117,6 +117,19 @@ test('chunks of the auxiliary losses leave those of recomputation alone', async 
   assert.is(whole.peak, own.peak)
 })
 
+/** Of a plain step, weights and optimizer state included. */
+const MOST_OF_PLAIN = { float32: 0.6, bfloat16: 0.67 }
+for (const dtype of DTYPES) {
+  test(`selective takes two thirds of the plain step at most, block less still: ${dtype}`, async () => {
+    const large = { count: 64, steps: 1 }
+    const { peak } = await trained('backprop', { dtype }, large)
+    const selective = await trained('backprop', { dtype, recompute: 'selective' }, large)
+    const block = await trained('backprop', { dtype, recompute: 'block' }, large)
+    atMost(selective.peak, MOST_OF_PLAIN[dtype] * peak, 'selective')
+    atMost(block.peak, selective.peak - 1, 'block')
+  })
+}
+
 test('each takes less memory than the plain step, both together least', async () => {
   const large = { count: 64, steps: 1 }
   for (const method of ['backprop', 'paper'] as const) {

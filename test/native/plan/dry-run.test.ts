@@ -46,6 +46,16 @@ function measured(runner: DryRunner, run: string, batchSize: number, limitBytes 
   return runner.run({ ...requestOf(config, 10), limitBytes })
 }
 
+test('what a run spec leaves open is planned as train does it, and so kept selectively', async () => {
+  const [open, selective, none] = (await Promise.all([
+    measured(dry, 'backprop', 16),
+    measured(dry, 'backprop,recompute=selective', 16),
+    measured(dry, 'backprop,recompute=none', 16),
+  ])) as DryRunMeasurement[]
+  assert.is(open?.peakAllocatedBytes, selective?.peakAllocatedBytes)
+  assert.ok((open?.peakAllocatedBytes ?? 0) < (none?.peakAllocatedBytes ?? 0))
+})
+
 for (const [run, batchSize] of RUNS) {
   test(`${run}, batch ${batchSize}: the peaks are those of a step that computes`, async () => {
     const [planned, taken] = (await Promise.all([
