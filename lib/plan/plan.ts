@@ -19,7 +19,7 @@ import { MANIFEST } from '../libtorch/manifest.js'
 import { parseRunSpec } from '../local/run-spec.js'
 import { withRunners } from './dry-runner.js'
 import { type PlanRow, type PlanSubject, planRow } from './plan-row.js'
-import { classesOf } from './request.js'
+import { checkBatch, classesOf } from './request.js'
 import { type SearchSubject, search } from './search.js'
 import { cpuTarget, gpuTarget, type PlanTarget } from './target.js'
 
@@ -100,6 +100,7 @@ export async function plan(
   const checked = readArgument('options', () => checkOptions(options))
   const resolved = resolvedOf(config, checked.runs)
   const [first] = resolved as [ResolvedConfig]
+  resolved.forEach(checkBatch)
   const targets = targetsOf(checked)
   const classes = checked.classes ?? classesOf(first)
   const found: PlanRow[][] = []

@@ -1,14 +1,37 @@
 // What a configuration asks of the process that tries it.
+import { constants } from 'node:buffer'
+import { expected, LocalformerError } from '../base/errors.js'
 import { trainerOptionsOf } from '../config/create.js'
 import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { findDataset } from '../datasets/open.js'
 import type { DryRunRequest } from './dry-run.js'
 
-/** Everything but what it may take. */
+/** Images of a batch whose pixels one array can have. */
+export function mostImagesOf(imageSize: number): number {
+  return Math.floor(constants.MAX_LENGTH / (3 * imageSize ** 2))
+}
+
+/** @throws {LocalformerError} `ERR_CONFIG` where no array can have that many images */
+export function checkBatch({ config, network: { imageSize } }: ResolvedConfig): void {
+  const most = mostImagesOf(imageSize)
+  const { batchSize } = config.training
+  if (batchSize <= most) return
+  throw new LocalformerError('ERR_CONFIG', expected(`at most ${most}`, 'batchSize', batchSize), {
+    hint: `More images of ${imageSize} px are not one array any more: a step would have to take them in several.`,
+  })
+}
+
+/**
+ * Everything but what it may take.
+ *
+ * @throws {LocalformerError} as {@link checkBatch}
+ */
 export function requestOf(
-  { config, network, spec }: ResolvedConfig,
+  resolved: ResolvedConfig,
   classes: number,
 ): Omit<DryRunRequest, 'limitBytes'> {
+  checkBatch(resolved)
+  const { config, network, spec } = resolved
   const { device: _, ...sizes } = network
   return {
     network: { ...sizes, classes },

@@ -5,7 +5,7 @@ import { markdownTable } from '../../lib/cli/markdown.js'
 import { resolveInput } from '../../lib/config/resolve.js'
 import { DryRunner } from '../../lib/plan/dry-runner.js'
 import { largestBatch } from '../../lib/plan/largest-batch.js'
-import { requestOf } from '../../lib/plan/request.js'
+import { mostImagesOf, requestOf } from '../../lib/plan/request.js'
 import { gpuTarget, limitsOf, type PlanTarget, roomOf } from '../../lib/plan/target.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { runScript } from '../../scripts/lib/script.js'
@@ -40,7 +40,6 @@ const TIMM = { float32: 'float32', checkpoints: 'float32, checkpoints', bfloat16
 
 /** Of a first try; a search goes on from there. */
 const FIRST_BATCH = 32
-const MOST_BATCH = 65_536
 /** So much of a batch may be missing: a batch that is named fits, one that is larger by this does not. */
 const TOLERANCE = 0.01
 /** Cards that are planned for side by side. */
@@ -61,6 +60,7 @@ const nameOf = ({ variant, imageSize }: Network) => `${variant}@${imageSize}`
 async function ours(target: PlanTarget, network: Network) {
   await using runner = await DryRunner.start(target)
   const { safe } = limitsOf(roomOf(target, runner))
+  const most = mostImagesOf(network.imageSize)
   const batches: number[] = []
   let first = FIRST_BATCH
   for (const run of RUNS) {
@@ -73,14 +73,14 @@ async function ours(target: PlanTarget, network: Network) {
       return { allocatedBytes, reservedBytes }
     }
     const batch = await largestBatch(attempt, {
-      ...{ limit: safe, most: MOST_BATCH, tolerance: TOLERANCE },
+      ...{ limit: safe, most, tolerance: TOLERANCE },
       known: [{ batchSize: first, taken: await attempt(first) }],
     })
     batches.push(batch)
     // The next run begins where this one ended.
     first = batch || first
   }
-  return { batches, safe }
+  return { batches, safe, most }
 }
 
 /** Undefined where Python did not come to an end: what this package has is told all the same. */
@@ -107,7 +107,12 @@ async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
   }
   await Promise.all(Array.from({ length: PROCESSES }, work))
   const columns = CARDS.map((card) => found.get(card))
-  const rows = RUNS.map((run, k) => [`\`${run}\``, ...columns.map((own) => `${own?.batches[k]}`)])
+  const told = (batch: number | undefined, most: number | undefined) =>
+    batch === most ? `at least ${batch}` : `${batch}`
+  const rows = RUNS.map((run, k) => [
+    `\`${run}\``,
+    ...columns.map((own) => told(own?.batches[k], own?.most)),
+  ])
   if (hasTimm) {
     const timm = CARDS.map((card) => {
       process.stderr.write(`timm's ${nameOf(network)} on ${card}\n`)

@@ -106,6 +106,16 @@ test('a search that finds nothing says so and ends with 3', () => {
   assert.not.match(stdout, /To train it/)
 })
 
+test('a batch that is more pixels than an array has is refused', () => {
+  const { code, stdout, stderr } = plan(...MICRO, '--gpu', 'h100', '--batch-size', '1000000000')
+  assert.is(code, 2, stderr)
+  assert.is(stdout, '')
+  assert.match(
+    stderr,
+    /Expected at most \d+ for `batchSize` but received 1000000000 \[ERR_CONFIG\]/,
+  )
+})
+
 test('the document and the page are written too', () => {
   const files = ['--output', 'plan.json', '--html', 'plan.html']
   const { code, stdout } = plan(...MICRO, '--gpu', 'h100', '--run', 'paper:4', ...files)
