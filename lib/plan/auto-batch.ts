@@ -11,7 +11,7 @@ import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import { checkDataset, type Dataset } from '../datasets/dataset.js'
 import { DryRunner } from './dry-runner.js'
 import { type PlanSubject, planRow } from './plan-row.js'
-import { requestOf, withBatch, withRun } from './request.js'
+import { mostImagesOf, requestOf, withBatch, withRun } from './request.js'
 import { deviceTarget, limitsOf, roomOf } from './target.js'
 
 export interface AutoBatchOptions {
@@ -155,8 +155,10 @@ async function inMicroBatches(
   { classes, target, images, signal, onProgress }: Trial,
   effectiveBatch: number,
 ): Promise<ResolvedConfig> {
-  if (!(Number.isInteger(effectiveBatch) && effectiveBatch >= 1 && effectiveBatch <= images)) {
-    const what = `a whole number from 1 to ${images}, the images there are to train on,`
+  const most = Math.min(images, mostImagesOf(config.network.imageSize))
+  if (!(Number.isInteger(effectiveBatch) && effectiveBatch >= 1 && effectiveBatch <= most)) {
+    const why = most === images ? 'the images there are to train on' : 'whose pixels one array has'
+    const what = `a whole number from 1 to ${most}, ${why},`
     throw new LocalformerError('ERR_CONFIG', expected(what, 'effectiveBatch', effectiveBatch))
   }
   await using runner = await DryRunner.start(target, signal)

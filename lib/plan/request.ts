@@ -1,14 +1,16 @@
 // What a configuration asks of the process that tries it.
-import { constants } from 'node:buffer'
 import { expected, LocalformerError } from '../base/errors.js'
 import { trainerOptionsOf } from '../config/create.js'
 import { type ResolvedConfig, resolveInput } from '../config/resolve.js'
 import { findDataset } from '../datasets/open.js'
 import type { DryRunRequest } from './dry-run.js'
 
+/** What one array can have in every version of Node.js. */
+const MOST_PIXEL_BYTES = 2 ** 32
+
 /** Images of a batch whose pixels one array can have. */
 export function mostImagesOf(imageSize: number): number {
-  return Math.floor(constants.MAX_LENGTH / (3 * imageSize ** 2))
+  return Math.floor(MOST_PIXEL_BYTES / (3 * imageSize ** 2))
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` where no array can have that many images */
@@ -17,7 +19,7 @@ export function checkBatch({ config, network: { imageSize } }: ResolvedConfig): 
   const { batchSize } = config.training
   if (batchSize <= most) return
   throw new LocalformerError('ERR_CONFIG', expected(`at most ${most}`, 'batchSize', batchSize), {
-    hint: `More images of ${imageSize} px are not one array any more: a step would have to take them in several.`,
+    hint: `The pixels of more images of ${imageSize} px do not fit into one array.`,
   })
 }
 

@@ -80,7 +80,7 @@ async function ours(target: PlanTarget, network: Network) {
     // The next run begins where this one ended.
     first = batch || first
   }
-  return { batches, safe, most }
+  return { batches, safe }
 }
 
 /** Undefined where Python did not come to an end: what this package has is told all the same. */
@@ -107,11 +107,13 @@ async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
   }
   await Promise.all(Array.from({ length: PROCESSES }, work))
   const columns = CARDS.map((card) => found.get(card))
-  const told = (batch: number | undefined, most: number | undefined) =>
-    batch === most ? `at least ${batch}` : `${batch}`
+  const most = mostImagesOf(network.imageSize)
+  // What is within the tolerance of what can be tried is no border.
+  const told = (batch: number) =>
+    batch * (1 + TOLERANCE) >= most ? `at least ${batch}` : `${batch}`
   const rows = RUNS.map((run, k) => [
     `\`${run}\``,
-    ...columns.map((own) => told(own?.batches[k], own?.most)),
+    ...columns.map((own) => told(own?.batches[k] ?? Number.NaN)),
   ])
   if (hasTimm) {
     const timm = CARDS.map((card) => {
