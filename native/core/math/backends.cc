@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/cpu/Utils.h>
 
 #include <algorithm>
 #include <array>
@@ -146,6 +147,16 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
 
 Backend DefaultBackendOf(c10::ScalarType type) {
   return type == at::kBFloat16 && !HasOneDnn(type) ? Backend::kWidened : Backend::kMkl;
+}
+
+bool HasFastProducts(c10::Device device, c10::ScalarType type) {
+  if (type != at::kBFloat16) return false;
+  static const bool has_amx = [] {
+    const auto capabilities = at::cpu::get_cpu_capabilities();
+    const auto found = capabilities.find("amx_bf16");
+    return found != capabilities.end() && found->second.toBool();
+  }();
+  return !device.is_cpu() || has_amx;
 }
 
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,

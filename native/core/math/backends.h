@@ -49,6 +49,11 @@ Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type);
 // have to do without instructions for it.
 Backend DefaultBackendOf(c10::ScalarType type);
 
+// Are products of `type` many times as fast as those of float32 on this device? Those of bfloat16
+// are on a card, and on a processor with AMX: other instructions for it do twice as much in a
+// cycle, or no more.
+bool HasFastProducts(c10::Device device, c10::ScalarType type);
+
 // As their namesakes in products.h, by one of BackendsOf. No autograd.
 at::Tensor LinearProductBy(Backend backend, const at::Tensor& x, const at::Tensor& weight,
                            const at::Tensor& bias);

@@ -269,17 +269,18 @@ at::Tensor AttentionBranch::Forward(const at::Tensor& x, const at::Tensor& posit
   return AttentionFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias,
                                   position_bias, qkv_.weight, qkv_.bias, proj_.weight, proj_.bias,
                                   std::shared_ptr<const Layout>(layout_), context.compute_type,
-                                  KeepOf(context, norm_.weight.size(0)), Result::kBranch,
-                                  context.owns_gradient, context.kept);
+                                  KeepOf(context, x.device(), norm_.weight.size(0)),
+                                  Result::kBranch, context.owns_gradient, context.kept);
 }
 
 at::Tensor AttentionBranch::AddTo(const at::Tensor& x, const at::Tensor& position_bias,
                                   const std::optional<at::Tensor>& scale,
                                   const ForwardContext& context) const {
-  return AttentionFunction::apply(
-      x, scale, norm_.weight, norm_.bias, position_bias, qkv_.weight, qkv_.bias, proj_.weight,
-      proj_.bias, std::shared_ptr<const Layout>(layout_), context.compute_type,
-      KeepOf(context, norm_.weight.size(0)), Result::kSum, context.owns_gradient, context.kept);
+  return AttentionFunction::apply(x, scale, norm_.weight, norm_.bias, position_bias, qkv_.weight,
+                                  qkv_.bias, proj_.weight, proj_.bias,
+                                  std::shared_ptr<const Layout>(layout_), context.compute_type,
+                                  KeepOf(context, x.device(), norm_.weight.size(0)), Result::kSum,
+                                  context.owns_gradient, context.kept);
 }
 
 ParameterList AttentionBranch::Parameters() const {

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "math/backends.h"
+
 namespace localformer {
 
 at::Tensor NoValues(at::IntArrayRef shape, const at::TensorOptions& options) {
@@ -22,11 +24,11 @@ at::Tensor Maps(const at::Tensor& x) { return x.contiguous().view({x.size(0), -1
 
 at::Tensor Rows(const at::Tensor& t) { return t.view({-1, t.size(-1)}); }
 
-Keep KeepOf(const ForwardContext& context, int64_t channels) {
+Keep KeepOf(const ForwardContext& context, c10::Device device, int64_t channels) {
   // In maps of few channels the first product's output is most of what there is to keep, and the
   // cheapest of it to compute again: a value costs as many multiplications as there are channels.
-  // Those of bfloat16 are the faster ones. Ours.
-  const int64_t few_channels = context.compute_type == at::kBFloat16 ? 512 : 256;
+  // Ours, measured.
+  const int64_t few_channels = HasFastProducts(device, context.compute_type) ? 512 : 256;
   if (!at::GradMode::is_enabled()) return {};
   // A chunk's backward pass follows at once, and computes GELU itself.
   const bool is_chunk = context.kept != nullptr && context.kept->is_chunk();

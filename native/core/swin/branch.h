@@ -36,7 +36,7 @@ struct Keep {
   bool wide = false;   // What the branch's first product gives, three or four times the input.
 };
 
-Keep KeepOf(const ForwardContext& context, int64_t channels);
+Keep KeepOf(const ForwardContext& context, c10::Device device, int64_t channels);
 
 int64_t BytesOf(const std::vector<at::Tensor>& tensors);
 

@@ -237,16 +237,16 @@ MlpBranch::MlpBranch(int64_t channels, int64_t hidden, at::Generator& generator)
 at::Tensor MlpBranch::Forward(const at::Tensor& x, const ForwardContext& context) const {
   return MlpFunction::apply(x, std::optional<at::Tensor>(), norm_.weight, norm_.bias, fc1_.weight,
                             fc1_.bias, fc2_.weight, fc2_.bias, context.compute_type,
-                            KeepOf(context, fc1_.weight.size(1)), Result::kBranch,
+                            KeepOf(context, x.device(), fc1_.weight.size(1)), Result::kBranch,
                             context.owns_gradient, context.kept);
 }
 
 at::Tensor MlpBranch::AddTo(const at::Tensor& x, const std::optional<at::Tensor>& scale,
                             const ForwardContext& context) const {
-  return MlpFunction::apply(x, scale, norm_.weight, norm_.bias, fc1_.weight, fc1_.bias, fc2_.weight,
-                            fc2_.bias, context.compute_type, KeepOf(context, fc1_.weight.size(1)),
-                            context.needs_result ? Result::kSum : Result::kNone,
-                            context.owns_gradient, context.kept);
+  return MlpFunction::apply(
+      x, scale, norm_.weight, norm_.bias, fc1_.weight, fc1_.bias, fc2_.weight, fc2_.bias,
+      context.compute_type, KeepOf(context, x.device(), fc1_.weight.size(1)),
+      context.needs_result ? Result::kSum : Result::kNone, context.owns_gradient, context.kept);
 }
 
 }  // namespace localformer
