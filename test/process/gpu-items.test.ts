@@ -1,5 +1,5 @@
 // The items of `doctor --gpu` in their processes: one that dies or hangs is a row and not the end.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
@@ -8,6 +8,7 @@ import { checkGpu } from '../../lib/doctor/gpu/check-gpu.js'
 import type { Item } from '../../lib/doctor/gpu/items.js'
 import { outcomeOf, runItem } from '../../lib/doctor/gpu/run-item.js'
 import { fixture } from '../helpers/child.js'
+import { ended } from '../helpers/processes.js'
 
 const REQUEST = { device: 'cpu', quick: true } as const
 
@@ -42,24 +43,13 @@ test('one that crashes after its answer has failed', async () => {
   assert.match(summary, 'was ended by SIGABRT, after its answer')
 })
 
-/** Until a process is gone, or only its parent has not asked yet how it ended. */
-async function gone(pid: number): Promise<void> {
-  const state = () => {
-    const file = `/proc/${pid}/stat`
-    return existsSync(file) ? readFileSync(file, 'utf8').replace(/^.*\) /, '')[0] : undefined
-  }
-  while (![undefined, 'Z', 'X'].includes(state())) {
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
-
 test('one that hangs is ended at its limit, with what it has started', async () => {
   const file = path.join(folder, 'pid')
   // Long enough to be started on a busy machine; it never ends by itself.
   const { status, summary } = await outcome('hang', 10, file)
   assert.is(status, 'fail')
   assert.match(summary, 'gave no answer within 10 s and was ended')
-  await gone(Number(readFileSync(file, 'utf8')))
+  await ended(Number(readFileSync(file, 'utf8')))
 })
 
 function item(id: string, work: string, on: Item['on'] = ['cpu']): Item {

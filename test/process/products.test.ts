@@ -92,10 +92,14 @@ test('measuring is in no statistic of memory and in no second of a step', async 
   assert.equal(next.stats, measuring.stats)
 })
 
-test('where there is no room to measure in, the default computes, and nothing is kept', async () => {
-  // A little more than the step itself takes.
-  const tight = await tuned(new Cache('tight'), Math.ceil(1.02 * Math.max(...measuring.peaks)))
+test('what there is no room to measure in is computed, and measured when there is', async () => {
+  const cache = new Cache('tight')
+  // Room for the step, and for little beside it.
+  const tight = await tuned(cache, Math.ceil(1.05 * Math.max(...measuring.peaks)))
   assert.ok(tight.measured < measuring.measured, `${tight.measured} of ${measuring.measured}`)
+  const next = await tuned(cache)
+  assert.is(tight.measured + next.measured, measuring.measured)
+  assert.equal(Object.keys(cache.choices).sort(), Object.keys(first.choices).sort())
 })
 
 test('other choices, other last digits', async () => {

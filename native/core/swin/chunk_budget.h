@@ -36,8 +36,8 @@ std::optional<int64_t> ChunkBudgetBytes(c10::Device device);
 // than the segment's backward pass, which in bfloat16 holds half.
 int64_t FewestChunks(c10::ScalarType compute_type);
 
-// Parts of the batch in which one with gradients of its own is taken on a card. What such a part
-// works in, together with the gradient, is then no more than the segment's passes take.
+// Parts of the batch in which an auxiliary loss with gradients of its own is taken on a card. What
+// such a part works in, together with the gradient, is then no more than the segment's passes take.
 int64_t AuxiliaryParts(c10::ScalarType compute_type);
 
 }  // namespace localformer

@@ -55,7 +55,8 @@ struct Linear {
   void Collect(const std::string& name, ParameterList* out) const;
 };
 
-// Layer normalisation over the last dimension, eps 1e-5, always in float32.
+// Layer normalisation over the last dimension, eps 1e-5, in float32 (float64 where gradients are
+// checked).
 struct LayerNorm {
   static constexpr double kEps = 1e-5;
 

@@ -1,10 +1,10 @@
 // How many threads an operation uses can be set at any time, for the addon's own thread too.
-import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { getThreads, setThreads } from '../../../lib/device/threads.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
+import { run } from '../../helpers/child.js'
 import { rejects } from '../../helpers/expect.js'
 import { floatBatch, SLOW } from '../../helpers/tiny.js'
 
@@ -23,20 +23,21 @@ test('one thread starts no others; more, set later, are started by the next oper
   assert.is(osThreads(), idle + 3, 'and then on four')
 })
 
-test('waiting threads leave the cores to others soon, unless the user says how they wait', () => {
+test('how long threads wait in a loop is set, unless the user says how they wait', async () => {
   const script = `
     import { load } from '${new URL('../../../lib/native/load.js', import.meta.url)}'
     load()
     console.log(process.env.GOMP_SPINCOUNT)`
-  const spinsOf = (own: NodeJS.ProcessEnv) => {
-    const { GOMP_SPINCOUNT: _, OMP_WAIT_POLICY: __, ...env } = process.env
+  const unset = { GOMP_SPINCOUNT: undefined, OMP_WAIT_POLICY: undefined }
+  const spinsOf = async (own: Readonly<Record<string, string>>) => {
     const args = ['--input-type=module', '-e', script]
-    const { stdout } = spawnSync(process.execPath, args, { env: { ...env, ...own } })
-    return `${stdout}`.trim()
+    const { code, stdout, stderr } = await run(args, { ...unset, ...own })
+    assert.is(code, 0, stderr)
+    return stdout.trim()
   }
-  assert.is(spinsOf({}), '10000')
-  assert.is(spinsOf({ GOMP_SPINCOUNT: '7' }), '7')
-  assert.is(spinsOf({ OMP_WAIT_POLICY: 'active' }), 'undefined')
+  assert.is(await spinsOf({}), '10000')
+  assert.is(await spinsOf({ GOMP_SPINCOUNT: '7' }), '7')
+  assert.is(await spinsOf({ OMP_WAIT_POLICY: 'active' }), 'undefined')
 })
 
 test('a count that is none is refused', async () => {

@@ -1,6 +1,6 @@
 // The test runner's own logic: what a test file's process left behind -> counts.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,6 +17,7 @@ import {
   parseUvu,
   summaryLine,
 } from '../../../scripts/lib/test-results.js'
+import { isRunning } from '../../helpers/processes.js'
 
 function summary(total: number, passed: number, skipped: number): string {
   return `• •   (${passed} / ${total})\n\n  Total:     ${total}\n  Passed:    ${passed}\n  Skipped:   ${skipped}\n  Duration:  3.14ms\n\n`
@@ -136,14 +137,5 @@ test('what a process leaves running is stopped and told', async () => {
   await delay(100)
   assert.not(isRunning(Number(ended.output.trim())))
 })
-
-/** A zombie, which some init processes never collect, has ended. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  } catch {
-    return false
-  }
-}
 
 test.run()

@@ -7,21 +7,19 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { keepBusy } from '../../../bench/speed/busy.js'
 import { DIST } from '../../../helpers/child.js'
-
-const lives = (pid: number) => {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
+import { ended, isRunning } from '../../../helpers/processes.js'
 
 test('as many as were asked for, until they are let go', async () => {
-  const busy = keepBusy(2)
+  await using busy = keepBusy(2)
+  const [first] = busy.pids as [number, number]
   assert.is(busy.pids.length, 2)
-  assert.ok(busy.pids.every(lives))
+  assert.ok(busy.pids.every(isRunning))
+  assert.is(busy.lost(), 0)
+  process.kill(first, 'SIGKILL')
+  while (busy.lost() === 0) await new Promise((resolve) => setImmediate(resolve))
+  assert.is(busy.lost(), 1)
   await busy[Symbol.asyncDispose]()
-  assert.not(busy.pids.some(lives))
+  assert.not(busy.pids.some(isRunning))
   assert.equal(keepBusy(0).pids, [])
 })
 
@@ -36,18 +34,9 @@ test('they end when the process that started them is killed', async () => {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [line] = await once(parent.stdout, 'data')
-  const pid = Number(String(line))
-  assert.ok(lives(pid))
-  const ended = once(parent, 'exit')
   parent.kill('SIGKILL')
-  await ended
-  // A busy process looks up ten times a second; one that does not end is an error of its own.
-  for (const end = Date.now() + 20_000; lives(pid) && Date.now() < end; ) {
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-  const left = lives(pid)
-  if (left) process.kill(pid, 'SIGKILL')
-  assert.not(left)
+  // One that goes on shows as a test without an end, and is stopped with it.
+  await ended(Number(String(line)))
 })
 
 test.run()
