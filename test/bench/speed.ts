@@ -7,7 +7,7 @@ import path from 'node:path'
 import { checkOutputFile, writeOutputFile } from '../../lib/cli/output-file.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { killAll } from '../../scripts/lib/test-process.js'
-import { keepBusy } from './speed/busy.js'
+import { type Busy, keepBusy } from './speed/busy.js'
 import type { Case } from './speed/cases.js'
 import { growthPicture } from './speed/growth-picture.js'
 import { inTurn } from './speed/in-turn.js'
@@ -47,6 +47,11 @@ async function main(): Promise<number> {
   }
 }
 
+function busyWarnings(busy: Busy, name: string): string[] {
+  const lost = busy.lost()
+  return lost === 0 ? [] : [`${name}: ${lost} busy processes had ended before it was measured`]
+}
+
 const listed = ({ name, title, contenders }: Case) =>
   [`${name}: ${title}`, ...contenders.map((contender) => `  ${contender.name}`)].join('\n')
 
@@ -60,7 +65,7 @@ async function measure(options: BenchOptions, folder: string): Promise<Result> {
     ...{ threads, busyProcesses: beside, quick, rounds, versions: {}, cases: [] },
     warnings: 'reason' in python ? [`No peers: ${python.reason}`] : [],
   }
-  await using _busy = keepBusy(beside)
+  await using busy = keepBusy(beside)
   for (const one of options.cases) {
     const surroundings: Surroundings = {
       ...{ threads, python, cifar10, folder: path.join(folder, one.name) },
@@ -80,7 +85,11 @@ async function measure(options: BenchOptions, folder: string): Promise<Result> {
       ...result,
       versions: { ...result.versions, ...versionsOf(results) },
       cases: [...result.cases, measured],
-      warnings: [...result.warnings, ...threadWarnings(measured, threads)],
+      warnings: [
+        ...result.warnings,
+        ...threadWarnings(measured, threads),
+        ...busyWarnings(busy, one.name),
+      ],
     }
     console.log(`${caseAsMarkdown(measured)}\n`)
     if (json !== undefined) {

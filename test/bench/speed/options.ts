@@ -64,7 +64,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     cases: quick ? cases.map(shortened) : cases,
     rounds: wholeNumber('--rounds', values.rounds, 100) ?? (quick ? QUICK.rounds : 3),
     threads: wholeNumber('--threads', threads, 4096),
-    beside: wholeNumber('--beside', values.beside, 4096) ?? 0,
+    beside: wholeNumber('--beside', values.beside, 4096, 0) ?? 0,
     print: values.help ? 'help' : values.list ? 'list' : undefined,
     ...{ quick, reference, cifar10, json, picture },
   }
@@ -116,11 +116,16 @@ function shortened(one: Case): Case {
   return { ...one, contenders }
 }
 
-function wholeNumber(name: string, text: string | undefined, most: number): number | undefined {
+function wholeNumber(
+  name: string,
+  text: string | undefined,
+  most: number,
+  least = 1,
+): number | undefined {
   if (text === undefined) return undefined
   const value = Number(text)
-  if (/^\d+$/.test(text) && value >= 1 && value <= most) return value
-  throw usage(expected(`a whole number from 1 to ${most}`, name, text))
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value
+  throw usage(expected(`a whole number from ${least} to ${most}`, name, text))
 }
 
 function usage(message: string): LocalformerError {

@@ -23,7 +23,7 @@ const rowSchema = z.strictObject({
   timeRatio: number,
   /** Median over the rounds. */
   firstStepSeconds: number,
-  /** Median over the rounds; null where nothing was tuned or it is not said. */
+  /** Median over the rounds; null where it is not said. */
   tuningSeconds: number,
   /** Highest of the rounds, of the process alone (not of a DataLoader's or a compiler's processes). */
   peakRssBytes: number,

@@ -37,7 +37,10 @@ export function caseAsMarkdown({ name, title, rows }: Result['cases'][number]): 
 /** Where and with what it was measured. */
 export function surroundingsAsMarkdown(result: Result): string {
   const { machine, rounds, threads, versions, commit, startedAt, busyProcesses } = result
-  const busy = busyProcesses === 0 ? '' : `beside ${busyProcesses} busy processes, `
+  const busy =
+    busyProcesses === 0
+      ? ''
+      : `beside ${busyProcesses} busy process${busyProcesses === 1 ? '' : 'es'}, `
   const told = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
     `Measured on ${startedAt.slice(0, 10)} on ${machine.processor} (${machine.cores} cores, ` +

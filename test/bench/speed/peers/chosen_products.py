@@ -25,15 +25,15 @@ class Linear(torch.autograd.Function):
         ctx.save_for_backward(flat, w)
         ctx.shape, ctx.has_bias = x.shape, b is not None
         key = ("forward", flat.shape, w.shape, x.dtype)
-        return choose(key, products.forward(flat, w, b)).view(*x.shape[:-1], -1)
+        return choose(key, products.candidates(products.FORWARD, flat, w, b)).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx, gradient):
         x, w = ctx.saved_tensors
         g = gradient.reshape(-1, gradient.shape[-1])
         shape = (g.shape, w.shape, g.dtype)
-        dx = choose(("input", *shape), products.input_gradient(g, w))
-        dw = choose(("weight", *shape), products.weight_gradient(g, x))
+        dx = choose(("input", *shape), products.candidates(products.INPUT_GRADIENT, g, w))
+        dw = choose(("weight", *shape), products.candidates(products.WEIGHT_GRADIENT, g, x))
         return dx.view(ctx.shape), dw, g.sum(0) if ctx.has_bias else None
 
 

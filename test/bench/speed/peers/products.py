@@ -1,51 +1,18 @@
 """The ways in which PyTorch can take the three products of a linear layer, and the fastest of them.
 
-x: tokens x inputs, w: outputs x inputs, b: outputs, g: tokens x outputs (the output's gradient).
+x: tokens x inputs, w: outputs x inputs, b: outputs, g: tokens x outputs (the output's gradient). Of bfloat16
+each way is there in float32 too, its result rounded: the fastest where a processor multiplies bfloat16 slowly.
 """
+import functools
+import math
 import statistics
 import time
 
 import torch
 
-onednn_linear = torch.ops.mkldnn._linear_pointwise
 
-
-def widened(product, *operands):
-    """The product in float32, rounded: the fastest where a processor multiplies bfloat16 slowly."""
-    if operands[0].dtype != torch.bfloat16:
-        return []
-    wide = lambda t: None if t is None else t.float()
-    return [lambda: product(*map(wide, operands)).bfloat16()]
-
-
-def forward(x, w, b):
-    linear = torch.nn.functional.linear
-    return [
-        lambda: linear(x, w, b),
-        lambda: onednn_linear(x, w, b, "none", [], ""),
-        *widened(linear, x, w, b),
-    ]
-
-
-def input_gradient(g, w):
-    return [
-        lambda: g @ w,
-        lambda: onednn_linear(g, w.t().contiguous(), None, "none", [], ""),
-        *widened(torch.matmul, g, w),
-    ]
-
-
-def weight_gradient(g, x):
-    return [
-        lambda: g.t() @ x,
-        lambda: by_convolution(g, x),
-        lambda: onednn_linear(g.t(), x.t(), None, "none", [], ""),
-        *widened(torch.matmul, g.t(), x),
-    ]
-
-
-def batched(a, b):
-    return [lambda: a @ b, *widened(torch.matmul, a, b)]
+def by_onednn(x, w, b=None):
+    return torch.ops.mkldnn._linear_pointwise(x, w, b, "none", [], "")
 
 
 def by_convolution(g, x):
@@ -61,15 +28,43 @@ def by_convolution(g, x):
     )[1].view(outputs, inputs)
 
 
-def fastest(candidates, repeats=1):
-    """The index of the fastest, and its median seconds, each after one call that is not timed."""
-    seconds = []
-    for call in candidates:
+FORWARD = [torch.nn.functional.linear, by_onednn]
+INPUT_GRADIENT = [torch.matmul, lambda g, w: by_onednn(g, w.t().contiguous())]
+WEIGHT_GRADIENT = [
+    lambda g, x: g.t() @ x,
+    by_convolution,
+    lambda g, x: by_onednn(g.t(), x.t()),
+]
+BATCHED = [torch.matmul]
+
+
+def in_float32(operands):
+    return [None if operand is None else operand.float() for operand in operands]
+
+
+def candidates(ways, *operands):
+    """Calls without arguments, one for each way; the same ones in the same order for the same types."""
+    calls = [functools.partial(way, *operands) for way in ways]
+    if operands[0].dtype == torch.bfloat16:
+        calls += [lambda way=way: way(*in_float32(operands)).bfloat16() for way in ways]
+    return calls
+
+
+def seconds_of(call, repeats):
+    """Their median after one call that is not timed; infinite where the processor cannot."""
+    try:
         call()
-        times = []
-        for _ in range(repeats):
-            begin = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - begin)
-        seconds.append(statistics.median(times))
+    except RuntimeError:
+        return math.inf
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def fastest(calls, repeats=1):
+    """The index of the fastest, and its seconds."""
+    seconds = [seconds_of(call, repeats) for call in calls]
     return seconds.index(min(seconds)), min(seconds)
