@@ -122,7 +122,7 @@ const build = lazy(() =>
         .describe('cpu, cuda, cuda:N or auto'),
       threads: integer(1, 4096)
         .optional()
-        .describe('Threads of one operation; default: the number of cores'),
+        .describe('Threads of one operation; default: the physical cores it may use'),
       seed: integer(0)
         .default(0)
         .describe('Of weights, order of the images, augmentation and stochastic depth'),
