@@ -65,7 +65,7 @@ export interface CompareOptions {
   readonly ranks?: readonly number[]
   /** Ways in which several share a spec; default: both. */
   readonly parallel?: readonly Parallel[]
-  /** Of an operation, in each process; default: the number of cores, of several ranks each its share. */
+  /** Of an operation, in each process; default: the physical cores, of several ranks each its share. */
   readonly threads?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: CompareProgress) => void

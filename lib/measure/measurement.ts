@@ -25,7 +25,7 @@ export interface MeasureRequest {
   /** Count what a simulated device is asked in the last step, by module and phase too. */
   readonly calls: boolean
   readonly training: TrainerOptions
-  /** Threads of an operation; undefined: the number of cores, of several ranks a rank's share. */
+  /** Threads of an operation; undefined: the physical cores, of several ranks a rank's share. */
   readonly threads: number | undefined
   /** How the processes that were started together share the work; null: this one is alone. */
   readonly parallel: Parallel | null

@@ -35,7 +35,7 @@ export interface PlanRanksOptions {
   readonly inFlight?: number
   /** Number of classes; default: the data set's. */
   readonly classes?: number
-  /** Threads of each rank, by which modules are timed; default: the number of cores. */
+  /** Threads of each rank, by which modules are timed; default: the physical cores. */
   readonly threads?: number
   readonly signal?: AbortSignal
 }

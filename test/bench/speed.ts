@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { checkOutputFile, writeOutputFile } from '../../lib/cli/output-file.js'
+import { buildNative } from '../../scripts/build-native.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { killAll } from '../../scripts/lib/test-process.js'
 import { type Busy, keepBusy } from './speed/busy.js'
@@ -23,6 +24,7 @@ async function main(): Promise<number> {
   if (options.print === 'help') console.log(HELP)
   if (options.print === 'list') console.log(options.cases.map(listed).join('\n'))
   if (options.print !== undefined) return 0
+  await buildNative()
   if (options.json !== undefined) await checkOutputFile(options.json, '--json')
   if (options.picture !== undefined) await checkOutputFile(options.picture, '--picture')
   const folder = mkdtempSync(path.join(tmpdir(), 'localformer-bench-'))

@@ -105,7 +105,7 @@ export const compareCommand: Command<CompareArguments> = {
         threads: {
           ...threadsOption.threads,
           describe:
-            'Threads of one operation; default: the number of cores, with --ranks shared by the processes',
+            'Threads of one operation; default: the physical cores, with --ranks shared by the processes',
         },
       })
       .options(memoryLimitOption)
