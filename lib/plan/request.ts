@@ -6,11 +6,11 @@ import { findDataset } from '../datasets/open.js'
 import type { DryRunRequest } from './dry-run.js'
 
 /** What one array can have in every version of Node.js. */
-const MOST_PIXEL_BYTES = 2 ** 32
+const MOST_ARRAY_BYTES = 2 ** 32
 
 /** Images of a batch whose pixels one array can have. */
 export function mostImagesOf(imageSize: number): number {
-  return Math.floor(MOST_PIXEL_BYTES / (3 * imageSize ** 2))
+  return Math.floor(MOST_ARRAY_BYTES / (3 * imageSize ** 2))
 }
 
 /** @throws {LocalformerError} `ERR_CONFIG` where no array can have that many images */

@@ -24,9 +24,9 @@ async function main(): Promise<number> {
   if (options.print === 'help') console.log(HELP)
   if (options.print === 'list') console.log(options.cases.map(listed).join('\n'))
   if (options.print !== undefined) return 0
-  await buildNative()
   if (options.json !== undefined) await checkOutputFile(options.json, '--json')
   if (options.picture !== undefined) await checkOutputFile(options.picture, '--picture')
+  await buildNative()
   const folder = mkdtempSync(path.join(tmpdir(), 'localformer-bench-'))
   const clear = () => rmSync(folder, { recursive: true, force: true })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -1,4 +1,5 @@
-// What matrix products and convolutions run in, by the names that users give, and the rest.
+// What matrix products and convolutions run in, by the names that users give, and what lies between
+// them.
 #pragma once
 
 #include <c10/core/ScalarType.h>

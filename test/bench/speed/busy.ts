@@ -12,15 +12,14 @@ process.stdin.on('close', () => process.exit()).resume()
 spin()
 `
 
-export interface Busy {
+export interface Busy extends AsyncDisposable {
   /** Of the processes. */
   readonly pids: readonly number[]
   /** How many have not begun, or have ended by themselves. */
   lost(): number
-  /** Ends them, and waits until they have ended. */
-  [Symbol.asyncDispose](): Promise<void>
 }
 
+/** Disposed of, they are ended, and have ended. */
 export function keepBusy(processes: number): Busy {
   const children = Array.from({ length: processes }, () =>
     spawn(process.execPath, ['-e', PROGRAM], { stdio: ['pipe', 'ignore', 'inherit'] }),
