@@ -329,7 +329,8 @@ template <int kVectors>
 inline void Columns(Matrix a, const float* b, int64_t b_row, int64_t depth, float* c, int64_t c_row,
                     int64_t rows) {
   // As many sums as stay in registers.
-  constexpr int kRows = kWidth == 16 ? 24 / kVectors : 8 / kVectors;
+  constexpr int kSums = kWidth == 16 ? 24 : kWidth == 8 ? 12 : 8;
+  constexpr int kRows = kSums / kVectors;
   int64_t i = 0;
   for (; i + kRows <= rows; i += kRows) {
     Tile<kRows, kVectors>({a.data + i * a.row, a.row, a.column}, b, b_row, depth, c + i * c_row,
@@ -341,7 +342,7 @@ inline void Columns(Matrix a, const float* b, int64_t b_row, int64_t depth, floa
 }
 
 // c = a b. a: [rows, depth], b: [depth, columns], rows of b and c so many floats apart; columns is
-// a multiple of kLanes.
+// a multiple of kWidth.
 inline void Multiply(Matrix a, const float* b, int64_t b_row, int64_t depth, float* c,
                      int64_t c_row, int64_t rows, int64_t columns) {
   constexpr int kMost = kWidth == 16 ? 4 : 2;
@@ -424,17 +425,21 @@ inline void Narrow(const float* from, int64_t from_row, int64_t rows, int64_t wi
   }
 }
 
+// So many columns as whole vectors of this instruction set need for one of each token: of a row of
+// `padded` logits those beyond are never looked at.
+inline int64_t TokenColumns(int64_t tokens) { return (tokens + kWidth - 1) / kWidth * kWidth; }
+
 // logits -> their softmax over the tokens, in place; the columns beyond them become 0.
 template <typename T>
 inline void Softmax(const AttentionArgs<T>& args, int64_t head, int64_t window, float* logits) {
-  const int64_t padded = args.padded;
+  const int64_t padded = args.padded, columns = TokenColumns(args.tokens);
   const float* bias = args.bias + head * args.tokens * padded;
   const float* mask =
       args.mask == nullptr ? nullptr : args.mask + window % args.windows * args.tokens * padded;
   for (int64_t i = 0; i < args.tokens; ++i) {
     float* row = logits + i * padded;
     Floats most = All(-__builtin_inff());
-    for (int64_t j = 0; j < padded; j += kWidth) {
+    for (int64_t j = 0; j < columns; j += kWidth) {
       Floats value = Load(row + j) + Load(bias + i * padded + j);
       if (mask != nullptr) value += Load(mask + i * padded + j);
       Store(row + j, value);
@@ -442,13 +447,13 @@ inline void Softmax(const AttentionArgs<T>& args, int64_t head, int64_t window, 
     }
     const float largest = Largest(most);
     Floats sums = {};
-    for (int64_t j = 0; j < padded; j += kWidth) {
+    for (int64_t j = 0; j < columns; j += kWidth) {
       const Floats value = Exp(Load(row + j) - largest);
       Store(row + j, value);
       sums += value;
     }
     const float factor = 1.0F / Sum(sums);
-    for (int64_t j = 0; j < padded; j += kWidth) Store(row + j, Load(row + j) * factor);
+    for (int64_t j = 0; j < columns; j += kWidth) Store(row + j, Load(row + j) * factor);
   }
 }
 
@@ -497,7 +502,7 @@ void Attention(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_
   for (int64_t window = begin; window < end; ++window) {
     ReadHead(args, head, window, q, k, v);
     Transpose(k, n, width, keys);
-    Multiply({q, wide, 1}, keys, padded, width, logits, padded, n, padded);
+    Multiply({q, wide, 1}, keys, padded, width, logits, padded, n, TokenColumns(n));
     Softmax(args, head, window, logits);
     if (args.attention != nullptr) {
       Narrow(logits, padded, n, n,
@@ -522,7 +527,7 @@ template <typename T>
 void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin, int64_t end,
                        float* floats) {
   const int64_t n = args.tokens, width = args.channels / args.heads, padded = args.padded;
-  const int64_t wide = Padded(width), channels = args.channels;
+  const int64_t wide = Padded(width), columns = TokenColumns(n), channels = args.channels;
   Scratch scratch{floats};
   float *weights = scratch.Take(n * padded), *dlogits = scratch.Take(n * padded);
   float *keys = scratch.Take(width * padded), *values = scratch.Take(width * padded);
@@ -537,7 +542,7 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
             weights);
     } else {
       Transpose(k, n, width, keys);
-      Multiply({q, wide, 1}, keys, padded, width, weights, padded, n, padded);
+      Multiply({q, wide, 1}, keys, padded, width, weights, padded, n, columns);
       Softmax(args, head, window, weights);
     }
     if (args.out != nullptr) {
@@ -552,14 +557,14 @@ void AttentionBackward(const AttentionArgs<T>& args, int64_t head, int64_t begin
     Multiply({weights, 1, padded}, dout, wide, n, result, wide, n, wide);
     give(2);
     Transpose(v, n, width, values);
-    Multiply({dout, wide, 1}, values, padded, width, dlogits, padded, n, padded);
+    Multiply({dout, wide, 1}, values, padded, width, dlogits, padded, n, columns);
     for (int64_t i = 0; i < n; ++i) {
       const float* weight = weights + i * padded;
       float* row = dlogits + i * padded;
       Floats dots = {};
-      for (int64_t j = 0; j < padded; j += kWidth) dots += Load(weight + j) * Load(row + j);
+      for (int64_t j = 0; j < columns; j += kWidth) dots += Load(weight + j) * Load(row + j);
       const float dot = Sum(dots);
-      for (int64_t j = 0; j < padded; j += kWidth) {
+      for (int64_t j = 0; j < columns; j += kWidth) {
         const Floats value = Load(weight + j) * (Load(row + j) - dot);
         Store(row + j, value);
         Store(dbias + i * padded + j, Load(dbias + i * padded + j) + value);
