@@ -58,7 +58,7 @@ const listed = ({ name, title, contenders }: Case) =>
   [`${name}: ${title}`, ...contenders.map((contender) => `  ${contender.name}`)].join('\n')
 
 async function measure(options: BenchOptions, folder: string): Promise<Result> {
-  const { rounds, quick, reference, cifar10, json, beside } = options
+  const { rounds, quick, reference, cifar10, json, beside, limitSeconds } = options
   const machine = readMachine()
   const threads = options.threads ?? machine.cores
   const python = findPeerPython()
@@ -70,7 +70,7 @@ async function measure(options: BenchOptions, folder: string): Promise<Result> {
   await using busy = keepBusy(beside)
   for (const one of options.cases) {
     const surroundings: Surroundings = {
-      ...{ threads, python, cifar10, folder: path.join(folder, one.name) },
+      ...{ threads, limitSeconds, python, cifar10, folder: path.join(folder, one.name) },
     }
     mkdirSync(surroundings.folder)
     const hasReference = one.contenders.some(({ name }) => name === reference)

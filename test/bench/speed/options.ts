@@ -14,6 +14,7 @@ every round every contender once. Without a CASE all are measured, which takes h
   --quick           One round of two steps: whether it works, not how fast it is
   --threads N       Threads of an operation, for every contender; default: the cores
   --beside N        Processes that keep a core busy each while it measures; default 0
+  --limit SECONDS   A contender whose process takes longer is given up; default 1200
   --reference NAME  The contender that the others are set against, where a case has it
   --without NAME    Leaves a contender out of the cases that have it; may be given several times
   --cifar10 DIR     Folder of CIFAR-10 for the cases with a pipeline; default: generated images
@@ -30,6 +31,8 @@ export interface BenchOptions {
   readonly threads: number | undefined
   /** Processes that keep a core busy each meanwhile. */
   readonly beside: number
+  /** What a contender's process may take. */
+  readonly limitSeconds: number
   readonly reference: string | undefined
   readonly cifar10: string | undefined
   /** File of the JSON document. */
@@ -39,6 +42,9 @@ export interface BenchOptions {
   /** What is printed instead of measuring. */
   readonly print: 'list' | 'help' | undefined
 }
+
+/** torch.compile alone takes minutes; without instructions for bfloat16 timm takes as long for a step of it. */
+const LIMIT_SECONDS = 1200
 
 const QUICK = { rounds: 1, warmup: 1, steps: 2 }
 
@@ -65,6 +71,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     rounds: wholeNumber('--rounds', values.rounds, 100) ?? (quick ? QUICK.rounds : 3),
     threads: wholeNumber('--threads', threads, 4096),
     beside: wholeNumber('--beside', values.beside, 4096, 0) ?? 0,
+    limitSeconds: wholeNumber('--limit', values.limit, 86_400) ?? LIMIT_SECONDS,
     print: values.help ? 'help' : values.list ? 'list' : undefined,
     ...{ quick, reference, cifar10, json, picture },
   }
@@ -79,6 +86,7 @@ function parse(args: readonly string[]) {
         rounds: { type: 'string' },
         threads: { type: 'string' },
         beside: { type: 'string' },
+        limit: { type: 'string' },
         reference: { type: 'string' },
         without: { type: 'string', multiple: true },
         cifar10: { type: 'string' },

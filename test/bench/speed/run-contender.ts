@@ -10,9 +10,6 @@ import { answerSchema, type Contender, isOwn, type Request } from './contender.j
 import type { Outcome } from './in-turn.js'
 import type { PeerPython } from './peer-python.js'
 
-/** A process that takes longer hangs; torch.compile alone takes minutes. */
-const TIMEOUT_SECONDS = 1200
-
 /** glibc's malloc gives no page back that it may need again. */
 const KEEPS_PAGES = {
   MALLOC_MMAP_THRESHOLD_: `${4 * 2 ** 30}`,
@@ -26,6 +23,8 @@ const COMPILES_ANEW = { TORCHINDUCTOR_FORCE_DISABLE_CACHES: '1' }
 export interface Surroundings {
   /** Threads of an operation, of every contender alike. */
   readonly threads: number
+  /** What a process may take. */
+  readonly limitSeconds: number
   /** Folder for what the processes read and answer. */
   readonly folder: string
   readonly python: PeerPython
@@ -35,7 +34,7 @@ export interface Surroundings {
 
 export async function runContender(
   { shape, work }: Contender,
-  { threads, folder, python, cifar10 }: Surroundings,
+  { threads, limitSeconds, folder, python, cifar10 }: Surroundings,
 ): Promise<Outcome> {
   if (!isOwn(work) && 'reason' in python) return { status: 'skipped', reason: python.reason }
   try {
@@ -43,17 +42,18 @@ export async function runContender(
     const answer = path.join(folder, 'answer.json')
     const request: Request = { ...shape, ...work, inputs, answer, cifar10 }
     const env = { ...process.env, OMP_NUM_THREADS: `${threads}` }
+    const own = { env, limitSeconds }
     if (!existsSync(inputs)) {
-      const failure = await makeInputs(request, env)
+      const failure = await makeInputs(request, own)
       if (failure !== undefined) return { status: 'failed', reason: failure }
     }
     rmSync(answer, { force: true })
     const text = JSON.stringify(request)
-    if (isOwn(work)) return outcomeOf(await ownProgram(work.program, text, env), answer)
+    if (isOwn(work)) return outcomeOf(await ownProgram(work.program, text, own), answer)
     const program = path.join(ROOT, 'test', 'bench', 'speed', 'peers', work.program)
     const peer = python as Exclude<PeerPython, { reason: string }>
     const ended = await runProcess(peer.command, ['-B', program, text], {
-      ...{ cwd: folder, timeoutSeconds: TIMEOUT_SECONDS },
+      ...{ cwd: folder, timeoutSeconds: limitSeconds },
       env: {
         ...{ ...env, ...peer.environment, ...COMPILES_ANEW, TORCHINDUCTOR_CACHE_DIR: folder },
         ...(work.keepsPages ? KEEPS_PAGES : {}),
@@ -66,18 +66,27 @@ export async function runContender(
 }
 
 /** The same files for every contender of a shape, made once; says why where they could not be. */
-async function makeInputs(request: Request, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+async function makeInputs(request: Request, own: OwnSurroundings): Promise<string | undefined> {
   await mkdir(request.inputs)
-  const ended = await ownProgram('own-inputs', JSON.stringify(request), env)
+  const ended = await ownProgram('own-inputs', JSON.stringify(request), own)
   if (ended.code === 0) return undefined
   rmSync(request.inputs, { recursive: true })
   return whyEnded(ended)
 }
 
-function ownProgram(name: string, request: string, env: NodeJS.ProcessEnv): Promise<Ended> {
+interface OwnSurroundings {
+  readonly env: NodeJS.ProcessEnv
+  readonly limitSeconds: number
+}
+
+function ownProgram(
+  name: string,
+  request: string,
+  { env, limitSeconds }: OwnSurroundings,
+): Promise<Ended> {
   const program = path.join(path.dirname(fileURLToPath(import.meta.url)), `${name}.js`)
   return runProcess(process.execPath, [program, request], {
-    ...{ cwd: ROOT, env, timeoutSeconds: TIMEOUT_SECONDS },
+    ...{ cwd: ROOT, env, timeoutSeconds: limitSeconds },
   })
 }
 

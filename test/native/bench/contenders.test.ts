@@ -13,8 +13,11 @@ test.after(() => rmSync(folder, { recursive: true }))
 const python = findPeerPython()
 const SHAPE = { imageSize: 32, windowSize: 4, batchSize: 4, warmup: 1, steps: 2 }
 
-const outcomeOf = (work: Contender['work'], shape = SHAPE) =>
-  runContender({ name: 'one', shape, work }, { threads: 1, folder, python, cifar10: undefined })
+const outcomeOf = (work: Contender['work'], shape = SHAPE, limitSeconds = 600) =>
+  runContender(
+    { name: 'one', shape, work },
+    { threads: 1, limitSeconds, folder, python, cifar10: undefined },
+  )
 
 async function figuresOf(work: Contender['work'], shape = SHAPE): Promise<Figures> {
   const outcome = await outcomeOf(work, shape)
@@ -39,6 +42,13 @@ test('the training loop gives the same with the files of a run, which are gone t
   assert.equal(logged.losses, plain.losses)
   assert.ok(plain.tuningSeconds !== null, 'what choosing products took is told')
   assert.not(readdirSync(path.join(folder, '32px-4')).some((name) => name.startsWith('run-')))
+})
+
+test('a process that takes longer than its limit is given up', async () => {
+  const endless = { ...SHAPE, steps: 1_000_000 }
+  assert.equal(await outcomeOf({ program: 'own-step', spec: 'backprop' }, endless, 3), {
+    ...{ status: 'failed', reason: 'not over within 3 s' },
+  })
 })
 
 test('a run spec that is none fails by its message', async () => {

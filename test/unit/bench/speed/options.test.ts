@@ -47,6 +47,11 @@ test('it measures alone, unless busy processes are asked for', () => {
   assert.is(parseOptions(['--beside', '6']).beside, 6)
 })
 
+test('a contender may take 20 minutes, or as long as is said', () => {
+  assert.is(parseOptions([]).limitSeconds, 1200)
+  assert.is(parseOptions(['--limit', '60']).limitSeconds, 60)
+})
+
 const WRONG: readonly [string[], RegExp][] = [
   [['floor', '--picture', 'a.svg'], /`--picture` draws the case growth/],
   [
@@ -57,6 +62,7 @@ const WRONG: readonly [string[], RegExp][] = [
   [['--rounds', 'two'], /--rounds/],
   [['--threads', '1.5'], /--threads/],
   [['--beside', '-1'], /--beside/],
+  [['--limit', '0'], /Expected a whole number from 1 to 86400 for `--limit` but received "0"/],
   [['--beside', '5000'], /Expected a whole number from 0 to 4096 for `--beside`/],
   [['--reference', 'nobody'], /Expected the name of a contender/],
   [['--without', 'nobody'], /Expected the name of a contender/],

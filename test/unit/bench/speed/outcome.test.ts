@@ -71,7 +71,13 @@ test('without Python a peer is skipped with the reason', async () => {
     ...{ workers: 0, keepsPages: false },
   }
   const outcome = await runContender(contender('timm', { work }), {
-    ...{ threads: 1, folder, cifar10: undefined, python: { reason: 'python3: not found' } },
+    ...{
+      threads: 1,
+      limitSeconds: 60,
+      folder,
+      cifar10: undefined,
+      python: { reason: 'python3: not found' },
+    },
   })
   assert.equal(outcome, { status: 'skipped', reason: 'python3: not found' })
 })
