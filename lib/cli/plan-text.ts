@@ -54,13 +54,12 @@ function targetText(target: string, rows: readonly PlanRow[], isSearch: boolean)
     row.largestBatch === null ? '' : largestText(row.largestBatch),
     row.stepSeconds === null ? '' : `~${row.stepSeconds.toPrecision(2)}`,
   ])
-  const drop = rows.every(({ largestBatch }) => largestBatch === null)
-  const at = head.indexOf('largest batch')
-  const without = (row: readonly string[]) => (drop ? row.filter((_, k) => k !== at) : row)
+  const hasCells = head.map((_, column) => cells.some((row) => row[column] !== ''))
+  const filled = (row: readonly string[]) => row.filter((_, column) => hasCells[column])
   return [
     `${target}: ${total}`,
     '',
-    formatTable(without(head), cells.map(without)),
+    formatTable(filled(head), cells.map(filled)),
     '',
     ...rows.map((row) => barOf(row, Math.max(...rows.map(({ spec }) => spec.length)))),
     ...rows.flatMap(({ spec, failsIn }) =>
@@ -104,6 +103,11 @@ function legend(rows: readonly PlanRow[]): string[] {
     )
       ? ['largest batch: that fits; in brackets the largest that runs at all.']
       : []),
+    ...(rows.every(({ spec }) => spec.includes('recompute='))
+      ? []
+      : [
+          'Where a run does not say what it recomputes it is planned as `train` runs it: recompute=selective.',
+        ]),
     ...(rows.some(({ stepSeconds }) => stepSeconds !== null)
       ? ['s/step: estimated from products, bytes and launches; for comparing rows alone.']
       : []),

@@ -36,8 +36,19 @@ test('what fits a limit on the CPU, with its bar and how to train it', () => {
   const { code, stdout } = plan(...MICRO, ...limit, '--run', 'paper:2', '--batch-size', '8')
   assert.is(code, 0)
   assert.match(stdout, /^paper:2 +fits +[\d.]+ MiB/m)
+  // Seconds are estimated of cards alone.
+  assert.match(stdout, /^run +verdict +peak +reserved +left +largest batch$/m)
   assert.match(stdout, /^paper:2 +█+·+\| +[\d.]+ MiB of 64.0 MiB$/m)
   assert.match(stdout, /npx localformer train .*--variant micro .*--run paper:2$/m)
+})
+
+test('what a run recomputes that does not say so is told', () => {
+  const limit = ['--device', 'cpu', '--memory-limit', '64MiB', '--batch-size', '8']
+  const told = /does not say what it recomputes .* recompute=selective/
+  assert.match(plan(...MICRO, ...limit, '--run', 'paper:2').stdout, told)
+  const said = plan(...MICRO, ...limit, '--run', 'paper:2,recompute=none').stdout
+  assert.match(said, /^paper:2,recompute=none +fits/m)
+  assert.not.match(said, told)
 })
 
 test('what does not fit ends with 3 and names who asks for too much, and the largest batch', () => {

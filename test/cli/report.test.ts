@@ -93,6 +93,17 @@ test('several runs go into one file', () => {
   assert.ok(existsSync(output))
 })
 
+test('a file that cannot be written is told by its name', () => {
+  const { status, stderr } = run(
+    'report',
+    directory,
+    '--output',
+    path.join(folder, 'none', 'a.html'),
+  )
+  assert.is(status, 2)
+  assert.match(stderr, /none\/a\.html" of --output cannot be written: there is no folder .*none/)
+})
+
 test('a folder that is no run is a coded error', () => {
   const { status, stderr } = run('report', folder)
   assert.is(status, 2)

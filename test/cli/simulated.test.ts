@@ -82,6 +82,7 @@ test('compare as text says simulated and prints neither times nor losses', () =>
   assert.match(stdout, /Simulated: .* no times and no losses/)
   assert.match(stdout, /^Every row includes [\d.]+ MiB of cuBLAS's workspaces/m)
   assert.match(stdout, '>=: calls cuDNN')
+  assert.match(stdout, /does not say what it recomputes .*recompute=none.*recompute=selective/)
   assert.not.match(stdout, /NaN|undefined|null|s\/step|Warning/)
 })
 

@@ -223,8 +223,18 @@ export function formatComparison(result: CompareResult): string {
       ? simulatedLegend(result)
       : [`loss: mean over the steps, ${losses} where there are any, not weighted.`]),
     ...(isShared ? RANKS_LEGEND : []),
+    ...recomputeText(result),
     ...tuningText(result),
   ].join('\n')
+}
+
+/** `plan` and `train` have another default. */
+function recomputeText({ rows }: CompareResult): string[] {
+  if (rows.every(({ spec }) => spec.includes('recompute='))) return []
+  return [
+    "Where a run does not say what it recomputes it keeps all that PyTorch's autograd keeps (recompute=none); " +
+      '`plan` and `train` then take recompute=selective.',
+  ]
 }
 
 /** Nothing was measured where the cache knew it all. */

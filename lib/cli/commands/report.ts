@@ -6,6 +6,7 @@ import { writeReport } from '../../report/write-report.js'
 import { type Command, type GlobalOptions, printJson, printLine } from '../command.js'
 import { comparisonProgress } from '../comparison.js'
 import { untilInterrupted } from '../interrupt.js'
+import { checkOutputFile } from '../output-file.js'
 import { commandProgress } from '../progress.js'
 
 interface ReportArguments {
@@ -42,6 +43,7 @@ export const reportCommand: Command<ReportArguments> = {
   handler: async (options) => {
     const { runs, output } = options
     // Before anything is measured.
+    if (output !== undefined) await checkOutputFile(output)
     for (const run of runs) await readRun(run)
     if (options.timeline) {
       const progress = commandProgress(options)
