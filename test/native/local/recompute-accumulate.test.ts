@@ -7,6 +7,7 @@ import type { LocalOptions, OptimizationOptions } from '../../../lib/local/optio
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import type { Trainer } from '../../../lib/local/trainer.js'
 import { DTYPES } from '../../../lib/local/words.js'
+import { loadTorch } from '../../../lib/native/load.js'
 import { atMost } from '../../helpers/expect.js'
 import { TEST_DEVICE } from '../../helpers/test-device.js'
 import { floatBatch, TINY } from '../../helpers/tiny.js'
@@ -118,7 +119,11 @@ test('chunks of the auxiliary losses leave those of recomputation alone', async 
 })
 
 /** Of a plain step, weights and optimizer state included; a card's parts and workspaces are others. */
-const MOST_OF_PLAIN = { float32: 0.6, bfloat16: 0.67 }
+const MOST_OF_PLAIN = {
+  float32: 0.6,
+  // Without instructions for bfloat16 every product has operands in float32 beside it.
+  bfloat16: loadTorch().versions().cpuCapability.startsWith('AVX512') ? 0.67 : 0.74,
+}
 const onCpu = TEST_DEVICE === 'cpu' ? test : test.skip
 for (const dtype of DTYPES) {
   const most = MOST_OF_PLAIN[dtype]
