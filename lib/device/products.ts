@@ -1,6 +1,6 @@
 // Which backend of LibTorch computes the products of linear layers on this processor: measured by native
 // code at the first product of a shape, kept in the cache, one file for a processor and a LibTorch.
-//   products/AuthenticAMD-25-17-AVX512-2.11.0.json   { schema, processor, libtorch, choices }
+//   products/AuthenticAMD-25-17-AVX512-avx512_bf16-2.11.0-v2.json   { schema, processor, libtorch, choices }
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { z } from 'zod'
@@ -13,7 +13,7 @@ import { loadTorch } from '../native/load.js'
 /** A product, `forward float32 8192x96x384, 2 threads`, and its backend. */
 export type ProductTable = Readonly<Record<string, NativeProductChoice['backend']>>
 
-/** 2: with `widened`. What an earlier one chose was chosen among fewer, and is measured again. */
+/** In the file's name too, so that versions of this package beside each other keep their own. 2: with `widened`. */
 const SCHEMA = 2
 const KINDS = ['forward', 'input', 'weight', 'added-weight'] as const
 const TYPES = ['float32', 'bfloat16'] as const
@@ -70,22 +70,28 @@ export async function keepProductChoices(): Promise<void> {
   if (measured === kept) return
   const file = productsFile()
   try {
-    // Of two processes that measured the same the earlier one's stays. Its file first: what the process
-    // knows may grow while it is read.
-    const earlier = await readChoices()
-    const choices = { ...tableOf(torch.productChoices()), ...earlier }
     await makeFolder(path.dirname(file))
-    await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
-    kept = measured
+    // Again where one that wrote at the same time did not see what this one did.
+    for (let attempt = 0; attempt < 3; attempt++) {
+      // Of two processes that measured the same the earlier one's stays. Its file first: what the process
+      // knows may grow while it is read.
+      const earlier = await readChoices()
+      const own = tableOf(torch.productChoices())
+      if (Object.keys(own).every((product) => Object.hasOwn(earlier, product))) break
+      const choices = { ...own, ...earlier }
+      await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
+    }
   } catch (cause) {
     tell(`${file} could not be written: ${(cause as Error).message}`)
   }
+  // Where it cannot be written it could not be a step later.
+  kept = measured
 }
 
 /** The file of this processor and LibTorch. */
 export function productsFile(): string {
   const { processor, libtorch } = headOf()
-  const name = `${processor} ${libtorch}`.replace(/[^\w.+]+/g, '-')
+  const name = `${processor} ${libtorch} v${SCHEMA}`.replace(/[^\w.+]+/g, '-')
   return path.join(cacheDirectory(), 'products', `${name}.json`)
 }
 
@@ -102,9 +108,7 @@ async function readChoices(): Promise<ProductTable> {
 }
 
 function parseChoices(text: string): ProductTable {
-  const document = JSON.parse(text)
-  if (document?.schema < SCHEMA) return {}
-  const result = fileSchema().safeParse(document)
+  const result = fileSchema().safeParse(JSON.parse(text))
   if (!result.success) {
     const { path: place, message } = result.error.issues[0] as z.core.$ZodIssue
     throw new Error(`${place.join('.')}: ${message}`)
@@ -116,17 +120,23 @@ function parseChoices(text: string): ProductTable {
 }
 
 function headOf() {
-  const { libtorch, cpuCapability } = loadTorch().versions()
-  return { schema: SCHEMA, processor: `${processorModel()} ${cpuCapability}`, libtorch }
+  return { schema: SCHEMA, processor: processorModel(), libtorch: loadTorch().versions().libtorch }
 }
 
-/** `AuthenticAMD 25 17`: names that processors of one make share say less. */
-const processorModel = lazy(() => {
+/**
+ * `AuthenticAMD 25 17 AVX512 avx512_bf16`: names that processors of one make share say less, and a virtual
+ * machine may hide from one what another of the same model has.
+ */
+export const processorModel = lazy(() => {
   const text = readFileSync('/proc/cpuinfo', 'utf8')
-  const fields = ['vendor_id', 'cpu family', 'model'].map(
-    (name) => new RegExp(`^${name}\\s*:\\s*(.*)$`, 'm').exec(text)?.[1] ?? 'unknown',
-  )
-  return fields.join(' ')
+  const of = (name: string) =>
+    new RegExp(`^${name}\\s*:\\s*(.*)$`, 'm').exec(text)?.[1] ?? 'unknown'
+  const flags = of('flags').split(' ')
+  return [
+    ...['vendor_id', 'cpu family', 'model'].map(of),
+    loadTorch().versions().cpuCapability,
+    ...['avx512_bf16', 'amx_bf16'].filter((flag) => flags.includes(flag)),
+  ].join(' ')
 })
 
 /** Without the file products are measured again: nothing else is lost, so it is told once. */

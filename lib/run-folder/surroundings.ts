@@ -1,7 +1,8 @@
-// What computes a run, beside what was asked for: versions, device and threads decide how sums are
+// What computes a run, beside what was asked for: versions, processor, device and threads decide how sums are
 // rounded, so that a run goes on bit for bit only where they are the same.
 
 import { packageVersion } from '../base/version.js'
+import { processorModel } from '../device/products.js'
 import type { Trainer } from '../local/trainer.js'
 import { loadTorch } from '../native/load.js'
 
@@ -9,19 +10,19 @@ export type Surroundings = Readonly<Record<string, string>>
 
 export function surroundingsOf(trainer: Trainer): Surroundings {
   const torch = loadTorch()
-  const { libtorch, cpuCapability } = torch.versions()
+  const { libtorch } = torch.versions()
   return {
     localformer: packageVersion(),
-    ...{ libtorch, cpuCapability },
+    ...{ libtorch, processor: processorModel() },
     node: process.version,
     device: trainer.model.device,
     threads: String(torch.threads()),
   }
 }
 
-/** What differs between two of them, for people; Node.js computes nothing. */
+/** What differs between two of them, for people, of what both say; Node.js computes nothing. */
 export function differencesOf(now: Surroundings, then: Surroundings): string[] {
   return Object.keys(now)
-    .filter((name) => name !== 'node' && now[name] !== then[name])
+    .filter((name) => name !== 'node' && name in then && now[name] !== then[name])
     .map((name) => `${name} was ${then[name]} and is ${now[name]}`)
 }

@@ -133,13 +133,16 @@ at::Tensor WidenedInputGradient(const at::Tensor& dy, const at::Tensor& weight) 
 }  // namespace
 
 std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
+  // Without instructions for bfloat16 LibTorch's own loops take up to a hundred times as long: not
+  // even a trial is worth it.
+  if (type == at::kBFloat16 && !HasOneDnn(type)) return {Backend::kWidened};
   std::vector<Backend> all = LibraryBackendsOf(kind, type);
   if (type == at::kBFloat16) all.push_back(Backend::kWidened);
   return all;
 }
 
 Backend OneDnnBackendOf(ProductKind kind, c10::ScalarType type) {
-  if (!HasOneDnn(type)) return Backend::kMkl;
+  if (!HasOneDnn(type)) return DefaultBackendOf(type);
   const bool is_weight =
       kind == ProductKind::kWeightGradient || kind == ProductKind::kAddedWeightGradient;
   return is_weight ? Backend::kConvolution : Backend::kOneDnn;

@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <optional>
 
 #include "math/tuning_clock.h"
@@ -84,6 +86,10 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
     try {
       attempt(backend, rows);
       timed.push_back({backend, SecondsOf(backend, rows, attempt)});
+    } catch (const c10::OutOfMemoryError&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception&) {
       // One that cannot is none; the default fails again where it is used, and is told there.
     }
@@ -117,7 +123,13 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   if (static_cast<int64_t>(std::min(free, size_t{INT64_MAX})) < 4 * BytesOf(choice)) {
     return DefaultBackendOf(choice.type);
   }
-  choice.backend = Fastest(choice, rows, attempt);
+  try {
+    choice.backend = Fastest(choice, rows, attempt);
+  } catch (const c10::OutOfMemoryError&) {
+    return DefaultBackendOf(choice.type);
+  } catch (const std::bad_alloc&) {
+    return DefaultBackendOf(choice.type);
+  }
   AddProcessChoices({choice});
   ++TheProcess().measured;
   // One that came out of a file meanwhile stays.
@@ -200,9 +212,10 @@ Backend BackendFor(const ProductShape& shape, TryProduct attempt) {
   choice.out = shape.out;
   choice.threads = at::get_num_threads();
   if (choice.rows * choice.in * choice.out < kLeastWork) return DefaultBackendOf(shape.type);
+  const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);
+  if (able.size() == 1) return able.front();
   const Backend backend = choices_in_use->Of(choice, TrialRows(shape), attempt);
   // Choices may come from another processor.
-  const std::vector<Backend> able = BackendsOf(shape.kind, shape.type);
   const bool is_able = std::find(able.begin(), able.end(), backend) != able.end();
   return is_able ? backend : DefaultBackendOf(shape.type);
 }
