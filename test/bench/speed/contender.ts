@@ -30,7 +30,7 @@ export interface PeerWork {
   readonly program: 'step.py' | 'loader.py' | 'floor.py'
   readonly dtype: Dtype
   readonly model: 'timm' | 'torchvision'
-  /** Of step.py. */
+  /** Of step.py; of loader.py `eager` and `chosen-products`. */
   readonly variant: 'eager' | 'checkpointing' | 'compile' | 'chosen-products'
   /** Processes of a DataLoader (loader.py). */
   readonly workers: number

@@ -85,6 +85,12 @@ onPeers('torchvision has the losses of backprop', async () => {
   hasLossesOf(theirs, await figuresOf({ program: 'own-step', spec: 'backprop' }, shape))
 })
 
+onPeers('a DataLoader with chosen products tells what choosing took', async () => {
+  const chosen = await figuresOf({ ...PEER, program: 'loader.py', variant: 'chosen-products' })
+  assert.is(chosen.losses.length, 3)
+  assert.ok((chosen.tuningSeconds ?? 0) > 0)
+})
+
 onPeers('a DataLoader with a worker, and the floor, answer', async () => {
   const loader = await figuresOf({ ...PEER, program: 'loader.py', workers: 1 })
   assert.is(loader.losses.length, 3)
