@@ -10,11 +10,12 @@ import { answerSchema, type Contender, isOwn, type Request } from './contender.j
 import type { Outcome } from './in-turn.js'
 import type { PeerPython } from './peer-python.js'
 
-/** glibc's malloc gives no page back that it may need again. */
+/** glibc's malloc gives no page back that it may need again; PyTorch asks for large ones, as our arena does. */
 const KEEPS_PAGES = {
   MALLOC_MMAP_THRESHOLD_: `${4 * 2 ** 30}`,
   MALLOC_TRIM_THRESHOLD_: `${32 * 2 ** 30}`,
   MALLOC_TOP_PAD_: `${256 * 2 ** 20}`,
+  THP_MEM_ALLOC_ENABLE: '1',
 }
 
 /** What torch.compile has compiled is kept nowhere: the first step's time is that of a fresh process. */
