@@ -64,7 +64,7 @@ void* OpenLibrary(napi_env env, napi_value path, int visibility) {
 // cent on an idle machine. Read once, when LibTorch's OpenMP library is opened; the user's own
 // setting is kept.
 void CalmOpenMp() {
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr) setenv("GOMP_SPINCOUNT", "10000", /*replace=*/0);
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) setenv("GOMP_SPINCOUNT", "2000", /*replace=*/0);
 }
 
 // Addresses that the process may still take: all there are, unless `ulimit -v` allows less.

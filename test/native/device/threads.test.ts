@@ -35,7 +35,7 @@ test('how long threads wait in a loop is set, unless the user says how they wait
     assert.is(code, 0, stderr)
     return stdout.trim()
   }
-  assert.is(await spinsOf({}), '10000')
+  assert.is(await spinsOf({}), '2000')
   assert.is(await spinsOf({ GOMP_SPINCOUNT: '7' }), '7')
   assert.is(await spinsOf({ OMP_WAIT_POLICY: 'active' }), 'undefined')
 })
