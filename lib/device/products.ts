@@ -1,6 +1,6 @@
 // Which backend of LibTorch computes the products of linear layers on this processor: measured by native
 // code at the first product of a shape, kept in the cache, one file for a processor and a LibTorch.
-//   products/AuthenticAMD-25-17-AVX512-avx512_bf16-2.11.0-v2.json   { schema, processor, libtorch, choices }
+//   products/AuthenticAMD-25-17-avx512_bf16-AVX512-2.11.0-v2.json   { schema, processor, libtorch, choices }
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { z } from 'zod'
@@ -120,11 +120,12 @@ function parseChoices(text: string): ProductTable {
 }
 
 function headOf() {
-  return { schema: SCHEMA, processor: processorModel(), libtorch: loadTorch().versions().libtorch }
+  const { libtorch, cpuCapability } = loadTorch().versions()
+  return { schema: SCHEMA, processor: `${processorModel()} ${cpuCapability}`, libtorch }
 }
 
 /**
- * `AuthenticAMD 25 17 AVX512 avx512_bf16`: names that processors of one make share say less, and a virtual
+ * `AuthenticAMD 25 17 avx512_bf16`: names that processors of one make share say less, and a virtual
  * machine may hide from one what another of the same model has.
  */
 export const processorModel = lazy(() => {
@@ -134,7 +135,6 @@ export const processorModel = lazy(() => {
   const flags = of('flags').split(' ')
   return [
     ...['vendor_id', 'cpu family', 'model'].map(of),
-    loadTorch().versions().cpuCapability,
     ...['avx512_bf16', 'amx_bf16'].filter((flag) => flags.includes(flag)),
   ].join(' ')
 })

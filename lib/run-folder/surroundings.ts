@@ -10,10 +10,10 @@ export type Surroundings = Readonly<Record<string, string>>
 
 export function surroundingsOf(trainer: Trainer): Surroundings {
   const torch = loadTorch()
-  const { libtorch } = torch.versions()
+  const { libtorch, cpuCapability } = torch.versions()
   return {
     localformer: packageVersion(),
-    ...{ libtorch, processor: processorModel() },
+    ...{ libtorch, cpuCapability, processor: processorModel() },
     node: process.version,
     device: trainer.model.device,
     threads: String(torch.threads()),
