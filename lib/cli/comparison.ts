@@ -23,6 +23,11 @@ export function comparisonProgress(
   }
 }
 
+/** `text` where a run does not say what it recomputes: `compare` has another default than `plan` and `train`. */
+export function recomputeText(rows: readonly { readonly spec: string }[], text: string): string[] {
+  return rows.every(({ spec }) => spec.includes('recompute=')) ? [] : [text]
+}
+
 /** What the rows compute in; on CUDA `float32` alone does not say it. */
 export function arithmeticText({ device, rows }: CompareResult): string {
   const words = rows.map(({ dtype, precision }) =>

@@ -2,6 +2,7 @@
 import { formatBytes } from '../base/format.js'
 import type { PlanResult } from '../plan/plan.js'
 import type { PlanRow } from '../plan/plan-row.js'
+import { recomputeText } from './comparison.js'
 import { formatTable } from './table.js'
 
 /** `train` of a row: what was asked for, with this run spec. */
@@ -103,11 +104,10 @@ function legend(rows: readonly PlanRow[]): string[] {
     )
       ? ['largest batch: that fits; in brackets the largest that runs at all.']
       : []),
-    ...(rows.every(({ spec }) => spec.includes('recompute='))
-      ? []
-      : [
-          'Where a run does not say what it recomputes it is planned as `train` runs it: recompute=selective.',
-        ]),
+    ...recomputeText(
+      rows,
+      'Where a run does not say what it recomputes it is planned as `train` runs it: recompute=selective.',
+    ),
     ...(rows.some(({ stepSeconds }) => stepSeconds !== null)
       ? ['s/step: estimated from products, bytes and launches; for comparing rows alone.']
       : []),

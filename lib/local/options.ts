@@ -75,8 +75,9 @@ export interface OptimizationOptions extends OptimizerOptions {
   /**
    * Which of LibTorch's parts computes the products of linear layers on the CPU. `tuned`: the fastest,
    * measured at the first product of a shape and remembered, in the trainer's state too; small
-   * products as with `mkl`, but in float32 where a processor has no instructions for bfloat16. `onednn`: oneDNN, unmeasured. `mkl`: LibTorch's own choice, in float32 MKL.
-   * They differ by rounding. No effect on CUDA. Default `tuned`.
+   * products as with `mkl`, but in float32 where a processor has no instructions for bfloat16.
+   * `onednn`: oneDNN, unmeasured. `mkl`: LibTorch's own choice, in float32 MKL. They differ by rounding.
+   * No effect on CUDA. Default `tuned`.
    */
   readonly math?: MathMode
   /** Of the auxiliary parts' weights and of stochastic depth; default 0. */

@@ -14,7 +14,7 @@ import {
 import { MODULE_METRICS } from '../../metrics/module-metrics.js'
 import { checkCalls, formatCalls } from '../calls-text.js'
 import { type Command, type GlobalOptions, printJson, printText } from '../command.js'
-import { arithmeticText, comparisonProgress } from '../comparison.js'
+import { arithmeticText, comparisonProgress, recomputeText } from '../comparison.js'
 import { type DataArguments, dataOptions, openDataOf } from '../data-options.js'
 import { untilInterrupted } from '../interrupt.js'
 import { type MemoryLimitArguments, memoryLimitOf, memoryLimitOption } from '../memory-limit.js'
@@ -223,18 +223,13 @@ export function formatComparison(result: CompareResult): string {
       ? simulatedLegend(result)
       : [`loss: mean over the steps, ${losses} where there are any, not weighted.`]),
     ...(isShared ? RANKS_LEGEND : []),
-    ...recomputeText(result),
+    ...recomputeText(
+      result.rows,
+      "Where a run does not say what it recomputes it keeps all that PyTorch's autograd keeps (recompute=none); " +
+        '`plan` and `train` then take recompute=selective.',
+    ),
     ...tuningText(result),
   ].join('\n')
-}
-
-/** `plan` and `train` have another default. */
-function recomputeText({ rows }: CompareResult): string[] {
-  if (rows.every(({ spec }) => spec.includes('recompute='))) return []
-  return [
-    "Where a run does not say what it recomputes it keeps all that PyTorch's autograd keeps (recompute=none); " +
-      '`plan` and `train` then take recompute=selective.',
-  ]
 }
 
 /** Nothing was measured where the cache knew it all. */

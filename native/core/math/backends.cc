@@ -67,8 +67,7 @@ bool HasOneDnn(c10::ScalarType type) {
   return type == at::kFloat ? floats : type == at::kBFloat16 && bfloats;
 }
 
-std::vector<Backend> LibraryBackendsOf(ProductKind kind, c10::ScalarType type) {
-  if (!HasOneDnn(type)) return {Backend::kMkl};
+std::vector<Backend> LibraryBackendsOf(ProductKind kind) {
   switch (kind) {
     case ProductKind::kForward:
       return {Backend::kMkl, Backend::kOneDnn};
@@ -133,10 +132,10 @@ at::Tensor WidenedInputGradient(const at::Tensor& dy, const at::Tensor& weight) 
 }  // namespace
 
 std::vector<Backend> BackendsOf(ProductKind kind, c10::ScalarType type) {
-  // Without instructions for bfloat16 LibTorch's own loops take up to a hundred times as long: not
-  // even a trial is worth it.
-  if (type == at::kBFloat16 && !HasOneDnn(type)) return {Backend::kWidened};
-  std::vector<Backend> all = LibraryBackendsOf(kind, type);
+  // Of bfloat16 without instructions for it LibTorch's own loops take up to a hundred times as
+  // long: not even a trial is worth it.
+  if (!HasOneDnn(type)) return {DefaultBackendOf(type)};
+  std::vector<Backend> all = LibraryBackendsOf(kind);
   if (type == at::kBFloat16) all.push_back(Backend::kWidened);
   return all;
 }

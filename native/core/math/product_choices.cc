@@ -73,6 +73,11 @@ double SecondsOf(Backend backend, int64_t rows, TryProduct attempt) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+bool IsOutOfMemory(const std::exception& error) {
+  return dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+}
+
 struct Timed {
   Backend backend;
   double seconds;
@@ -86,11 +91,8 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
     try {
       attempt(backend, rows);
       timed.push_back({backend, SecondsOf(backend, rows, attempt)});
-    } catch (const c10::OutOfMemoryError&) {
-      throw;
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception&) {
+    } catch (const std::exception& error) {
+      if (IsOutOfMemory(error)) throw;
       // One that cannot is none; the default fails again where it is used, and is told there.
     }
   }
@@ -125,9 +127,8 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
   }
   try {
     choice.backend = Fastest(choice, rows, attempt);
-  } catch (const c10::OutOfMemoryError&) {
-    return DefaultBackendOf(choice.type);
-  } catch (const std::bad_alloc&) {
+  } catch (const std::exception& error) {
+    if (!IsOutOfMemory(error)) throw;
     return DefaultBackendOf(choice.type);
   }
   AddProcessChoices({choice});

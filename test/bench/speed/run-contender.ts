@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeError, ROOT } from '../../../scripts/lib/script.js'
-import { runProcess } from '../../../scripts/lib/test-process.js'
+import { type RunOptions, runProcess } from '../../../scripts/lib/test-process.js'
 import type { Ended } from '../../../scripts/lib/test-results.js'
 import { answerSchema, type Contender, isOwn, type Request } from './contender.js'
 import type { Outcome } from './in-turn.js'
@@ -43,18 +43,18 @@ export async function runContender(
     const answer = path.join(folder, 'answer.json')
     const request: Request = { ...shape, ...work, inputs, answer, cifar10 }
     const env = { ...process.env, OMP_NUM_THREADS: `${threads}` }
-    const own = { env, limitSeconds }
+    const options: RunOptions = { cwd: ROOT, env, timeoutSeconds: limitSeconds }
     if (!existsSync(inputs)) {
-      const failure = await makeInputs(request, own)
+      const failure = await makeInputs(request, options)
       if (failure !== undefined) return { status: 'failed', reason: failure }
     }
     rmSync(answer, { force: true })
     const text = JSON.stringify(request)
-    if (isOwn(work)) return outcomeOf(await ownProgram(work.program, text, own), answer)
+    if (isOwn(work)) return outcomeOf(await ownProgram(work.program, text, options), answer)
     const program = path.join(ROOT, 'test', 'bench', 'speed', 'peers', work.program)
     const peer = python as Exclude<PeerPython, { reason: string }>
     const ended = await runProcess(peer.command, ['-B', program, text], {
-      ...{ cwd: folder, timeoutSeconds: limitSeconds },
+      ...{ ...options, cwd: folder },
       env: {
         ...{ ...env, ...peer.environment, ...COMPILES_ANEW, TORCHINDUCTOR_CACHE_DIR: folder },
         ...(work.keepsPages ? KEEPS_PAGES : {}),
@@ -67,28 +67,17 @@ export async function runContender(
 }
 
 /** The same files for every contender of a shape, made once; says why where they could not be. */
-async function makeInputs(request: Request, own: OwnSurroundings): Promise<string | undefined> {
+async function makeInputs(request: Request, options: RunOptions): Promise<string | undefined> {
   await mkdir(request.inputs)
-  const ended = await ownProgram('own-inputs', JSON.stringify(request), own)
+  const ended = await ownProgram('own-inputs', JSON.stringify(request), options)
   if (ended.code === 0) return undefined
   rmSync(request.inputs, { recursive: true })
   return whyEnded(ended)
 }
 
-interface OwnSurroundings {
-  readonly env: NodeJS.ProcessEnv
-  readonly limitSeconds: number
-}
-
-function ownProgram(
-  name: string,
-  request: string,
-  { env, limitSeconds }: OwnSurroundings,
-): Promise<Ended> {
+function ownProgram(name: string, request: string, options: RunOptions): Promise<Ended> {
   const program = path.join(path.dirname(fileURLToPath(import.meta.url)), `${name}.js`)
-  return runProcess(process.execPath, [program, request], {
-    ...{ cwd: ROOT, env, timeoutSeconds: limitSeconds },
-  })
+  return runProcess(process.execPath, [program, request], options)
 }
 
 /** What a process that has ended left behind. */

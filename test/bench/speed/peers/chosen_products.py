@@ -48,3 +48,8 @@ def linear(self, x):
 
 def install():
     torch.nn.Linear.forward = linear
+
+
+def tuning_seconds():
+    """None where nothing was chosen."""
+    return seconds or None

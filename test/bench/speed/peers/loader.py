@@ -40,12 +40,10 @@ def main():
         shuffle=True,
         drop_last=True,
     )
-    if REQUEST["variant"] == "chosen-products":
-        chosen_products.install()
     model = models.make()
     optimizer = adamw(model)
     figures = measure(train_step(model, optimizer, *batch) for batch in loader)
-    answer(**figures, tuningSeconds=chosen_products.seconds if chosen_products.seconds else None)
+    answer(**figures, tuningSeconds=chosen_products.tuning_seconds())
 
 
 main()

@@ -1,4 +1,5 @@
 """The peers' Swin-Tiny, with the weights that this package's network begins with."""
+import chosen_products
 import timm
 import torchvision
 from common import REQUEST, inputs
@@ -6,6 +7,8 @@ from safetensors.torch import load_file
 
 
 def make():
+    if REQUEST["variant"] == "chosen-products":
+        chosen_products.install()
     if REQUEST["model"] == "timm":
         model = timm.create_model(
             "swin_tiny_patch4_window7_224",
