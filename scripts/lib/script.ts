@@ -3,6 +3,7 @@ import { realpathSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { LocalformerError } from '../../lib/base/errors.js'
+import { exitCodeOf } from '../../lib/cli/command.js'
 
 /** The repository's root, seen from dist/scripts/lib. */
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..')
@@ -32,12 +33,12 @@ export function isEntryPoint(moduleUrl: string): boolean {
   return started !== undefined && realpathSync(started) === fileURLToPath(moduleUrl)
 }
 
-/** Runs a script's main function; its error becomes a message and exit code 1. */
+/** Runs a script's main function; its error becomes a message and the exit code that a command has for it. */
 export async function runScript(name: string, main: () => Promise<number>): Promise<void> {
   try {
     process.exitCode = await main()
   } catch (error) {
     process.stderr.write(`${name}: ${describeError(error)}\n`)
-    process.exitCode = 1
+    process.exitCode = exitCodeOf(error)
   }
 }

@@ -200,7 +200,7 @@ export function formatComparison(result: CompareResult): string {
     ...['allocated', 'reserved', 'saved', 'paper', ...computed],
   ]
   // Unknown where no run came to an end.
-  const ofEach = isShared ? '' : ` (${threads} threads)`
+  const ofEach = isShared ? '' : ` (${threads} ${threads === 1 ? 'thread' : 'threads'})`
   const machine = threads === null ? '' : `${ofEach}, LibTorch ${versions.libtorch}`
   const losses = LOSSES.map((name) => MODULE_METRICS[name].title).join(' + ')
   const times = rounds > 1 ? `, ${rounds} rounds` : ''

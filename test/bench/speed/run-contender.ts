@@ -103,7 +103,7 @@ function readJson(file: string): unknown {
 }
 
 function whyEnded({ code, signal, timedOutAfter, output }: Ended): string {
-  if (timedOutAfter !== undefined) return `not over within ${timedOutAfter} s`
+  if (timedOutAfter !== undefined) return `not over within ${timedOutAfter} s (\`--limit\`)`
   if (signal !== null) return `ended by ${signal}`
   const last = output.trim().split('\n').at(-1)?.trim()
   return last || `ended with code ${code}`

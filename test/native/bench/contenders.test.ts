@@ -47,7 +47,7 @@ test('the training loop gives the same with the files of a run, which are gone t
 test('a process that takes longer than its limit is given up', async () => {
   const endless = { ...SHAPE, steps: 1_000_000 }
   assert.equal(await outcomeOf({ program: 'own-step', spec: 'backprop' }, endless, 3), {
-    ...{ status: 'failed', reason: 'not over within 3 s' },
+    ...{ status: 'failed', reason: 'not over within 3 s (`--limit`)' },
   })
 })
 

@@ -79,7 +79,7 @@ for (const [args, message] of WRONG) {
   })
 }
 
-test('the command prints help and the list, and ends with 1 where it is used wrongly', async () => {
+test('the command prints help and the list, and ends with 2 where it is used wrongly', async () => {
   const main = path.join(DIST, 'test/bench/speed.js')
   const help = await run([main, '--help'])
   assert.equal([help.code, help.stdout.trimEnd()], [0, HELP])
@@ -90,7 +90,7 @@ test('the command prints help and the list, and ends with 1 where it is used wro
     /^paper-4: .*\n {2}backprop\n {2}paper:4\n {2}paper:4,recompute=selective\n {2}paper:4,decoder=transformer\n$/,
   )
   const wrong = await run([main, 'nothing'])
-  assert.is(wrong.code, 1)
+  assert.is(wrong.code, 2)
   assert.match(wrong.stderr, /^bench: Expected one of .*\n`npm run bench -- --help`\n$/)
 })
 

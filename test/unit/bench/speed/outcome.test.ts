@@ -41,7 +41,7 @@ test('one that is killed failed, though it had answered', async () => {
 
 test('one that hangs is ended', async () => {
   const outcome = await outcomeOfScript('setInterval(() => {}, 1000)', 0.5)
-  assert.equal(outcome, { status: 'failed', reason: 'not over within 0.5 s' })
+  assert.equal(outcome, { status: 'failed', reason: 'not over within 0.5 s (`--limit`)' })
 })
 
 test('of one that ends with a code the last line is told', async () => {
