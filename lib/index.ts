@@ -114,6 +114,7 @@ export type { Features } from './native/features.js'
 export { type LoadOptions, load } from './native/load.js'
 export type { Change } from './plan/advice.js'
 export { type FitBatchOptions, type FittedBatch, fitBatch } from './plan/auto-batch.js'
+export type { LargestBatch } from './plan/batch-border.js'
 export type { PlannedModule } from './plan/dry-run.js'
 export {
   type PlanOptions,

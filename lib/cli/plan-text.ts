@@ -1,5 +1,6 @@
 // A plan as text: a table, bars with the card's end in them, and what to do next.
 import { formatBytes } from '../base/format.js'
+import type { LargestBatch } from '../plan/batch-border.js'
 import type { PlanResult } from '../plan/plan.js'
 import type { PlanRow } from '../plan/plan-row.js'
 import { recomputeText } from './comparison.js'
@@ -71,8 +72,9 @@ function targetText(target: string, rows: readonly PlanRow[], isSearch: boolean)
   ]
 }
 
-function largestText({ safe, possible }: NonNullable<PlanRow['largestBatch']>): string {
-  return safe === possible ? `${safe}` : `${safe} (${possible})`
+function largestText({ safe, possible, isLowerBound }: LargestBatch): string {
+  const most = `${isLowerBound ? '>= ' : ''}${possible}`
+  return safe === possible ? most : `${safe} (${most})`
 }
 
 const WIDTH = 40

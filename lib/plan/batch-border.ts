@@ -1,5 +1,5 @@
 // The largest batch of a configuration within what a device has, and within what of it is safe.
-// in: a way to try batches -> out: both, each of which ran where one image more did not
+// in: a way to try batches -> out: both, each of which ran where one image more did not, or no more was tried
 import type { ResolvedConfig } from '../config/resolve.js'
 import { pinSplit } from '../local/run-spec.js'
 import type { DryRunMeasurement, DryRunRequest, DryRunResult } from './dry-run.js'
@@ -12,6 +12,14 @@ export type Changes = Partial<Pick<DryRunRequest, 'batchSize' | 'limitBytes' | '
 
 /** Without another process it is the first. */
 export type Attempt = (changes: Changes, on?: DryRunner) => Promise<DryRunResult>
+
+/** Of a verdict `fits`, and of `tight`. */
+export interface LargestBatch {
+  readonly safe: number
+  readonly possible: number
+  /** No larger batch was tried than the one that is possible: it may be larger. */
+  readonly isLowerBound: boolean
+}
 
 export interface BorderSubject {
   readonly config: ResolvedConfig
@@ -59,7 +67,12 @@ export class BatchBorder {
   }
 
   /** @param asked The batch that was asked for; with less room, where more would not be safe. */
-  async find(asked: Try): Promise<{ safe: number; possible: number }> {
+  async find(asked: Try): Promise<LargestBatch> {
+    const found = await this.#find(asked)
+    return { ...found, isLowerBound: found.possible >= this.#most }
+  }
+
+  async #find(asked: Try): Promise<{ safe: number; possible: number }> {
     const { limits, beside } = this.#subject
     this.#tried.push(asked)
     const first = this.#within(limits.possible, asked)

@@ -1,7 +1,7 @@
 // One configuration on one device: does it fit, what does it take, and which is the largest batch?
 import type { ResolvedConfig } from '../config/resolve.js'
 import type { Method } from '../local/words.js'
-import { type Attempt, BatchBorder, takenOf } from './batch-border.js'
+import { type Attempt, BatchBorder, type LargestBatch, takenOf } from './batch-border.js'
 import type { DryRunResult, PlannedModule } from './dry-run.js'
 import type { DryRunner } from './dry-runner.js'
 import { requestOf } from './request.js'
@@ -56,8 +56,8 @@ export interface PlanRow {
   readonly modules: readonly PlannedModule[]
   /** It calls cuDNN, whose workspaces are not known: at least so much. */
   readonly isLowerBound: boolean
-  /** `safe`: of a verdict `fits`; `possible`: of `tight`. Null where it was not looked for. */
-  readonly largestBatch: { readonly safe: number; readonly possible: number } | null
+  /** Null where it was not looked for. */
+  readonly largestBatch: LargestBatch | null
   /** An estimate, for comparing rows; null where it cannot be told. */
   readonly stepSeconds: number | null
   /** Products of a step, 2 m n k each. */
@@ -131,7 +131,7 @@ function rowOf(
     room: ReturnType<typeof roomOf>
     verdict: Verdict
     result: DryRunResult
-    largest: PlanRow['largestBatch']
+    largest: LargestBatch | null
   },
   costs: UnitCosts | undefined,
 ): PlanRow {

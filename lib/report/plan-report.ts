@@ -1,6 +1,7 @@
 // A plan as one page: what fits, what it takes of each card, module by module.
 import { formatBytes } from '../base/format.js'
 import { packageVersion } from '../base/version.js'
+import type { LargestBatch } from '../plan/batch-border.js'
 import type { PlanResult } from '../plan/plan.js'
 import type { PlanRow } from '../plan/plan-row.js'
 import { details, escapeHtml, page, section, table } from './html.js'
@@ -98,7 +99,7 @@ function planTable(rows: readonly PlanRow[]): string {
       bytesText(row.peakReservedBytes),
       bytesText(row.peakWithContextBytes),
       bytesText(row.marginBytes),
-      row.largestBatch === null ? NONE : `${row.largestBatch.safe}`,
+      row.largestBatch === null ? NONE : largestText(row.largestBatch),
       row.stepSeconds === null ? NONE : row.stepSeconds.toPrecision(2),
     ]),
   )
@@ -118,4 +119,8 @@ function modulesOf(row: PlanRow): string {
   ])
   const header = ['module', 'units', 'peak', 'forward', 'losses', 'backward', 'update']
   return details(`${row.spec} on ${row.target}`, table(`Modules of ${row.spec}`, header, rows))
+}
+
+function largestText({ safe, possible, isLowerBound }: LargestBatch): string {
+  return isLowerBound && safe === possible ? `\u2265 ${safe}` : `${safe}`
 }

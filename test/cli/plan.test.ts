@@ -62,8 +62,18 @@ test('what does not fit ends with 3 and names who asks for too much, and the lar
   assert.is(row?.failsIn?.module, 'module 1')
   const batch = row?.largestBatch?.safe ?? 0
   assert.ok(batch > 0 && batch < 1024, `${batch}`)
+  assert.is(row?.largestBatch?.isLowerBound, false)
   const smaller = document(...MICRO, ...limit, '--run', run, '--batch-size', `${batch}`)
   assert.is(smaller.code, 0)
+})
+
+test('where more images are not tried than fit, the largest batch is told as a lower bound', () => {
+  const card = ['--gpu', 'h100', '--run', 'paper:2']
+  assert.match(plan(...MICRO, ...card).stdout, /^paper:2 .* >= 65536\b/m)
+  const { result } = document(...MICRO, ...card)
+  assert.equal(result.rows[0]?.largestBatch, {
+    ...{ safe: 65_536, possible: 65_536, isLowerBound: true },
+  })
 })
 
 test('several cards and run specs are a row each; card and batch are to be found in all', () => {
