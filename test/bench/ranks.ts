@@ -27,6 +27,8 @@ interface Case {
   readonly job: RankJob
   /** Undefined: processes that know nothing of each other. */
   readonly parallel?: Parallel
+  /** Of each process; undefined: one. */
+  readonly threads?: number
 }
 
 interface Measured {
@@ -113,20 +115,31 @@ function casesOf(job: RankJob, counts: readonly number[]): Case[] {
     job: { ...job, parallel: { parallel } },
   })
   return [
-    { name: 'one process', ranks: 1, job },
+    { name: ONE, ranks: 1, job },
+    // The rival: one process with the cores that the ranks have.
+    ...counts.map((threads) => ({ name: withThreads(threads), ranks: 1, job, threads })),
     { name: 'two apart', ranks: 2, job },
     ...PARALLEL.toReversed().flatMap((parallel) => counts.map((ranks) => shared(parallel, ranks))),
   ]
 }
 
+const ONE = 'one process'
+const withThreads = (threads: number) => `${ONE}, ${threads} threads`
+
 const percent = (share = Number.NaN) => `${Math.round(100 * share)} %`
 
-async function measure({ ranks, job, parallel }: Case, spaces?: Namespaces): Promise<Measured> {
+async function measure(
+  { ranks, job, parallel, threads = 1 }: Case,
+  spaces?: Namespaces,
+): Promise<Measured> {
   const isApart = parallel === undefined
+  const environment = isApart
+    ? { RANK: undefined, WORLD_SIZE: undefined }
+    : (spaces?.environment ?? {})
   const { children, stepping, ended } = await startRanks(
     ranks,
     () => [fixture('rank'), JSON.stringify(job)],
-    () => (isApart ? { RANK: undefined, WORLD_SIZE: undefined } : (spaces?.environment ?? {})),
+    () => ({ ...environment, OMP_NUM_THREADS: `${threads}` }),
     isApart ? undefined : spaces?.prefix,
   )
   await stepping
@@ -151,7 +164,7 @@ function tableOf(
 ): string {
   const rateOf = (name: string) =>
     median((found.get(name) ?? []).map(({ imagesPerSecond }) => imagesPerSecond))
-  const alone = rateOf('one process')
+  const alone = rateOf(ONE)
   const rows = cases.map(({ name, ranks, parallel }) => {
     const plan = planned.find((row) => row.parallel === parallel && row.ranks === ranks)
     const one = planned.find((row) => row.ranks === 1) as RankRow
@@ -159,13 +172,14 @@ function tableOf(
     const figures = last?.reports[0]?.ranks ?? []
     const mib = (bytes: readonly number[]) =>
       bytes.map((value) => Math.round(value / 2 ** 20)).join(' / ')
-    const own = plan ?? (name === 'one process' ? one : undefined)
+    const own = plan ?? (name === ONE ? one : undefined)
     const steps = last?.reports[0]?.steps.length ?? 1
     return [
       name,
       rateOf(name).toFixed(2),
       `${(rateOf(name) / alone).toFixed(2)}x`,
       plan === undefined ? '' : `${plan.speedup.toFixed(2)}x`,
+      parallel === undefined ? '' : `${(rateOf(name) / rateOf(withThreads(ranks))).toFixed(2)}x`,
       (rateOf(name) / rateOf('two apart')).toFixed(2),
       // A plan knows nothing of what processes of one machine take from each other.
       plan === undefined ? '' : (plan.speedup / ranks).toFixed(2),
@@ -181,12 +195,13 @@ function tableOf(
   })
   return markdownTable(
     [
-      ...['', 'images/s', 'against one', 'planned', 'against two apart', 'planned'],
+      ...['', 'images/s', 'against one', 'planned', 'against as many threads'],
+      ...['against two apart', 'planned'],
       ...['resident, MiB', 'planned', 'peak, MiB', 'planned'],
       ...['waited', 'all compute', 'sent, MiB/step', 'planned'],
     ],
     rows,
-    `l${'r'.repeat(13)}`,
+    `l${'r'.repeat(14)}`,
   )
 }
 
