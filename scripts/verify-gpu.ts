@@ -81,7 +81,7 @@ async function pythonOutcome({ device, limitSeconds }: ItemContext): Promise<Out
   const compare = [
     ...['lib/cli/main.js', 'compare', '--json', '--quiet', '--run', 'backprop'],
     ...['--dataset', 'synthetic', '--image-size', '224', '--batch-size', `${batchSize}`],
-    ...['--steps', '10', '--device', device.name],
+    ...['--warmup', '3', '--steps', '10', '--device', device.name],
   ]
   const ours = lastJson((await node(compare, left)).output) as CompareResult | undefined
   const row = ours?.rows[0]
