@@ -16,7 +16,7 @@ every round every contender once. Without a CASE all are measured, which takes h
   --beside N        Processes that keep a core busy each while it measures; default 0
   --limit SECONDS   A contender whose process takes longer is given up; default 1200
   --reference NAME  The contender that the others are set against, where a case has it
-  --without NAME    Leaves a contender out of the cases that have it; may be given several times
+  --without NAME    Leaves the contender of just this name out of the cases; may be given several times
   --cifar10 DIR     Folder of CIFAR-10 for the cases with a pipeline; default: generated images
   --json FILE       Also writes the figures, after every case
   --picture FILE    Draws the case \`growth\` as SVG
@@ -63,7 +63,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   const without = new Set(values.without)
   for (const name of without) {
     if (chosen.some((one) => one.contenders.some((contender) => contender.name === name))) continue
-    throw usage(expected('the name of a contender (see --list)', '--without', name))
+    throw usage(expected('the name of a contender of these cases (see --list)', '--without', name))
   }
   const cases = chosen.map((one) => leaveOut(one, without))
   return {
