@@ -4,6 +4,8 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { readBytes } from '../base/files.js'
+import { formatBytes } from '../base/format.js'
+import { readMemory } from '../base/machine-memory.js'
 
 /** Of a file that only names classes. */
 export const MAX_NAMES_BYTES = 64 * 1024
@@ -130,11 +132,23 @@ export class DataFiles {
 }
 
 /**
- * Memory for the images of a split.
+ * Memory for the images of a split. Pages come when they are written, and a system that has none left then ends
+ * the process: so what is free is looked at before.
  *
  * @throws {LocalformerError} `ERR_DATASET` where there is none.
  */
 export function allocateImages(title: string, bytes: number): Uint8Array {
+  const { availableBytes } = readMemory()
+  if (bytes > availableBytes) {
+    throw new LocalformerError(
+      'ERR_DATASET',
+      `The images of ${title} take ${formatBytes(bytes)} of memory, of which ${formatBytes(availableBytes)} is free`,
+      {
+        hint: 'All images of a data set are kept in memory as bytes: take fewer or smaller ones, or let a script read its batches itself and call `trainer.step()`.',
+        details: { bytes, availableBytes },
+      },
+    )
+  }
   try {
     return new Uint8Array(bytes)
   } catch (cause) {

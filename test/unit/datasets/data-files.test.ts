@@ -1,4 +1,5 @@
 import { rm, writeFile } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -57,12 +58,14 @@ test('planes stored by columns become rows', () => {
   assert.equal([...planes], [1, 4, 7, 2, 5, 8, 3, 6, 9, 11, 14, 17, 12, 15, 18, 13, 16, 19])
 })
 
-test('images that no memory holds are told', async () => {
+test('images that no memory holds are told before a page of them is written', async () => {
   await rejects(
     () => allocateImages('Some set', 2 ** 52),
     'ERR_DATASET',
-    /images of Some set take 4503599627370496 bytes, which cannot be had/,
+    /^The images of Some set take 4096 TiB of memory, of which [\d.]+ GiB is free\n/,
   )
+  await rejects(() => allocateImages('Some set', totalmem() + 1), 'ERR_DATASET', / is free\n/)
+  assert.is(allocateImages('Some set', 1000).length, 1000)
 })
 
 test.run()
