@@ -1,17 +1,18 @@
 // A run folder -> timeline.json: a step's memory of end-to-end training and of the run's spec, each
-// in a fresh process with the run's network, optimizers and batch size. Memory does not depend on
-// what images show, so made-up ones do.
+// in a fresh process with the run's network, optimizers, batch size and ways to save memory. Memory does
+// not depend on what images show, so made-up ones do.
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { writeFileAtomically } from '../base/files.js'
 import { TIMELINE_FILE } from '../base/run-files.js'
 import { checkCallback, checkFile, checkKeys, checkSignal, readArgument } from '../base/validate.js'
-import { optimizerOptionsOf } from '../config/create.js'
-import { resolveInput } from '../config/resolve.js'
-import type { TrainingConfigInput } from '../config/schema.js'
+import { trainerOptionsOf } from '../config/create.js'
+import { resolveConfig } from '../config/resolve.js'
+import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
 import { checkComputes, checkDeviceName } from '../device/device.js'
 import { resolveBackpropOptions } from '../local/methods.js'
+import { parseRunSpec } from '../local/run-spec.js'
 import { specTextOf } from '../local/spec-text.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
@@ -52,13 +53,9 @@ export async function measureTimelines(
       { hint: 'A run says so from its first checkpoint on.' },
     )
   }
-  const resolved = resolveInput(config as TrainingConfigInput)
-  const { dtype, precision, math } = resolved.spec
-  const backprop = specTextOf('backprop', resolveBackpropOptions({ dtype, precision, math }))
   const device = options.device ?? (config.device as string | undefined)
-  const runs = spec === backprop ? [backprop] : [backprop, spec]
   const { rows } = await compare({
-    runs,
+    ...timelineRuns(spec, resolveConfig(config as TrainingConfigInput)),
     data: syntheticDataset({
       trainCount: batchSize,
       testCount: 1,
@@ -70,7 +67,6 @@ export async function measureTimelines(
       imageSize,
       ...(device === undefined ? {} : { device: device as 'cpu' }),
     },
-    training: optimizerOptionsOf(resolved.config),
     batchSize,
     steps: 1,
     timeline: true,
@@ -90,4 +86,19 @@ export async function measureTimelines(
   }))
   const document = { schema: 1, batchSize, timelines }
   await writeFileAtomically(path.join(directory, TIMELINE_FILE), `${JSON.stringify(document)}\n`)
+}
+
+/**
+ * What is measured, the run as it trains, and before it the same end to end: what both can have, such as
+ * recomputation, is no saving of local learning. A run that is end to end stands alone.
+ */
+export function timelineRuns(run: string, config: TrainingConfig) {
+  const { method, given, dtype, precision, math, accumulate } = parseRunSpec(run)
+  const options = trainerOptionsOf(config)
+  const { recompute = options.recompute } = given
+  // The rival's name leaves out what is a trainer's default, which need not be a configuration's.
+  const training = { ...options, recompute }
+  if (method === 'backprop') return { runs: [run], training }
+  const shared = resolveBackpropOptions({ dtype, precision, math, accumulate, recompute })
+  return { runs: [specTextOf('backprop', shared), run], training }
 }

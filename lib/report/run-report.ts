@@ -154,7 +154,7 @@ function memory(run: RunData): string {
   if (charts === '') return ''
   const fresh = run.timelines.some(({ isFresh }) => isFresh)
   const text = fresh
-    ? 'Each measured in a fresh process with the run’s network and batch size, after a step to warm up. Dotted lines: where a module ends; dashed line: the peak.'
+    ? 'Each measured in a fresh process with the run’s network, batch size, recomputation and micro-batches, after a step to warm up. Dotted lines: where a module ends; dashed line: the peak.'
     : 'A step of this run, after one to warm up. Dotted lines: where a module ends; dashed line: the peak. <code>localformer report RUN --timeline</code> measures end-to-end training beside it.'
   return `<p class="soft">${text}</p>${charts}`
 }
