@@ -1,10 +1,13 @@
 // How long a cell will take, by the step time that is measured here and now.
 // in: a plan and a data set -> out: seconds a run, by two measured steps of each in a fresh process.
+import { definedOf } from '../base/validate.js'
+import { trainerOptionsOf } from '../config/create.js'
+import { resolveConfig } from '../config/resolve.js'
 import type { Dataset } from '../datasets/dataset.js'
 import type { DeviceName } from '../device/device.js'
 import { firstImages } from '../evaluate/evaluate.js'
-import type { Variant } from '../local/swin-transformer.js'
-import { type AccuracyPlan, imageSizeOf } from './accuracy.js'
+import type { AccuracyPlan } from './accuracy.js'
+import { configOfCell } from './cells.js'
 import { type CompareOptions, compare } from './compare.js'
 
 export interface TimeEstimate {
@@ -24,21 +27,18 @@ const EVALUATION_SHARE = 1 / 3
  * @throws {LocalformerError} as {@link compare}
  */
 export async function estimateTimes(
-  { settings }: AccuracyPlan,
+  plan: AccuracyPlan,
   runs: readonly string[],
   data: Dataset,
   options: { readonly device: DeviceName } & Pick<CompareOptions, 'signal' | 'onProgress'>,
 ): Promise<ReadonlyMap<string, TimeEstimate>> {
   const { device, ...rest } = options
-  const { batchSize, epochs, trainLimit, testLimit, variant } = settings
+  const { batchSize, epochs, trainLimit, testLimit } = plan.settings
   const train = firstImages(data.train, trainLimit ?? data.train.count)
   const { rows } = await compare({
     ...{ runs, batchSize, steps: 2, warmup: 1 },
     data: { ...data, train },
-    model: {
-      ...{ device, variant: variant as Variant },
-      imageSize: imageSizeOf(data.name, settings),
-    },
+    ...timedAs(plan, data.name, device),
     ...rest,
   })
   const steps = epochs * Math.floor(train.count / batchSize)
@@ -51,4 +51,12 @@ export async function estimateTimes(
       return [[spec, { imagesPerSecond, seconds }]]
     }),
   )
+}
+
+/** The network, and what the run specs do not say: as the cells train, which recompute what is cheap. */
+export function timedAs(plan: AccuracyPlan, dataset: string, device: DeviceName) {
+  // The same for every run of it; the seed is that of the measurement.
+  const cell = plan.cells.find((one) => one.dataset === dataset) as AccuracyPlan['cells'][number]
+  const config = resolveConfig(configOfCell(plan, cell, { device }))
+  return { model: { ...definedOf(config.model), device }, training: trainerOptionsOf(config) }
 }

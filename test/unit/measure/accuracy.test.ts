@@ -5,6 +5,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { definedOf } from '../../../lib/base/validate.js'
 import {
   type AccuracyResult,
   expectedSentence,
@@ -14,6 +15,7 @@ import {
   markdownOfAccuracy,
   type PlannedCell,
 } from '../../../lib/cli/accuracy-text.js'
+import { trainerOptionsOf } from '../../../lib/config/create.js'
 import { resolveConfig } from '../../../lib/config/resolve.js'
 import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import {
@@ -27,6 +29,7 @@ import {
   QUOTED,
   rowsOf,
 } from '../../../lib/measure/accuracy.js'
+import { timedAs } from '../../../lib/measure/accuracy-time.js'
 import type { CellRequest, CellResult, CellRunner } from '../../../lib/measure/cell-request.js'
 import { cellDirectory, cellState, configOfCell, runCells } from '../../../lib/measure/cells.js'
 import type { RunEvaluation } from '../../../lib/runs/evaluate-run.js'
@@ -201,6 +204,17 @@ test('a plan says what every run will take, and all of them', () => {
     '3 h 20 min',
     '5.0 days',
   ])
+})
+
+test('what is timed is what is trained', () => {
+  const plan = planAccuracy({ datasets: ['cifar10', 'stl10'] })
+  for (const cell of plan.cells) {
+    const config = resolveConfig(configOfCell(plan, cell, { device: 'cpu' }))
+    const { model, training } = timedAs(plan, cell.dataset, 'cpu')
+    assert.equal(model, { ...definedOf(config.model), device: 'cpu' })
+    assert.equal(training, trainerOptionsOf(config))
+    assert.is(training.recompute, 'selective')
+  }
 })
 
 test('every cell is trained and evaluated by its own configuration', async ({ temp }) => {
