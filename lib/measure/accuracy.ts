@@ -209,6 +209,8 @@ export const ABSTRACT_GAP = 0.0058
 export interface GapClaim {
   readonly dataset: string
   readonly run: string
+  /** Runs of the paper, each with its decoder, of which `run` is the one with the highest test accuracy. */
+  readonly bestOf: number
   readonly against: string
   /** Difference of the accuracies; null where one of them failed. */
   readonly measured: number | null
@@ -221,15 +223,15 @@ export function gapsOf(rows: readonly AccuracyRow[]): GapClaim[] {
   return [...new Set(rows.map(({ dataset }) => dataset))].flatMap((dataset) => {
     const own = rows.filter((row) => row.dataset === dataset)
     const rival = own.find(({ method }) => method === 'infopro')
-    const [best] = own
-      .filter(({ method }) => method === 'paper')
-      .sort((a, b) => (b.accuracy ?? -1) - (a.accuracy ?? -1))
+    const papers = own.filter(({ method }) => method === 'paper')
+    const [best] = papers.toSorted((a, b) => (b.accuracy ?? -1) - (a.accuracy ?? -1))
     if (rival === undefined || best === undefined) return []
     const difference = (a: number | null, b: number | null) =>
       a === null || b === null ? null : a - b
     return [
       {
         ...{ dataset, run: best.run, against: rival.run },
+        bestOf: papers.filter(({ accuracy }) => accuracy !== null).length,
         measured: difference(best.accuracy, rival.accuracy),
         quoted: difference(best.quoted, rival.quoted),
       },

@@ -155,6 +155,30 @@ test('the gap is that of the best decoder', () => {
   assert.ok(Math.abs((gap?.measured ?? 0) - 0.08) < 1e-12)
 })
 
+test('a gap says of how many decoders the best was chosen, by the accuracy that it is told of', () => {
+  const plan = planAccuracy({ methods: ['infopro', 'paper'], datasets: ['cifar10'] })
+  const all = resultOf(plan, [0.5, 0.55, 0.58, 0.57])
+  assert.is(all.gaps[0]?.bestOf, 3)
+  assert.match(
+    formatAccuracy(all),
+    'cifar10: paper:4,decoder=conv,dtype=bfloat16 (the best of 3 decoders by this table) over ' +
+      'infopro:4,dtype=bfloat16: +8.00 points (the paper',
+  )
+  assert.match(
+    markdownOfAccuracy(all),
+    '- cifar10: `paper:4,decoder=conv,dtype=bfloat16` (the best of 3 decoders by this table) over `infopro:4',
+  )
+  // One that failed was not chosen from.
+  assert.is(resultOf(plan, [0.5, 0.55, 0.58, null]).gaps[0]?.bestOf, 2)
+  const one = planAccuracy({ methods: ['infopro', 'paper'], decoders: ['linear'] })
+  const alone = resultOf(one, [0.5, 0.6])
+  assert.is(alone.gaps[0]?.bestOf, 1)
+  assert.match(
+    formatAccuracy(alone),
+    'cifar10: paper:4,decoder=linear,dtype=bfloat16 over infopro:4,dtype=bfloat16: +10.00 points',
+  )
+})
+
 test('as text: the budget, ours and the quoted figures apart, and where those are from', () => {
   const plan = planAccuracy({ methods: ['infopro', 'paper'], decoders: ['linear'], seeds: 2 })
   const text = formatAccuracy(resultOf(plan, [0.5, 0.6, 0.52, null]))
