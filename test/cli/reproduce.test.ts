@@ -6,7 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MEMORY_RUNS } from '../../lib/measure/reproduce.js'
+import { MEMORY_RUNS, notesOf } from '../../lib/measure/reproduce.js'
 
 const CLI = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url))
 const folder = mkdtempSync(path.join(tmpdir(), 'localformer-reproduce-'))
@@ -26,8 +26,9 @@ test('memory measures every run and says what each saves', () => {
     ...['memory', '--quick', ...NETWORK, '--device', 'cpu', '--json', '--output', 'memory.md'],
   )
   assert.is(status, 0, stderr)
-  const { schema, machine, claims, comparison } = JSON.parse(stdout)
+  const { schema, machine, claims, notes, comparison } = JSON.parse(stdout)
   assert.is(schema, 1)
+  assert.equal(notes, notesOf(comparison))
   assert.is(comparison.batchSize, 8)
   assert.is(comparison.steps, 1)
   assert.is(machine.gpu, null)

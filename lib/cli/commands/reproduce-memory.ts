@@ -4,6 +4,7 @@ import { formatBytes, formatPercent } from '../../base/format.js'
 import type { CompareRow } from '../../measure/compare.js'
 import {
   type Claim,
+  isInfopro,
   type Machine,
   type Quote,
   type ReproduceResult,
@@ -205,7 +206,7 @@ function cellsOf(
 /** What is reported for a row against end-to-end training. */
 function quoteOf(row: CompareRow, claims: readonly Claim[]): Quote | null {
   if (row.paperSaving !== null) {
-    return { saving: row.paperSaving, isUpperBound: false, source: 'paper' }
+    return { saving: row.paperSaving, source: 'paper' }
   }
   const own = claims.find(({ run, against }) => run === row.spec && against === 'backprop')
   return own?.quoted ?? null
@@ -217,23 +218,24 @@ function largestModule(peaks: readonly number[]): string {
 
 function claimLine({ run, against, measured, quoted }: Claim, nameOf = (name: string) => name) {
   const [one, other] = [nameOf(run), nameOf(against)]
-  const reported = quoted === null ? '' : ` (${quoteText(quoted)})`
+  const rival = isInfopro(against) ? " (not the paper's InfoPro-Transformer)" : ''
+  const reported = quoted === null ? rival : ` (${quoteText(quoted)})`
   if (measured === null) return `${one} against ${other}: out of memory${reported}`
   const how = measured < 0 ? 'above' : 'below'
   return `${one} is ${formatPercent(Math.abs(measured))} ${how} ${other}${reported}`
 }
 
-function quoteText({ saving, isUpperBound, source }: Quote): string {
-  const figure = `${isUpperBound ? 'up to ' : ''}${Math.round(saving * 100)} %`
-  return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${figure}`
+function quoteText({ saving, source }: Quote): string {
+  return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${Math.round(saving * 100)} %`
 }
 
-function legendOf({ claims, comparison }: ReproduceResult, trglMark: string): string[] {
+function legendOf({ claims, notes, comparison }: ReproduceResult, trglMark: string): string[] {
   const against = comparison.simulated === null ? 'saved, time' : 'saved'
   const columns = [
     `peak: of the allocator, in a fresh process. ${against}: against the first row. ` +
       `${arithmeticText(comparison)}.`,
     ...simulatedLegend(comparison),
+    ...notes,
   ]
   if (claims.every(({ quoted }) => quoted === null)) {
     return [...columns, 'paper: empty, as its figures are for Swin-Tiny.']

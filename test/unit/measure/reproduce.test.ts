@@ -5,7 +5,12 @@ import { formatMemory, markdownOfMemory } from '../../../lib/cli/commands/reprod
 import { escapeMarkdown, markdownTable } from '../../../lib/cli/markdown.js'
 import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import type { CompareResult, CompareRow } from '../../../lib/measure/compare.js'
-import { claimsOf, MEMORY_RUNS, type ReproduceResult } from '../../../lib/measure/reproduce.js'
+import {
+  claimsOf,
+  MEMORY_RUNS,
+  notesOf,
+  type ReproduceResult,
+} from '../../../lib/measure/reproduce.js'
 
 const MIB = 2 ** 20
 
@@ -53,7 +58,14 @@ function reproduction(...rows: readonly CompareRow[]): ReproduceResult {
     libtorch: '2.9.1',
   }
   const claims = claimsOf(result)
-  return { schema: 1, what: 'memory', date: '2026-01-02', machine, claims, comparison: result }
+  const notes = notesOf(result)
+  return {
+    ...{ schema: 1, what: 'memory', date: '2026-01-02' },
+    machine,
+    claims,
+    notes,
+    comparison: result,
+  }
 }
 
 const TINY = [
@@ -82,18 +94,32 @@ test('a comparison of all runs has every claim', () => {
 
 test('a claim is the saving of one run against another, beside what was reported', () => {
   const [own, rival, between] = claimsOf(comparison(...TINY))
-  const paper = { isUpperBound: false, source: 'paper' }
   assert.equal(own, {
     run: 'paper:4',
     against: 'backprop',
     measured: 1 - 550 / 1000,
-    quoted: { ...paper, saving: 0.45 },
+    quoted: { saving: 0.45, source: 'paper' },
   })
   assert.is(rival?.measured, 1 - 625 / 1000)
-  assert.equal(rival?.quoted, { saving: 0.38, isUpperBound: false, source: 'trgl' })
+  assert.equal(rival?.quoted, { saving: 0.38, source: 'trgl' })
   assert.is(between?.against, 'infopro:4')
   assert.is(between?.measured, 1 - 550 / 625)
-  assert.equal(between?.quoted, { saving: 0.12, isUpperBound: true, source: 'paper' })
+  assert.is(between?.quoted, null)
+})
+
+test('what stands against infopro is told to be no measure of what the paper says of its rival', () => {
+  const [note, ...others] = notesOf(comparison(...TINY))
+  assert.match(
+    note ?? '',
+    'no measure of it, nor what is saved against them of the paper\'s "up to 12 %"',
+  )
+  assert.equal(others, [])
+  const result = reproduction(...TINY)
+  for (const text of [formatMemory(result), markdownOfMemory(result)]) {
+    assert.is(text.split(note ?? '').length, 2)
+    assert.is(text.split('12 %').length, 2)
+  }
+  assert.equal(notesOf(comparison(row('backprop', [9]), row('paper:4', [8]))), [])
 })
 
 test('nothing is quoted for a network that the paper did not train', () => {
@@ -118,7 +144,10 @@ test('as text: one row a run, the largest module, and the claims as sentences', 
   assert.match(text, /^Measured on 2026-01-02 on CPU_1 \| \* \(2 logical cores, 2 threads\), with/m)
   assert.match(text, /^infopro:4 +625 MiB +37\.5 % +38 % \* +1\.25x +625 \/ 300 +1 of 2$/m)
   assert.match(text, /^paper:4 +550 MiB +45\.0 % +45 % +1\.25x +400 \/ 550 +2 of 2$/m)
-  assert.match(text, /^paper:4 is 12\.0 % below infopro:4 \(the paper: up to 12 %\)$/m)
+  assert.match(
+    text,
+    /^paper:4 is 12\.0 % below infopro:4 \(not the paper's InfoPro-Transformer\)$/m,
+  )
   assert.match(text, /^paper:4 is 10\.0 % above backprop,recompute=block$/m)
   assert.match(text, /^\* InfoPro-Transformer's figure is from the table of TRGL/m)
 })
@@ -137,7 +166,10 @@ test('as Markdown: a table of the same width everywhere, and text that stays tex
   assert.match(text, '| `infopro:4` | 625 MiB | 37.5 % | 38 %[^trgl] |')
   assert.match(text, '| `backprop,accumulate=4` | out of memory |')
   assert.match(text, 'CPU\\_1 \\| \\*')
-  assert.match(text, '- `paper:4` is 12.0 % below `infopro:4` (the paper: up to 12 %)')
+  assert.match(
+    text,
+    "- `paper:4` is 12.0 % below `infopro:4` (not the paper's InfoPro-Transformer)",
+  )
   // A footnote's text stands alone, behind an empty line.
   assert.match(text, /\n\n\[\^trgl\]: InfoPro/)
 })
