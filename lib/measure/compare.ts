@@ -112,6 +112,8 @@ export interface CompareRow {
   readonly isLowerBound: boolean
   /** 1 - peak allocated / that of the first row. */
   readonly savedVsFirst: number | null
+  /** 1 - peak reserved / that of the first row: what a card has more room by. */
+  readonly savedReservedVsFirst: number | null
   /** What the paper reports for this method and number of modules, against end-to-end training. */
   readonly paperSaving: number | null
   /** Of several ranks those of the one that takes longest, from step to step. */
@@ -415,8 +417,11 @@ function makeRow(spec: RunSpec, parts: RowParts): CompareRow {
   const { rounds, first, batchSize, arrangement, perRank, paper } = parts
   const ok = rounds.filter((m) => m !== undefined)
   const last = ok.length === rounds.length ? ok[ok.length - 1] : undefined
-  const peak = last && highestPeak(ok)
-  const firstPeak = first.every((m) => m !== undefined) && highestPeak(first)
+  const peak = last && highest(ok, 'peakAllocatedBytes')
+  const reserved = last && highest(ok, 'peakReservedBytes')
+  const isComparable = last !== undefined && first.every((m) => m !== undefined)
+  const saved = (bytes: PeakName) =>
+    isComparable ? 1 - highest(ok, bytes) / highest(first, bytes) : null
   const seconds = ok.flatMap((m) => m.stepSeconds)
   const isTimed = last !== undefined && seconds.length > 0
   const ratios = rounds.map((m, round) => ratio(m, first[round]))
@@ -440,11 +445,12 @@ function makeRow(spec: RunSpec, parts: RowParts): CompareRow {
     residentBytes: last?.residentBytes ?? null,
     workspaceBytes: last?.workspaceBytes ?? null,
     peakAllocatedBytes: peak ?? null,
-    peakReservedBytes: last ? Math.max(...ok.map((m) => m.peakReservedBytes)) : null,
+    peakReservedBytes: reserved ?? null,
     // Of a process that computes nothing it says nothing.
     peakRssBytes: isTimed ? Math.max(...ok.map((m) => m.peakRssBytes)) : null,
     isLowerBound: (last?.calls?.cudnnCalls ?? 0) > 0,
-    savedVsFirst: peak !== undefined && firstPeak ? 1 - peak / firstPeak : null,
+    savedVsFirst: saved('peakAllocatedBytes'),
+    savedReservedVsFirst: saved('peakReservedBytes'),
     paperSaving: paper,
     stepSeconds: isTimed
       ? { median: median(seconds), min: Math.min(...seconds), max: Math.max(...seconds) }
@@ -477,8 +483,10 @@ function snapshotOf(file: string | undefined, last: Measurement | undefined) {
   return { memorySnapshot: file, isSnapshotComplete: last?.snapshot?.isComplete ?? null }
 }
 
-function highestPeak(rounds: readonly Measurement[]): number {
-  return Math.max(...rounds.map((m) => m.peakAllocatedBytes))
+type PeakName = 'peakAllocatedBytes' | 'peakReservedBytes'
+
+function highest(rounds: readonly Measurement[], bytes: PeakName): number {
+  return Math.max(...rounds.map((m) => m[bytes]))
 }
 
 function paperSaving(spec: RunSpec): number | null {

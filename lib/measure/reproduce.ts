@@ -55,6 +55,8 @@ export interface Claim {
   readonly against: string
   /** 1 - peak allocated / that of `against`; null where one of them ran out of memory. */
   readonly measured: number | null
+  /** The same of peak reserved bytes, for which a card must have room. */
+  readonly measuredReserved: number | null
   /** Null where nothing was reported of these two, and for every network but Swin-Tiny. */
   readonly quoted: Quote | null
 }
@@ -133,7 +135,12 @@ export function claimsOf({ rows }: CompareResult): Claim[] {
     if (!one || !other) return []
     const known = quoted ?? (other === first ? paperQuote(one) : null)
     return [
-      { run, against, measured: savingOf(one, other), quoted: isPapersNetwork ? known : null },
+      {
+        ...{ run, against },
+        measured: savingOf(one.peakAllocatedBytes, other.peakAllocatedBytes),
+        measuredReserved: savingOf(one.peakReservedBytes, other.peakReservedBytes),
+        quoted: isPapersNetwork ? known : null,
+      },
     ]
   })
 }
@@ -156,10 +163,8 @@ function paperQuote({ paperSaving }: CompareRow): Quote | null {
   return paperSaving === null ? null : { saving: paperSaving, source: 'paper' }
 }
 
-function savingOf(one: CompareRow, other: CompareRow): number | null {
-  return one.peakAllocatedBytes !== null && other.peakAllocatedBytes
-    ? 1 - one.peakAllocatedBytes / other.peakAllocatedBytes
-    : null
+function savingOf(one: number | null, other: number | null): number | null {
+  return one !== null && other ? 1 - one / other : null
 }
 
 /** @throws {LocalformerError} `ERR_ADDON_LOAD` where the addon's CUDA part is missing. */

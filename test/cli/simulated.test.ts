@@ -154,6 +154,7 @@ test('a run that does not fit is one row', () => {
   assert.is(rows[0]?.calls, null)
   assert.is(rows[0]?.isLowerBound, false)
   assert.is(rows[1]?.savedVsFirst, null)
+  assert.is(rows[1]?.savedReservedVsFirst, null)
 })
 
 test('reproduce memory writes the table of a card as Markdown', () => {
@@ -167,8 +168,18 @@ test('reproduce memory writes the table of a card as Markdown', () => {
     stdout,
     /Simulated on \d{4}-\d\d-\d\d on a simulated Tesla T4, with LibTorch 2\.11\.0/,
   )
-  assert.match(stdout, /^\| run \| peak \| saved \| paper \| peak of each module, MiB \|/m)
-  assert.match(stdout, /^\| `infopro:4` \| >= [\d.]+ MiB \|/m)
+  assert.match(
+    stdout,
+    /^\| run \| peak \| saved \| reserved \| saved reserved \| paper \| peak of each module, MiB \|/m,
+  )
+  assert.match(
+    stdout,
+    /^\| `infopro:4` \| >= [\d.]+ MiB \| -?[\d.]+ % \| >= [\d.]+ MiB \| -?[\d.]+ % \|/m,
+  )
+  assert.match(
+    stdout,
+    /^- `paper:4` is [\d.]+ % (?:below|above) `backprop`, by reserved bytes [\d.]+ % (?:below|above)$/m,
+  )
   assert.match(stdout, /^Warning: 2 runs ask for dtype=bfloat16/m)
   assert.not.match(stdout, /NaN|undefined/)
   assert.is(readFileSync(path.join(folder, 'card.md'), 'utf8'), stdout)

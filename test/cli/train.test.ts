@@ -130,6 +130,8 @@ test('compare prints one row a spec with savings against the first', () => {
   assert.is(first.savedVsFirst, 0)
   assert.is(first.timeVsFirst, 1)
   assert.is(second.savedVsFirst, 1 - second.peakAllocatedBytes / first.peakAllocatedBytes)
+  assert.is(first.savedReservedVsFirst, 0)
+  assert.is(second.savedReservedVsFirst, 1 - second.peakReservedBytes / first.peakReservedBytes)
   // The paper's figures are for Swin-Tiny, not for this network.
   assert.is(second.paperSaving, null)
   assert.is(third.paperSaving, null)

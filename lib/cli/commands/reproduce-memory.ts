@@ -116,8 +116,14 @@ function countsOf({ batchSize, steps, warmup, rounds }: ReproduceArguments) {
 const PEAKS = ['peak of each module, MiB', 'largest module']
 
 function headOf({ comparison }: ReproduceResult): string[] {
+  const reserved = isCard(comparison) ? ['reserved', 'saved reserved'] : []
   const time = comparison.simulated === null ? ['time'] : []
-  return ['run', 'peak', 'saved', 'paper', ...time, ...PEAKS]
+  return ['run', 'peak', 'saved', ...reserved, 'paper', ...time, ...PEAKS]
+}
+
+/** Then reserved bytes decide what fits. */
+function isCard({ device }: ReproduceResult['comparison']): boolean {
+  return device !== 'cpu'
 }
 
 /** The table, the claims and the machine as text. */
@@ -131,7 +137,7 @@ export function formatMemory(result: ReproduceResult): string {
       result.comparison.rows.map((row) => cellsOf(row, result, ' *')),
     ),
     '',
-    ...result.claims.map((claim) => claimLine(claim)),
+    ...result.claims.map((claim) => claimLine(claim, result)),
     '',
     ...legendOf(result, '* '),
   ].join('\n')
@@ -150,7 +156,7 @@ export function markdownOfMemory(result: ReproduceResult): string {
     '',
     markdownTable(headOf(result), rows),
     '',
-    ...result.claims.map((claim) => `- ${claimLine(claim, codeSpan)}`),
+    ...result.claims.map((claim) => `- ${claimLine(claim, result, codeSpan)}`),
     '',
     ...legendOf(result, '\n[^trgl]: '),
   ].join('\n')
@@ -188,12 +194,16 @@ function cellsOf(
   const quoted = quoteOf(row, claims)
   const figure = quoted === null ? '' : `${Math.round(quoted.saving * 100)} %`
   const paper = quoted?.source === 'trgl' ? `${figure}${trglMark}` : figure
-  if (row.status === 'out_of_memory') return [row.spec, 'out of memory', '', paper]
+  const ofCard = isCard(comparison)
+  if (row.status === 'out_of_memory') {
+    return [row.spec, 'out of memory', '', ...(ofCard ? ['', ''] : []), paper]
+  }
   const peaks = row.perModule.map((module) => module.peakAllocatedBytes)
+  const bytes = (value: number | null) => `${atLeast(row)}${formatBytes(value ?? 0)}`
+  const share = (value: number | null) => (value === null ? '' : formatPercent(value))
   return [
-    row.spec,
-    `${atLeast(row)}${formatBytes(row.peakAllocatedBytes ?? 0)}`,
-    row.savedVsFirst === null ? '' : formatPercent(row.savedVsFirst),
+    ...[row.spec, bytes(row.peakAllocatedBytes), share(row.savedVsFirst)],
+    ...(ofCard ? [bytes(row.peakReservedBytes), share(row.savedReservedVsFirst)] : []),
     paper,
     ...(comparison.simulated === null
       ? [row.timeVsFirst === null ? '' : `${row.timeVsFirst.toFixed(2)}x`]
@@ -216,13 +226,22 @@ function largestModule(peaks: readonly number[]): string {
   return peaks.length < 2 ? '' : `${peaks.indexOf(Math.max(...peaks)) + 1} of ${peaks.length}`
 }
 
-function claimLine({ run, against, measured, quoted }: Claim, nameOf = (name: string) => name) {
+function claimLine(
+  { run, against, measured, measuredReserved, quoted }: Claim,
+  { comparison }: ReproduceResult,
+  nameOf = (name: string) => name,
+) {
   const [one, other] = [nameOf(run), nameOf(against)]
   const rival = isInfopro(against) ? " (not the paper's InfoPro-Transformer)" : ''
   const reported = quoted === null ? rival : ` (${quoteText(quoted)})`
   if (measured === null) return `${one} against ${other}: out of memory${reported}`
-  const how = measured < 0 ? 'above' : 'below'
-  return `${one} is ${formatPercent(Math.abs(measured))} ${how} ${other}${reported}`
+  const how = (saving: number) =>
+    `${formatPercent(Math.abs(saving))} ${saving < 0 ? 'above' : 'below'}`
+  const held =
+    measuredReserved !== null && isCard(comparison)
+      ? `, by reserved bytes ${how(measuredReserved)}`
+      : ''
+  return `${one} is ${how(measured)} ${other}${held}${reported}`
 }
 
 function quoteText({ saving, source }: Quote): string {
@@ -234,6 +253,12 @@ function legendOf({ claims, notes, comparison }: ReproduceResult, trglMark: stri
   const columns = [
     `peak: of the allocator, in a fresh process. ${against}: against the first row. ` +
       `${arithmeticText(comparison)}.`,
+    ...(isCard(comparison)
+      ? [
+          'peak and saved are of allocated bytes, those of live tensors. reserved: what the allocator held of the card ' +
+            'at most, for which it must have room; saved reserved: of that, against the first row.',
+        ]
+      : []),
     ...simulatedLegend(comparison),
     ...notes,
   ]

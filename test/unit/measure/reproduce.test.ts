@@ -14,7 +14,10 @@ import {
 
 const MIB = 2 ** 20
 
-/** A row as compare makes it; `peaks`: of each module, in MiB, empty: out of memory. */
+/**
+ * A row as compare makes it; `peaks`: of each module, in MiB, empty: out of memory. 100 MiB more are
+ * reserved than allocated.
+ */
 function row(spec: string, peaks: readonly number[], paperSaving: number | null = null) {
   const peak = peaks.length > 0 ? Math.max(...peaks) * MIB : null
   return {
@@ -22,7 +25,9 @@ function row(spec: string, peaks: readonly number[], paperSaving: number | null 
     ...{ dtype: parseRunSpec(spec).dtype, precision: parseRunSpec(spec).precision },
     status: peak === null ? 'out_of_memory' : 'ok',
     peakAllocatedBytes: peak,
+    peakReservedBytes: peak === null ? null : peak + 100 * MIB,
     savedVsFirst: peak === null ? null : 1 - peak / (1000 * MIB),
+    savedReservedVsFirst: peak === null ? null : 1 - (peak + 100 * MIB) / (1100 * MIB),
     timeVsFirst: peak === null ? null : 1.25,
     paperSaving,
     perModule: peaks.map((mib) => ({ peakAllocatedBytes: mib * MIB })),
@@ -98,6 +103,7 @@ test('a claim is the saving of one run against another, beside what was reported
     run: 'paper:4',
     against: 'backprop',
     measured: 1 - 550 / 1000,
+    measuredReserved: 1 - 650 / 1100,
     quoted: { saving: 0.45, source: 'paper' },
   })
   assert.is(rival?.measured, 1 - 625 / 1000)
@@ -172,6 +178,29 @@ test('as Markdown: a table of the same width everywhere, and text that stays tex
   )
   // A footnote's text stands alone, behind an empty line.
   assert.match(text, /\n\n\[\^trgl\]: InfoPro/)
+})
+
+test('on a card what is reserved stands beside, with what is saved of it', () => {
+  const rows = [...TINY, row('backprop,accumulate=4', [])]
+  const onCpu = reproduction(...rows)
+  for (const simulated of ['NVIDIA H100 80GB HBM3', null]) {
+    const device = simulated === null ? 'cuda:0' : 'sim:h100'
+    const result = { ...onCpu, comparison: { ...onCpu.comparison, device, simulated } }
+    const text = formatMemory(result)
+    assert.match(text, /^run +peak +saved +reserved +saved reserved +paper /m)
+    assert.match(text, /^paper:4 +550 MiB +45\.0 % +650 MiB +40\.9 % +45 % /m)
+    assert.match(
+      text,
+      /^paper:4 is 45\.0 % below backprop, by reserved bytes 40\.9 % below \(the paper: 45 %\)$/m,
+    )
+    assert.match(text, /^peak and saved are of allocated bytes, .* saved reserved: of that/m)
+    const markdown = markdownOfMemory(result)
+    const table = markdown.split('\n').filter((line) => line.startsWith('|'))
+    for (const line of table) assert.is(line.split('|').length, table[0]?.split('|').length, line)
+    assert.match(markdown, '| `infopro:4` | 625 MiB | 37.5 % | 725 MiB | 34.1 % | 38 %[^trgl] |')
+    assert.match(markdown, '| `backprop,accumulate=4` | out of memory |  |  |  |  |')
+  }
+  assert.not.match(formatMemory(onCpu), 'reserved')
 })
 
 test('as Markdown: a bar in a cell does not end it', () => {
