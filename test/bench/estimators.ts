@@ -5,7 +5,7 @@ import { markdownTable } from '../../lib/cli/markdown.js'
 import { plan } from '../../lib/plan/plan.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { runScript } from '../../scripts/lib/script.js'
-import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
+import { runOnCard, runWhereItFits, whyNoPython } from '../helpers/simulated-python.js'
 import { madeOn } from './plan/table.js'
 
 const BATCHES = [32, 128]
@@ -39,14 +39,7 @@ function fitsOn(card: string, bytes: number): boolean {
 
 function timmRow(batch: number): Row {
   const args = [MODEL, `${batch}`, 'float32', 'adamw', '--classes', `${CLASSES}`]
-  const found = CARDS.map((card) => {
-    try {
-      return runOnCard(card, 'timm_step.py', args)
-    } catch (error) {
-      if (!String(error).includes('out of memory')) throw error
-      return undefined
-    }
-  })
+  const found = CARDS.map((card) => runWhereItFits(card, 'timm_step.py', args))
   const first = found[0]
   if (first === undefined) throw new Error(`timm does not train on ${CARDS[0]}`)
   const fits = found.map((figures) => figures !== undefined)

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { formatTable } from '../../lib/cli/table.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { ROOT, runScript } from '../../scripts/lib/script.js'
-import { runOnCard, whyNoPython } from '../helpers/simulated-python.js'
+import { runWhereItFits, whyNoPython } from '../helpers/simulated-python.js'
 
 const BATCHES = [32, 128]
 const SPECS = [
@@ -26,6 +26,8 @@ interface Result {
   readonly status: string
   readonly peakAllocatedBytes: number | null
   readonly peakReservedBytes: number | null
+  /** timm's, of a step of its that had room. */
+  readonly version?: number | string | undefined
 }
 
 function ours(card: string, batch: number): Result[] {
@@ -50,10 +52,12 @@ function ours(card: string, batch: number): Result[] {
 function theirs(card: string, batch: number): Result[] {
   return TIMM.map(([dtype, optimizer]) => {
     const args = ['swin_tiny_patch4_window7_224', `${batch}`, dtype, optimizer, '--classes', '10']
-    const figures = runOnCard(card, 'timm_step.py', args)
+    const figures = runWhereItFits(card, 'timm_step.py', args)
     return {
-      ...{ batch, what: `timm ${figures.timm}, ${dtype}, ${optimizer}`, status: 'ok' },
-      ...{ peakAllocatedBytes: figures.peakAllocated, peakReservedBytes: figures.peakReserved },
+      ...{ batch, what: `timm, ${dtype}, ${optimizer}` },
+      ...{ version: figures?.timm, status: figures === undefined ? 'out_of_memory' : 'ok' },
+      peakAllocatedBytes: figures?.peakAllocated ?? null,
+      peakReservedBytes: figures?.peakReserved ?? null,
     }
   })
 }
@@ -79,12 +83,18 @@ async function main(): Promise<number> {
   }
   const rows = results.map(({ batch, what, status, peakAllocatedBytes, peakReservedBytes }) => [
     ...[`${batch}`, what],
-    ...(status === 'ok' ? [mib(peakAllocatedBytes), mib(peakReservedBytes)] : [status, '-']),
+    ...(status === 'ok'
+      ? [mib(peakAllocatedBytes), mib(peakReservedBytes)]
+      : [status.replaceAll('_', ' '), '-']),
   ])
   const line = (all: readonly string[]) => `| ${all.join(' | ')} |`
   const markdown = () => [HEAD, ['---:', '---', '---:', '---:'], ...rows].map(line).join('\n')
   console.log(values.markdown ? markdown() : formatTable(HEAD, rows))
-  console.log(`\nSwin-T, 224 px, 10 classes, one step with its AdamW, simulated ${card.name}`)
+  const version = results.find((one) => one.version !== undefined)?.version
+  const peer = version === undefined ? 'timm' : `timm ${version}`
+  console.log(
+    `\n${peer}. Swin-T, 224 px, 10 classes, one step with its AdamW, simulated ${card.name}`,
+  )
   return 0
 }
 

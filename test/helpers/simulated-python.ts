@@ -52,6 +52,20 @@ export function runOnCard(card: string, program: string, args: readonly string[]
   return lastLine(card, path.join(PROGRAMS, program), args) as Figures
 }
 
+/** The same; undefined where the program ran out of the card's memory. */
+export function runWhereItFits(
+  card: string,
+  program: string,
+  args: readonly string[],
+): Figures | undefined {
+  try {
+    return runOnCard(card, program, args)
+  } catch (error) {
+    if (!String(error).includes('OutOfMemoryError: CUDA out of memory')) throw error
+    return undefined
+  }
+}
+
 /** Runs PyTorch's tools for memory (test/fixtures/python/memory_tools.py), where there is a simulated card. */
 export function memoryTool(work: 'views' | 'record' | 'summary', file: string) {
   const program = path.join(ROOT, 'test', 'fixtures', 'python', 'memory_tools.py')

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { cardNamed } from '../../../lib/simulated/cards.js'
 import { CASES } from '../../bench/fidelity/cases.js'
 import { rowOf } from '../../bench/fidelity/table.js'
-import { runOnCard, whyNoPython } from '../../helpers/simulated-python.js'
+import { runOnCard, runWhereItFits, whyNoPython } from '../../helpers/simulated-python.js'
 
 const reason = whyNoPython()
 if (reason !== undefined) console.log(`SKIP: ${reason}`)
@@ -23,6 +23,12 @@ for (const name of ['a first linear layer, afterwards', 'SGD, two micro-batches 
 test('what is used of the card is the context and what PyTorch reserves', () => {
   const { used, reserved } = runOnCard('a10g', 'small.py', ['first-linear'])
   assert.is(used - reserved, cardNamed('a10g').contextBytes)
+})
+
+test('what the card has no room for has no figures, and what fails otherwise fails', () => {
+  assert.is(runWhereItFits('1GiB,sm_80', 'small.py', ['two-tensors']), undefined)
+  assert.ok(runWhereItFits('4GiB,sm_80', 'small.py', ['two-tensors']))
+  assert.throws(() => runWhereItFits('4GiB,sm_80', 'small.py', ['no such']), /no such/)
 })
 
 plain.run()
