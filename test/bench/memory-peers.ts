@@ -3,22 +3,35 @@
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { markdownTable } from '../../lib/cli/markdown.js'
 import { formatTable } from '../../lib/cli/table.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { ROOT, runScript } from '../../scripts/lib/script.js'
 import { runWhereItFits, whyNoPython } from '../helpers/simulated-python.js'
 
 const BATCHES = [32, 128]
-const SPECS = [
-  ...['backprop', 'backprop,recompute=selective', 'backprop,dtype=bfloat16'],
-  ...['paper:4', 'paper:4,split=balanced,recompute=selective', 'paper:4,dtype=bfloat16'],
-]
-const TIMM = [
-  ['float32', 'adamw'],
-  ['float32', 'adamw-fused'],
-  ['bfloat16', 'adamw'],
-  ['bfloat16', 'adamw-fused'],
-] as const
+/** How timm trains: PyTorch's AdamW, and timm's gradient checkpointing where it is named. */
+const TIMM = {
+  float32: ['float32', 'adamw'],
+  'float32, fused AdamW': ['float32', 'adamw-fused'],
+  'float32, checkpoints': ['float32', 'adamw', '--checkpoints'],
+  bfloat16: ['bfloat16', 'adamw'],
+  'bfloat16, fused AdamW': ['bfloat16', 'adamw-fused'],
+  'bfloat16, checkpoints': ['bfloat16', 'adamw', '--checkpoints'],
+} as const
+/** This package's runs, each with the way of timm's that may do the same: what recomputes beside what does. */
+const RUNS: Readonly<Record<string, keyof typeof TIMM>> = {
+  backprop: 'float32',
+  'backprop,recompute=selective': 'float32, checkpoints',
+  'backprop,recompute=block': 'float32, checkpoints',
+  'backprop,dtype=bfloat16': 'bfloat16',
+  'backprop,dtype=bfloat16,recompute=block': 'bfloat16, checkpoints',
+  'paper:4': 'float32',
+  'paper:4,split=balanced,recompute=selective': 'float32, checkpoints',
+  'paper:4,split=balanced,recompute=block': 'float32, checkpoints',
+  'paper:4,dtype=bfloat16': 'bfloat16',
+  'paper:4,split=balanced,dtype=bfloat16,recompute=block': 'bfloat16, checkpoints',
+}
 
 interface Result {
   readonly batch: number
@@ -26,13 +39,15 @@ interface Result {
   readonly status: string
   readonly peakAllocatedBytes: number | null
   readonly peakReservedBytes: number | null
+  /** The row of timm's that this one is to be held against. */
+  readonly against?: string
   /** timm's, of a step of its that had room. */
   readonly version?: number | string | undefined
 }
 
 function ours(card: string, batch: number): Result[] {
   const main = path.join(ROOT, 'dist', 'lib', 'cli', 'main.js')
-  const runs = SPECS.flatMap((spec) => ['--run', spec])
+  const runs = Object.keys(RUNS).flatMap((spec) => ['--run', spec])
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
@@ -46,15 +61,16 @@ function ours(card: string, batch: number): Result[] {
   return rows.map((row) => ({
     ...{ batch, what: `this package, ${row.spec}`, status: row.status },
     ...{ peakAllocatedBytes: row.peakAllocatedBytes, peakReservedBytes: row.peakReservedBytes },
+    against: `timm, ${RUNS[row.spec]}`,
   }))
 }
 
 function theirs(card: string, batch: number): Result[] {
-  return TIMM.map(([dtype, optimizer]) => {
-    const args = ['swin_tiny_patch4_window7_224', `${batch}`, dtype, optimizer, '--classes', '10']
+  return Object.entries(TIMM).map(([way, words]) => {
+    const args = ['swin_tiny_patch4_window7_224', `${batch}`, ...words, '--classes', '10']
     const figures = runWhereItFits(card, 'timm_step.py', args)
     return {
-      ...{ batch, what: `timm, ${dtype}, ${optimizer}` },
+      ...{ batch, what: `timm, ${way}` },
       ...{ version: figures?.timm, status: figures === undefined ? 'out_of_memory' : 'ok' },
       peakAllocatedBytes: figures?.peakAllocated ?? null,
       peakReservedBytes: figures?.peakReserved ?? null,
@@ -62,8 +78,21 @@ function theirs(card: string, batch: number): Result[] {
   })
 }
 
-const HEAD = ['batch', 'what', 'peak allocated, MiB', 'peak reserved, MiB']
+const HEAD = [
+  ...['batch', 'what', 'peak allocated, MiB', 'peak reserved, MiB'],
+  ...['allocated, of that', 'held against'],
+]
 const mib = (bytes: number | null) => (bytes === null ? '-' : (bytes / 2 ** 20).toFixed(1))
+
+/** Of the peak that a row is held against. */
+function shareOf(
+  { batch, against, peakAllocatedBytes }: Result,
+  results: readonly Result[],
+): string {
+  const peer = results.find((one) => one.batch === batch && one.what === against)
+  if (!peer?.peakAllocatedBytes || peakAllocatedBytes === null) return '-'
+  return (peakAllocatedBytes / peer.peakAllocatedBytes).toFixed(3)
+}
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -81,15 +110,14 @@ async function main(): Promise<number> {
     console.log(JSON.stringify({ card: card.name, results }, null, 2))
     return 0
   }
-  const rows = results.map(({ batch, what, status, peakAllocatedBytes, peakReservedBytes }) => [
-    ...[`${batch}`, what],
-    ...(status === 'ok'
-      ? [mib(peakAllocatedBytes), mib(peakReservedBytes)]
-      : [status.replaceAll('_', ' '), '-']),
+  const rows = results.map((one) => [
+    ...[`${one.batch}`, one.what],
+    ...(one.status === 'ok'
+      ? [mib(one.peakAllocatedBytes), mib(one.peakReservedBytes)]
+      : [one.status.replaceAll('_', ' '), '-']),
+    ...(one.against === undefined ? ['', ''] : [shareOf(one, results), one.against]),
   ])
-  const line = (all: readonly string[]) => `| ${all.join(' | ')} |`
-  const markdown = () => [HEAD, ['---:', '---', '---:', '---:'], ...rows].map(line).join('\n')
-  console.log(values.markdown ? markdown() : formatTable(HEAD, rows))
+  console.log(values.markdown ? markdownTable(HEAD, rows, 'rlrrrl') : formatTable(HEAD, rows))
   const version = results.find((one) => one.version !== undefined)?.version
   const peer = version === undefined ? 'timm' : `timm ${version}`
   console.log(

@@ -1,6 +1,6 @@
 """Training steps of a timm model. python timm_step.py MODEL BATCH DTYPE OPTIMIZER [--plain-attention]
-[--clip NORM] [--drop-path RATE] [--classes N] [--ddp]; DTYPE float32, bfloat16 or float16 (autocast); OPTIMIZER
-adamw or adamw-fused."""
+[--clip NORM] [--drop-path RATE] [--classes N] [--ddp] [--checkpoints]; DTYPE float32, bfloat16 or float16
+(autocast); OPTIMIZER adamw or adamw-fused; --checkpoints: timm's own, of every block."""
 
 import argparse
 
@@ -19,6 +19,7 @@ parser.add_argument("--clip", type=float)
 parser.add_argument("--drop-path", type=float, default=0.0)
 parser.add_argument("--classes", type=int, default=1000)
 parser.add_argument("--ddp", action="store_true")
+parser.add_argument("--checkpoints", action="store_true")
 options = parser.parse_args()
 
 if options.plain_attention:
@@ -27,6 +28,8 @@ if options.plain_attention:
 model = timm.create_model(
     options.model, num_classes=options.classes, drop_path_rate=options.drop_path
 )
+if options.checkpoints:
+    model.set_grad_checkpointing()
 model = model.cuda().train()
 weights = torch.cuda.memory_allocated()
 size = model.pretrained_cfg["input_size"]
