@@ -37,7 +37,7 @@ const CARD_ERROR = 0.007
 // A context is known to some 100 MiB, and a driver's version moves a card's total by as much.
 const CARD_RESERVE = 256 * MIB
 // Of the same allocator on the same machine: which backend computes a product may not be known yet.
-const CPU_ERROR = 0.005
+export const CPU_ERROR = 0.005
 
 /** How a card that has no name here is described. */
 const DESCRIBED =

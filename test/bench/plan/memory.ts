@@ -3,15 +3,19 @@
 
 import { markdownTable } from '../../../lib/cli/markdown.js'
 import { DryRunner } from '../../../lib/plan/dry-runner.js'
+import { CPU_ERROR } from '../../../lib/plan/target.js'
 import { MEMORY_CASES, type PlanCase } from './cases.js'
 import { MIB, requestOfCase } from './requests.js'
 
-/** Of a peak: what a limit is above it for a step that has to run, and below it for one that must not. */
-const ABOVE = 0.03
+/**
+ * Of a peak: what a limit is above it for a step that has to run, as a plan that `fits` promises, and below it
+ * for one that must not.
+ */
+const ABOVE = CPU_ERROR
 const BELOW = 0.1
 
-/** No peak may be off by more. */
-export const MOST_ERROR = 0.03
+/** No peak may be off by more, upwards or downwards: more than planned does not fit, less leaves room unused. */
+export const MOST_ERROR = CPU_ERROR
 
 export interface MemoryRow extends PlanCase {
   readonly plannedBytes: number
@@ -116,7 +120,7 @@ export function memoryTable(rows: readonly MemoryRow[]): string {
   ])
   const head = [
     ...['run', 'px', 'batch', 'planned, MiB', 'measured, MiB', 'error', 'worst module'],
-    ...['at 3 % above', 'at 10 % below it fails in'],
+    ...[`at ${ABOVE * 100} % above`, `at ${BELOW * 100} % below it fails in`],
   ]
   const worst = Math.max(...rows.map(({ error }) => Math.abs(error)))
   const worstModule = Math.max(...rows.map((row) => Math.abs(row.worstModuleError)))
