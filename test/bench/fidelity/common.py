@@ -29,5 +29,15 @@ def figures():
     }
 
 
+def workspaces():
+    """What cuBLAS has of the allocator for its work, which is given back to be counted."""
+    before = torch.cuda.memory_allocated()
+    torch._C._cuda_clearCublasWorkspaces()
+    return before - torch.cuda.memory_allocated()
+
+
 def report(**more):
-    print(json.dumps({"torch": torch.__version__, **figures(), **more}))
+    found = figures()
+    print(
+        json.dumps({"torch": torch.__version__, **found, "workspaces": workspaces(), **more})
+    )
