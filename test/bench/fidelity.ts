@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { runScript } from '../../scripts/lib/script.js'
 import { pythonName, runOnCard, whyNoPython } from '../helpers/simulated-python.js'
 import { CASES } from './fidelity/cases.js'
-import { asMarkdown, asText, percent, type Row, rowOf, worstOf } from './fidelity/table.js'
+import { asMarkdown, asText, type Row, rowOf, summaryOf, worstOf } from './fidelity/table.js'
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -27,21 +27,13 @@ async function main(): Promise<number> {
     torch = figures.torch
     rows.push(rowOf(one, figures[one.statistic]))
   }
-  const worst = worstOf(rows)
   if (values.json) {
-    console.log(JSON.stringify({ torch, worst, rows }, null, 2))
+    console.log(JSON.stringify({ torch, worst: worstOf(rows), rows }, null, 2))
     return 0
   }
-  const count = (verdict: Row['verdict']) => rows.filter((row) => row.verdict === verdict).length
-  const summary = [
-    `${rows.length} figures: ${count('equal')} equal to the byte, ${count('rounded')} equal in every`,
-    `digit that is published, ${count('different')} different.`,
-    ...(worst === undefined
-      ? []
-      : [`Of versions that allocate alike the worst is ${percent(worst).replace('+', '')}.`]),
-    `torch ${torch}.`,
-  ].join(' ')
-  console.log(`${values.markdown ? asMarkdown(rows) : asText(rows)}\n\n${summary}`)
+  console.log(
+    `${values.markdown ? asMarkdown(rows) : asText(rows)}\n\n${summaryOf(rows)} torch ${torch}.`,
+  )
   process.stderr.write(`${pythonName()}\n`)
   return 0
 }

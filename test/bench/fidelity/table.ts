@@ -8,19 +8,23 @@ export interface Row {
   readonly simulated: number
   /** Simulated over published, less 1. */
   readonly relative: number
-  /** `equal`, `rounded` (equal in the digits that the source prints), or `different`. */
-  readonly verdict: 'equal' | 'rounded' | 'different'
+  /**
+   * `equal`, `rounded` (equal in the digits that the source prints), `different`, or `about` where the source
+   * says so: its digits cannot be agreed with.
+   */
+  readonly verdict: 'equal' | 'rounded' | 'about' | 'different'
 }
 
 export function rowOf(one: Case, simulated: number): Row {
   const published = one.published * UNITS[one.unit]
-  const verdict =
-    simulated === published
-      ? 'equal'
-      : inUnit(one, simulated) === one.published.toFixed(one.digits)
-        ? 'rounded'
-        : 'different'
-  return { case: one, simulated, relative: simulated / published - 1, verdict }
+  const relative = simulated / published - 1
+  return { case: one, simulated, relative, verdict: verdictOf(one, simulated, published) }
+}
+
+function verdictOf(one: Case, simulated: number, published: number): Row['verdict'] {
+  if (one.isAbout) return 'about'
+  if (simulated === published) return 'equal'
+  return inUnit(one, simulated) === one.published.toFixed(one.digits) ? 'rounded' : 'different'
 }
 
 /**
@@ -29,8 +33,29 @@ export function rowOf(one: Case, simulated: number): Row {
  */
 export function worstOf(rows: readonly Row[]): number | undefined {
   const close = rows.filter((row) => row.case.isClose === true)
-  if (close.length === 0) return undefined
-  return close.reduce((most, row) => Math.max(most, Math.abs(row.relative)), 0)
+  return close.length === 0 ? undefined : largestOf(close)
+}
+
+const largestOf = (rows: readonly Row[]) =>
+  rows.reduce((most, row) => Math.max(most, Math.abs(row.relative)), 0)
+
+/** How many figures agree, and how far. */
+export function summaryOf(rows: readonly Row[]): string {
+  const of = (verdict: Row['verdict']) => rows.filter((row) => row.verdict === verdict)
+  const about = of('about')
+  const worst = worstOf(rows)
+  const share = (relative: number) => percent(relative).replace('+', '')
+  return [
+    `${rows.length} figures: ${of('equal').length} equal to the byte, ${of('rounded').length} equal in every`,
+    'digit that is published,',
+    ...(about.length === 0
+      ? []
+      : [`${about.length} published as "about" and within ${share(largestOf(about))} of it,`]),
+    `${of('different').length} different.`,
+    ...(worst === undefined
+      ? []
+      : [`Of versions that allocate alike the worst is ${share(worst)}.`]),
+  ].join(' ')
 }
 
 const inUnit = (one: Case, bytes: number) => (bytes / UNITS[one.unit]).toFixed(one.digits)
@@ -42,7 +67,7 @@ function cells({ case: one, simulated, relative, verdict }: Row, name: string): 
   const card =
     one.publishedCard === undefined ? one.card : `${one.card} (published: ${one.publishedCard})`
   const explained =
-    verdict !== 'different' ? '' : one.isAbout ? 'rounded in the source' : one.explained
+    verdict === 'about' ? 'rounded in the source' : verdict === 'different' ? one.explained : ''
   return [
     ...[name, one.torch, card, published, `${inUnit(one, simulated)} ${one.unit}`],
     verdict === 'equal' ? '0' : percent(relative),

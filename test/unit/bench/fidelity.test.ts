@@ -5,7 +5,14 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { cardNamed } from '../../../lib/simulated/cards.js'
 import { CASES, type Case } from '../../bench/fidelity/cases.js'
-import { asMarkdown, asText, percent, rowOf, worstOf } from '../../bench/fidelity/table.js'
+import {
+  asMarkdown,
+  asText,
+  percent,
+  rowOf,
+  summaryOf,
+  worstOf,
+} from '../../bench/fidelity/table.js'
 import { PROGRAMS } from '../../helpers/simulated-python.js'
 
 const ONE: Case = {
@@ -20,6 +27,23 @@ test('a figure is equal, equal in the digits that are published, or different', 
   assert.is(rowOf(ONE, 26.2617 * GIB).verdict, 'rounded')
   assert.is(rowOf(ONE, 26.265 * GIB).verdict, 'different')
   assert.is(rowOf({ ...ONE, published: 16, unit: 'MB', digits: 0 }, 8e6).relative, -0.5)
+})
+
+test('a figure that its source rounds agrees in no digit, and is counted by itself', () => {
+  const about: Case = { ...ONE, isAbout: true, published: 6, digits: 0 }
+  assert.is(rowOf(about, 6 * GIB).verdict, 'about')
+  assert.is(rowOf(about, 5.9 * GIB).verdict, 'about')
+  const equal = rowOf({ ...ONE, published: 2 }, 2 * GIB)
+  const different = rowOf({ ...ONE, published: 10, isClose: true }, 10.1 * GIB)
+  assert.is(
+    summaryOf([equal, rowOf(ONE, 26.2617 * GIB), rowOf(about, 5.9 * GIB), different]),
+    '4 figures: 1 equal to the byte, 1 equal in every digit that is published, 1 published as "about" and ' +
+      'within 1.7 % of it, 1 different. Of versions that allocate alike the worst is 1.0 %.',
+  )
+  assert.is(
+    summaryOf([equal]),
+    '1 figures: 1 equal to the byte, 0 equal in every digit that is published, 0 different.',
+  )
 })
 
 test('the worst is taken of the cases that allocate alike, upwards and downwards', () => {
