@@ -1,5 +1,5 @@
 // What fits where: the largest batch of every Swin on six cards, by `plan`, and of timm's on the same ones.
-// node dist/test/bench/fits.js [tiny@224 ...]: a Markdown table for each network; asserts nothing.
+// node dist/test/bench/fits.js [--card NAME]... [tiny@224 ...]: a Markdown table for each network; asserts nothing.
 import { parseArgs } from 'node:util'
 import { markdownTable } from '../../lib/cli/markdown.js'
 import { resolveInput } from '../../lib/config/resolve.js'
@@ -36,7 +36,13 @@ const RUNS = [
   'paper:4,split=balanced,dtype=bfloat16,recompute=selective',
   'paper:4,split=balanced,dtype=bfloat16,recompute=block',
 ]
-const TIMM = { float32: 'float32', checkpoints: 'float32, checkpoints', bfloat16: 'bfloat16' }
+/** How timm trains, as timm_largest.py is asked. */
+const TIMM = [
+  ['float32'],
+  ['float32', 'checkpoints'],
+  ['bfloat16'],
+  ['bfloat16', 'checkpoints'],
+] as const
 
 /** Of a first try; a search goes on from there. */
 const FIRST_BATCH = 32
@@ -83,22 +89,26 @@ async function ours(target: PlanTarget, network: Network) {
   return { batches, safe }
 }
 
-/** Undefined where Python did not come to an end: what this package has is told all the same. */
+/** For each way of timm's in a process of its own: one that takes too long has no batch, and the others have. */
 function theirs(card: string, safe: number, { variant, imageSize, windowSize }: Network) {
   const sizes = [imageSize, windowSize, CLASSES, safe].map(String)
-  try {
-    const figures = runOnCard(card, 'timm_largest.py', [variant, ...sizes, ...Object.keys(TIMM)])
-    const batches = Object.keys(TIMM).map((kind) => Number(figures[kind]))
-    return { batches, version: `timm ${figures.timm}` }
-  } catch (error) {
-    process.stderr.write(`Without timm on ${card}: ${error}\n`)
-    return undefined
-  }
+  return TIMM.map((way) => {
+    try {
+      return runOnCard(card, 'timm_largest.py', [variant, ...sizes, ...way])
+    } catch (error) {
+      process.stderr.write(`timm, ${way.join(', ')}, on ${card}: ${error}\n`)
+      return undefined
+    }
+  })
 }
 
-async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
+async function tableOf(
+  network: Network,
+  cards: readonly string[],
+  hasTimm: boolean,
+): Promise<string> {
   const found = new Map<string, Awaited<ReturnType<typeof ours>>>()
-  const waiting = [...CARDS]
+  const waiting = [...cards]
   const work = async () => {
     for (let card = waiting.shift(); card !== undefined; card = waiting.shift()) {
       found.set(card, await ours(gpuTarget(card), network))
@@ -106,7 +116,7 @@ async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
     }
   }
   await Promise.all(Array.from({ length: PROCESSES }, work))
-  const columns = CARDS.map((card) => found.get(card))
+  const columns = cards.map((card) => found.get(card))
   const most = mostImagesOf(network.imageSize)
   // What is within the tolerance of what can be tried is no border.
   const told = (batch: number) =>
@@ -116,24 +126,30 @@ async function tableOf(network: Network, hasTimm: boolean): Promise<string> {
     ...columns.map((own) => told(own?.batches[k] ?? Number.NaN)),
   ])
   if (hasTimm) {
-    const timm = CARDS.map((card) => {
+    const timm = cards.map((card) => {
       process.stderr.write(`timm's ${nameOf(network)} on ${card}\n`)
       return theirs(card, found.get(card)?.safe ?? 0, network)
     })
-    Object.values(TIMM).forEach((title, k) => {
-      const version = timm.find((one) => one !== undefined)?.version ?? 'timm'
-      rows.push([`${version}, ${title}`, ...timm.map((one) => `${one?.batches[k] ?? 'not run'}`)])
+    const version = timm.flat().find((one) => one !== undefined)?.timm
+    const peer = version === undefined ? 'timm' : `timm ${version}`
+    TIMM.forEach((way, k) => {
+      const batches = timm.map((ways) => `${ways[k]?.batch ?? 'not run'}`)
+      rows.push([`${peer}, ${way.join(', ')}`, ...batches])
     })
   }
-  const heads = CARDS.map((card) => {
+  const heads = cards.map((card) => {
     const { key, totalBytes } = cardNamed(card)
     return `${key} (${(totalBytes / 2 ** 30).toFixed(1)} GiB)`
   })
-  return markdownTable(['', ...heads], rows, `l${'r'.repeat(CARDS.length)}`)
+  return markdownTable(['', ...heads], rows, `l${'r'.repeat(cards.length)}`)
 }
 
 async function main(): Promise<number> {
-  const { positionals } = parseArgs({ allowPositionals: true })
+  const { values, positionals } = parseArgs({
+    options: { card: { type: 'string', multiple: true, default: CARDS } },
+    allowPositionals: true,
+  })
+  const cards = values.card.map((name) => cardNamed(name).key)
   const names = NETWORKS.map(nameOf)
   const unknown = positionals.find((name) => !names.includes(name))
   if (unknown !== undefined) throw new Error(`no "${unknown}"; there are ${names.join(', ')}`)
@@ -142,7 +158,7 @@ async function main(): Promise<number> {
   for (const network of NETWORKS) {
     if (positionals.length > 0 && !positionals.includes(nameOf(network))) continue
     const { variant, imageSize, windowSize } = network
-    const table = await tableOf(network, reason === undefined)
+    const table = await tableOf(network, cards, reason === undefined)
     console.log(`Swin ${variant} at ${imageSize} px, window ${windowSize}:\n\n${table}\n`)
   }
   console.log(

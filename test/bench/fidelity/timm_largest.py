@@ -1,6 +1,6 @@
-"""Largest batch of which a timm Swin trains. python timm_largest.py VARIANT PIXELS WINDOW CLASSES LIMIT KIND...
-KIND float32, checkpoints (float32, timm's own gradient checkpointing) or bfloat16 (autocast); LIMIT: bytes that
-the allocator may take. AdamW, PyTorch's defaults; two steps a try. Prints JSON: a batch for each KIND, to 1 %."""
+"""Largest batch of which a timm Swin trains. python timm_largest.py VARIANT PIXELS WINDOW CLASSES LIMIT TYPE
+[checkpoints]: TYPE float32 or bfloat16 (autocast); checkpoints: timm's own gradient checkpointing; LIMIT: bytes
+that the allocator may take. AdamW, PyTorch's defaults; two steps a try. Prints JSON: the batch, to 1 %."""
 
 import gc
 import sys
@@ -9,40 +9,40 @@ import timm
 import torch
 from common import report
 
-variant, pixels, window, classes, limit, *kinds = sys.argv[1:]
+variant, pixels, window, classes, limit, dtype, *more = sys.argv[1:]
 total = torch.cuda.get_device_properties(0).total_memory
 torch.cuda.set_per_process_memory_fraction(int(limit) / total)
 
 
-def build(kind):
+def build():
     model = timm.create_model(
         f"swin_{variant}_patch4_window7_224",
         img_size=int(pixels),
         window_size=int(window),
         num_classes=int(classes),
     )
-    if kind == "checkpoints":
+    if "checkpoints" in more:
         model.set_grad_checkpointing()
     model = model.cuda().train()
     return model, torch.optim.AdamW(model.parameters(), 1e-3)
 
 
-def step(model, optimizer, batch, kind):
+def step(model, optimizer, batch):
     images = torch.empty(batch, 3, int(pixels), int(pixels), device="cuda")
     labels = torch.zeros(batch, dtype=torch.long, device="cuda")
-    with torch.autocast("cuda", torch.bfloat16, enabled=kind == "bfloat16"):
+    with torch.autocast("cuda", torch.bfloat16, enabled=dtype == "bfloat16"):
         loss = torch.nn.functional.cross_entropy(model(images), labels)
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
 
 
-def attempt(model, optimizer, batch, kind):
+def attempt(model, optimizer, batch):
     """Peak bytes of two steps, from an empty cache; None where they do not fit."""
     try:
         torch.cuda.reset_peak_memory_stats()
         for _ in range(2):
-            step(model, optimizer, batch, kind)
+            step(model, optimizer, batch)
         return torch.cuda.max_memory_allocated()
     except torch.OutOfMemoryError:
         return None
@@ -52,16 +52,16 @@ def attempt(model, optimizer, batch, kind):
         torch.cuda.empty_cache()
 
 
-def largest(kind):
+def largest():
     try:
-        model, optimizer = build(kind)
+        model, optimizer = build()
     except torch.OutOfMemoryError:
         return 0
     fits, fails, known = 0, 1 << 16, []
 
     def attempted(batch):
         nonlocal fits, fails
-        peak = attempt(model, optimizer, batch, kind)
+        peak = attempt(model, optimizer, batch)
         if peak is None:
             fails = batch
         else:
@@ -85,9 +85,4 @@ def largest(kind):
     return fits
 
 
-found = {}
-for kind in kinds:
-    found[kind] = largest(kind)
-    gc.collect()
-    torch.cuda.empty_cache()
-report(timm=timm.__version__, **found)
+report(timm=timm.__version__, batch=largest())
