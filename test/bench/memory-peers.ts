@@ -1,10 +1,11 @@
-// timm's Swin-T beside this package's on one simulated card: what a training step takes of it.
+// timm's Swin-T beside this package's on one simulated card: what a training step takes and asks of it.
 // node dist/test/bench/memory-peers.js [--json|--markdown] [CARD]: the table; asserts nothing.
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { markdownTable } from '../../lib/cli/markdown.js'
 import { formatTable } from '../../lib/cli/table.js'
+import type { CompareResult } from '../../lib/measure/compare.js'
 import { cardNamed } from '../../lib/simulated/cards.js'
 import { ROOT, runScript } from '../../scripts/lib/script.js'
 import { runWhereItFits, whyNoPython } from '../helpers/simulated-python.js'
@@ -39,6 +40,10 @@ interface Result {
   readonly status: string
   readonly peakAllocatedBytes: number | null
   readonly peakReservedBytes: number | null
+  /** Kernels and matrix products of a step. */
+  readonly launches: number | null
+  /** How often the host waited for the card meanwhile. */
+  readonly waits: number | null
   /** The row of timm's that this one is to be held against. */
   readonly against?: string
   /** timm's, of a step of its that had room. */
@@ -57,10 +62,12 @@ function ours(card: string, batch: number): Result[] {
     { encoding: 'utf8', maxBuffer: 64 * 2 ** 20 },
   )
   if (status !== 0) throw new Error(`compare: ${stderr || stdout}`)
-  const { rows } = JSON.parse(stdout) as { rows: (Result & { spec: string })[] }
+  const { rows } = JSON.parse(stdout) as CompareResult
   return rows.map((row) => ({
     ...{ batch, what: `this package, ${row.spec}`, status: row.status },
     ...{ peakAllocatedBytes: row.peakAllocatedBytes, peakReservedBytes: row.peakReservedBytes },
+    launches: row.calls === null ? null : row.calls.launches + row.calls.products,
+    waits: row.calls?.synchronisations ?? null,
     against: `timm, ${RUNS[row.spec]}`,
   }))
 }
@@ -74,13 +81,15 @@ function theirs(card: string, batch: number): Result[] {
       ...{ version: figures?.timm, status: figures === undefined ? 'out_of_memory' : 'ok' },
       peakAllocatedBytes: figures?.peakAllocated ?? null,
       peakReservedBytes: figures?.peakReserved ?? null,
+      launches: figures ? Number(figures.launches) + Number(figures.products) : null,
+      waits: figures ? Number(figures.synchronisations) : null,
     }
   })
 }
 
 const HEAD = [
-  ...['batch', 'what', 'peak allocated, MiB', 'peak reserved, MiB'],
-  ...['allocated, of that', 'held against'],
+  ...['batch', 'what', 'peak allocated, MiB', 'peak reserved, MiB', 'launches and products'],
+  ...['waits', 'allocated, of that', 'held against'],
 ]
 const mib = (bytes: number | null) => (bytes === null ? '-' : (bytes / 2 ** 20).toFixed(1))
 
@@ -113,11 +122,11 @@ async function main(): Promise<number> {
   const rows = results.map((one) => [
     ...[`${one.batch}`, one.what],
     ...(one.status === 'ok'
-      ? [mib(one.peakAllocatedBytes), mib(one.peakReservedBytes)]
-      : [one.status.replaceAll('_', ' '), '-']),
+      ? [mib(one.peakAllocatedBytes), mib(one.peakReservedBytes), `${one.launches}`, `${one.waits}`]
+      : [one.status.replaceAll('_', ' '), '-', '-', '-']),
     ...(one.against === undefined ? ['', ''] : [shareOf(one, results), one.against]),
   ])
-  console.log(values.markdown ? markdownTable(HEAD, rows, 'rlrrrl') : formatTable(HEAD, rows))
+  console.log(values.markdown ? markdownTable(HEAD, rows, 'rlrrrrrl') : formatTable(HEAD, rows))
   const version = results.find((one) => one.version !== undefined)?.version
   const peer = version === undefined ? 'timm' : `timm ${version}`
   console.log(

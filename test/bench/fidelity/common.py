@@ -1,9 +1,33 @@
 """What the cases share: a model that is on the card without having been in host memory, and the figures
 that the allocator holds, printed as one line of JSON in bytes."""
 
+import ctypes
 import json
 
 import torch
+
+
+class Counts(ctypes.Structure):
+    """What the simulated card was asked since the process began; native/simulated/counts.h."""
+
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            *("launches", "products", "tf32Products", "collectives", "cudnnCalls", "synchronisations"),
+            *("pageableCopies", "pinnedCopies", "bytesToDevice", "bytesToHost"),
+            *("deviceCopies", "fills", "mallocs", "unorderedUses"),
+        )
+    ]
+
+
+def counts():
+    found = Counts()
+    ctypes.CDLL(None).localformer_simulated_counts(ctypes.byref(found))
+    return {name: getattr(found, name) for name, _ in Counts._fields_}
+
+
+def counts_since(before):
+    return {name: count - before[name] for name, count in counts().items()}
 
 
 def on_card(build, dtype=None):

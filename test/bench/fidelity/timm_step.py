@@ -7,7 +7,7 @@ import argparse
 import timm
 import timm.layers
 import torch
-from common import on_card, report
+from common import counts, counts_since, on_card, report
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
@@ -41,6 +41,7 @@ scaler = torch.amp.GradScaler("cuda", enabled=options.dtype == "float16")
 criterion = torch.nn.CrossEntropyLoss()
 dtype = getattr(torch, options.dtype)
 for _ in range(3):
+    before = counts()
     images = torch.empty(options.batch, *size).cuda()
     labels = torch.zeros(options.batch, dtype=torch.long).cuda()
     with torch.autocast("cuda", dtype, enabled=dtype is not torch.float32):
@@ -53,4 +54,4 @@ for _ in range(3):
     scaler.update()
     optimizer.zero_grad()
     loss.item()
-report(weights=weights, timm=timm.__version__)
+report(weights=weights, timm=timm.__version__, **counts_since(before))
