@@ -8,6 +8,7 @@ import { environmentOfRank } from '../base/environment.js'
 import { errorFrom } from '../base/error-message.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
+import { definedOf } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
 import { resolveDevice, simulatedOn } from '../device/device.js'
@@ -175,7 +176,7 @@ export const PAPER_SAVINGS: Readonly<Record<number, number>> = { 2: 0.36, 4: 0.4
  */
 export async function compare(options: CompareOptions): Promise<CompareResult> {
   const { data, model, batchSize = 32, steps = 3, warmup = 1, rounds = 1, seed = 0 } = options
-  const specs = options.runs.map(parseRunSpec)
+  const specs = options.runs.map((run) => asTrained(parseRunSpec(run), options.training))
   if (specs.length === 0) {
     throw new LocalformerError('ERR_CONFIG', expected('at least one run spec', 'run', specs))
   }
@@ -267,6 +268,14 @@ function warningsOf(card: Card, specs: readonly RunSpec[]): string[] {
     `${runs} for dtype=bfloat16, but ${card.name} (compute capability ${card.major}.${card.minor}) has no ` +
       'native bfloat16, which begins with 8.0: such a run may be far slower there than float32, or not run.',
   ]
+}
+
+const SHARED = ['recompute', 'accumulate', 'dtype', 'precision', 'math'] as const
+
+/** With what `training` says in the place of what the spec does not: as it is trained, and told. */
+function asTrained(spec: RunSpec, training: TrainerOptions = {}): RunSpec {
+  const named = SHARED.filter((name) => !(name in spec.given)).map((name) => [name, training[name]])
+  return { ...spec, ...definedOf(Object.fromEntries(named)) }
 }
 
 function drawBatches(data: Dataset, batchSize: number, count: number, seed: number) {

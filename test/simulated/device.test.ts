@@ -206,4 +206,20 @@ test('what is compared on cuda runs on this card, in processes of their own', as
   )
 })
 
+test('what all runs are trained with is told of each, but where a run says otherwise', async () => {
+  const { rows } = await compare({
+    ...{ runs: ['paper:4', 'paper:4,recompute=none'], batchSize: 2, steps: 1, warmup: 0 },
+    data: syntheticDataset({ trainCount: 2, testCount: 1, imageSize: 32 }),
+    model: { variant: 'micro', imageSize: 32, device: 'cuda' },
+    training: { recompute: 'selective', dtype: 'bfloat16' },
+  })
+  assert.equal(
+    rows.map(({ recompute, dtype }) => [recompute, dtype]),
+    [
+      ['selective', 'bfloat16'],
+      ['none', 'bfloat16'],
+    ],
+  )
+})
+
 test.run()
