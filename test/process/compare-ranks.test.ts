@@ -85,7 +85,7 @@ test('without --ranks nothing is shared, and the table is as ever', async () => 
   const { code, stdout } = await run(command(['--run', 'paper:2', '--threads', '1']))
   assert.is(code, 0)
   assert.match(stdout, /^run +allocated +reserved +saved/m)
-  assert.match(stdout, 'on cpu (1 threads), LibTorch')
+  assert.match(stdout, 'on cpu (1 thread), LibTorch')
   assert.not.match(stdout, 'ranks')
 })
 
