@@ -5,7 +5,7 @@ import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { readBytes } from '../base/files.js'
 import { formatBytes } from '../base/format.js'
-import { readMemory } from '../base/machine-memory.js'
+import { type Memory, readMemory } from '../base/machine-memory.js'
 
 /** Of a file that only names classes. */
 export const MAX_NAMES_BYTES = 64 * 1024
@@ -92,6 +92,7 @@ export class DataFiles {
 
   /** The bytes of a file that has to have the size that was seen before. */
   async read(name: string, bytes: number): Promise<Uint8Array> {
+    checkRoom(this.title, bytes)
     const data = await readBytes(this.path(name)).catch((cause: Error) => {
       throw this.#unreadable(name, cause)
     })
@@ -132,23 +133,12 @@ export class DataFiles {
 }
 
 /**
- * Memory for the images of a split. Pages come when they are written, and a system that has none left then ends
- * the process: so what is free is looked at before.
+ * Memory for the images of a split.
  *
  * @throws {LocalformerError} `ERR_DATASET` where there is none.
  */
 export function allocateImages(title: string, bytes: number): Uint8Array {
-  const { availableBytes } = readMemory()
-  if (bytes > availableBytes) {
-    throw new LocalformerError(
-      'ERR_DATASET',
-      `The images of ${title} take ${formatBytes(bytes)} of memory, of which ${formatBytes(availableBytes)} is free`,
-      {
-        hint: 'All images of a data set are kept in memory as bytes: take fewer or smaller ones, or let a script read its batches itself and call `trainer.step()`.',
-        details: { bytes, availableBytes },
-      },
-    )
-  }
+  checkRoom(title, bytes)
   try {
     return new Uint8Array(bytes)
   } catch (cause) {
@@ -158,6 +148,26 @@ export function allocateImages(title: string, bytes: number): Uint8Array {
       { cause, details: { bytes } },
     )
   }
+}
+
+/**
+ * Is there memory for so many bytes of images? Pages come when they are written, and a system that has none left
+ * then ends the process.
+ *
+ * @throws {LocalformerError} `ERR_DATASET` where there is not.
+ */
+export function checkRoom(title: string, bytes: number, memory: Memory = readMemory()): void {
+  // Swap is slow, but what is only slow is not refused.
+  const freeBytes = memory.availableBytes + memory.freeSwapBytes
+  if (bytes <= freeBytes) return
+  throw new LocalformerError(
+    'ERR_DATASET',
+    `The images of ${title} take ${formatBytes(bytes)} of memory, of which ${formatBytes(freeBytes)} is free`,
+    {
+      hint: 'All images of a data set are kept in memory as bytes: take fewer or smaller ones, or let a script read its batches itself and call `trainer.step()`.',
+      details: { bytes, freeBytes },
+    },
+  )
 }
 
 /**

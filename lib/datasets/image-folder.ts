@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { expected, LocalformerError } from '../base/errors.js'
 import { readBytes } from '../base/files.js'
-import { allocateImages } from './data-files.js'
+import { allocateImages, checkRoom } from './data-files.js'
 import { type Dataset, defineDataset, type Labels, type SplitDefinition } from './dataset.js'
 import type { DatasetEntry, ImageFolderOptions, OpenOptions } from './entry.js'
 
@@ -56,6 +56,7 @@ export async function readImageFolder(
   const test = await listPhotos(await testFolder(root), classes)
   const sharp = loadSharp()
   const total = train.files.length + test.files.length
+  checkRoom('image-folder', total * bytesOfImage(imageSize))
   let done = 0
   const tell = () =>
     onProgress?.({ type: 'progress', phase: 'decode', unit: 'files', done: done++, total })
@@ -68,6 +69,8 @@ export async function readImageFolder(
     test: await decode(test),
   })
 }
+
+const bytesOfImage = (imageSize: number) => 3 * imageSize * imageSize
 
 interface Photos {
   readonly files: readonly string[]
@@ -178,7 +181,7 @@ async function decodePhotos(
   signal: AbortSignal | undefined,
   tell: () => void,
 ): Promise<SplitDefinition> {
-  const imageBytes = 3 * imageSize * imageSize
+  const imageBytes = bytesOfImage(imageSize)
   const images = allocateImages('image-folder', files.length * imageBytes)
   let next = 0
   const work = async () => {

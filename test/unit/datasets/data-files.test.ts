@@ -1,9 +1,13 @@
 import { rm, writeFile } from 'node:fs/promises'
-import { totalmem } from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allocateImages, DataFiles, transposePlanes } from '../../../lib/datasets/data-files.js'
+import {
+  allocateImages,
+  checkRoom,
+  DataFiles,
+  transposePlanes,
+} from '../../../lib/datasets/data-files.js'
 import { makeTempFolder } from '../../helpers/cifar10-fixture.js'
 import { rejects } from '../../helpers/expect.js'
 
@@ -58,13 +62,19 @@ test('planes stored by columns become rows', () => {
   assert.equal([...planes], [1, 4, 7, 2, 5, 8, 3, 6, 9, 11, 14, 17, 12, 15, 18, 13, 16, 19])
 })
 
+const GIB = 2 ** 30
+const MEMORY = { totalBytes: 16 * GIB, availableBytes: 4 * GIB, freeSwapBytes: GIB }
+
 test('images that no memory holds are told before a page of them is written', async () => {
   await rejects(
-    () => allocateImages('Some set', 2 ** 52),
+    () => checkRoom('Some set', 5 * GIB + 1, MEMORY),
     'ERR_DATASET',
-    /^The images of Some set take 4096 TiB of memory, of which [\d.]+ GiB is free\n/,
+    /^The images of Some set take 5.00 GiB of memory, of which 5.00 GiB is free\n/,
   )
-  await rejects(() => allocateImages('Some set', totalmem() + 1), 'ERR_DATASET', / is free\n/)
+  checkRoom('Some set', 5 * GIB, MEMORY)
+  await rejects(() => allocateImages('Some set', 2 ** 52), 'ERR_DATASET', / is free\n/)
+  // No array has a length below 0, as none has one above Node's bound, which a machine with much memory meets.
+  await rejects(() => allocateImages('Some set', -1), 'ERR_DATASET', /-1 bytes, which cannot/)
   assert.is(allocateImages('Some set', 1000).length, 1000)
 })
 
