@@ -17,7 +17,7 @@ export type Attempt = (changes: Changes, on?: DryRunner) => Promise<DryRunResult
 export interface LargestBatch {
   readonly safe: number
   readonly possible: number
-  /** No larger batch was tried than the one that is possible: it may be larger. */
+  /** A larger batch than the one that is possible was not tried, and may be possible too. */
   readonly isLowerBound: boolean
 }
 
@@ -52,6 +52,7 @@ export class BatchBorder {
   readonly #subject: BorderSubject
   readonly #tried: Try[] = []
   #ahead: Try | undefined
+  #hasFailed = false
 
   constructor(subject: BorderSubject) {
     this.#subject = subject
@@ -69,7 +70,7 @@ export class BatchBorder {
   /** @param asked The batch that was asked for; with less room, where more would not be safe. */
   async find(asked: Try): Promise<LargestBatch> {
     const found = await this.#find(asked)
-    return { ...found, isLowerBound: found.possible >= this.#most }
+    return { ...found, isLowerBound: !this.#hasFailed || found.possible >= this.#most }
   }
 
   async #find(asked: Try): Promise<{ safe: number; possible: number }> {
@@ -106,7 +107,9 @@ export class BatchBorder {
 
   #within(limit: number, { batchSize, result }: Try): Tried {
     const taken = result.status === 'ok' ? takenOf(this.#subject.target, result) : null
-    return { batchSize, taken: taken !== null && taken.reservedBytes <= limit ? taken : null }
+    const fits = taken !== null && taken.reservedBytes <= limit
+    if (!fits && limit === this.#subject.limits.possible) this.#hasFailed = true
+    return { batchSize, taken: fits ? taken : null }
   }
 
   #aheadIn(limit: number): readonly Tried[] {
@@ -132,6 +135,8 @@ export class BatchBorder {
         const result = await attempt({ ...changes, batchSize, limitBytes: limit }, on)
         // With the cuts of another batch it may do what it does not with its own.
         if (!('run' in changes)) this.#tried.push({ batchSize, result })
+        if (result.status !== 'ok' && limit === this.#subject.limits.possible)
+          this.#hasFailed = true
         return result.status === 'ok' ? takenOf(target, result) : null
       }
     const pinned = pinnedOf(config, target, asked.result)
