@@ -7,7 +7,7 @@ import { requireCudaLibrary } from '../libtorch/cuda-library.js'
 import { parseRunSpec } from '../local/run-spec.js'
 import { resolveSwinConfig } from '../local/swin-transformer.js'
 import { loadAll } from '../native/load.js'
-import { type CompareOptions, type CompareResult, type CompareRow, compare } from './compare.js'
+import { type CompareOptions, type CompareResult, compare } from './compare.js'
 
 /** End to end, the paper's rival, the paper's method, rivals with exact gradients, our best. */
 export const MEMORY_RUNS = [
@@ -40,15 +40,6 @@ export interface ReproduceOptions extends Omit<CompareOptions, 'runs'> {
   readonly quick?: boolean
 }
 
-/** Where a quoted figure is from. */
-export type Source = 'paper' | 'trgl'
-
-export interface Quote {
-  readonly saving: number
-  /** `paper`: arXiv 2212.14215, abstract. `trgl`: the table of arXiv 2309.17357. */
-  readonly source: Source
-}
-
 /** Peak memory of one run against that of another. */
 export interface Claim {
   readonly run: string
@@ -57,8 +48,8 @@ export interface Claim {
   readonly measured: number | null
   /** The same of peak reserved bytes, for which a card must have room. */
   readonly measuredReserved: number | null
-  /** Null where nothing was reported of these two, and for every network but Swin-Tiny. */
-  readonly quoted: Quote | null
+  /** What arXiv 2212.14215, abstract, reports of these two; null where nothing, and for every network but Swin-Tiny. */
+  readonly quoted: number | null
 }
 
 export interface Machine {
@@ -107,17 +98,14 @@ export async function reproduceMemory(options: ReproduceOptions): Promise<Reprod
   }
 }
 
-/** InfoPro-Transformer below end-to-end training at K=4, as TRGL's table gives it. */
-const INFOPRO_BELOW_E2E: Quote = { saving: 0.38, source: 'trgl' }
-
 /**
- * What is set against what; of `paper` against end to end the comparison knows the figure. The paper's
- * "up to 12 %" is below another rival than `infopro`, so that it is not quoted there.
+ * What is set against what; of `paper` against end to end the comparison knows the figure. What others report of
+ * InfoPro-Transformer is of another decoder than `infopro`'s, so that it is not quoted.
  */
-const CLAIMS: readonly { run: MemoryRun; against: MemoryRun; quoted?: Quote }[] = [
+const CLAIMS: readonly { run: MemoryRun; against: MemoryRun }[] = [
   { run: 'paper:2', against: 'backprop' },
   { run: 'paper:4', against: 'backprop' },
-  { run: 'infopro:4', against: 'backprop', quoted: INFOPRO_BELOW_E2E },
+  { run: 'infopro:4', against: 'backprop' },
   { run: 'paper:2', against: 'infopro:2' },
   { run: 'paper:4', against: 'infopro:4' },
   { run: 'paper:4', against: 'backprop,recompute=block' },
@@ -127,19 +115,16 @@ const CLAIMS: readonly { run: MemoryRun; against: MemoryRun; quoted?: Quote }[] 
 /** The claims whose runs are both in a comparison. */
 export function claimsOf({ rows }: CompareResult): Claim[] {
   const first = rows[0]
-  // compare gives the paper's figures for the paper's network alone.
-  const isPapersNetwork = rows.some((row) => row.paperSaving !== null)
-  return CLAIMS.flatMap(({ run, against, quoted }) => {
+  return CLAIMS.flatMap(({ run, against }) => {
     const one = rows.find(({ spec }) => spec === run)
     const other = rows.find(({ spec }) => spec === against)
     if (!one || !other) return []
-    const known = quoted ?? (other === first ? paperQuote(one) : null)
     return [
       {
         ...{ run, against },
         measured: savingOf(one.peakAllocatedBytes, other.peakAllocatedBytes),
         measuredReserved: savingOf(one.peakReservedBytes, other.peakReservedBytes),
-        quoted: isPapersNetwork ? known : null,
+        quoted: other === first ? one.paperSaving : null,
       },
     ]
   })
@@ -150,17 +135,13 @@ export function notesOf({ rows }: CompareResult): string[] {
   if (rows.every(({ spec }) => !isInfopro(spec))) return []
   return [
     "infopro: with the decoder that InfoPro published for residual networks, which brings all channels to the image's " +
-      'size. What the paper calls InfoPro-Transformer is not public: these rows are no measure of it, nor what is ' +
-      'saved against them of the paper\'s "up to 12 %".',
+      'size. What the paper calls InfoPro-Transformer is not public: these rows are no measure of it (38 % below end to ' +
+      'end at K=4 by the table of arXiv 2309.17357), nor what is saved against them of the paper\'s "up to 12 %".',
   ]
 }
 
 export function isInfopro(run: string): boolean {
   return parseRunSpec(run).method === 'infopro'
-}
-
-function paperQuote({ paperSaving }: CompareRow): Quote | null {
-  return paperSaving === null ? null : { saving: paperSaving, source: 'paper' }
 }
 
 function savingOf(one: number | null, other: number | null): number | null {

@@ -6,7 +6,6 @@ import {
   type Claim,
   isInfopro,
   type Machine,
-  type Quote,
   type ReproduceResult,
   reproduceMemory,
 } from '../../measure/reproduce.js'
@@ -134,19 +133,19 @@ export function formatMemory(result: ReproduceResult): string {
     '',
     formatTable(
       headOf(result),
-      result.comparison.rows.map((row) => cellsOf(row, result, ' *')),
+      result.comparison.rows.map((row) => cellsOf(row, result)),
     ),
     '',
     ...result.claims.map((claim) => claimLine(claim, result)),
     '',
-    ...legendOf(result, '* '),
+    ...legendOf(result),
   ].join('\n')
 }
 
 /** The same in GitHub's Markdown. */
 export function markdownOfMemory(result: ReproduceResult): string {
   const rows = result.comparison.rows.map((row) => {
-    const [run = '', ...cells] = cellsOf(row, result, '[^trgl]')
+    const [run = '', ...cells] = cellsOf(row, result)
     return [codeSpan(run), ...cells]
   })
   const device = result.comparison.simulated === null ? '' : ` --device ${result.comparison.device}`
@@ -158,7 +157,7 @@ export function markdownOfMemory(result: ReproduceResult): string {
     '',
     ...result.claims.map((claim) => `- ${claimLine(claim, result, codeSpan)}`),
     '',
-    ...legendOf(result, '\n[^trgl]: '),
+    ...legendOf(result),
   ].join('\n')
 }
 
@@ -186,14 +185,8 @@ function hardwareOf({ cpu, cores, threads, gpu, isSimulated }: Machine): string 
   return gpu === null ? host : `${gpu} in a machine with ${host}`
 }
 
-function cellsOf(
-  row: CompareRow,
-  { claims, comparison }: ReproduceResult,
-  trglMark: string,
-): string[] {
-  const quoted = quoteOf(row, claims)
-  const figure = quoted === null ? '' : `${Math.round(quoted.saving * 100)} %`
-  const paper = quoted?.source === 'trgl' ? `${figure}${trglMark}` : figure
+function cellsOf(row: CompareRow, { comparison }: ReproduceResult): string[] {
+  const paper = row.paperSaving === null ? '' : wholePercent(row.paperSaving)
   const ofCard = isCard(comparison)
   if (row.status === 'out_of_memory') {
     return [row.spec, 'out of memory', '', ...(ofCard ? ['', ''] : []), paper]
@@ -213,15 +206,6 @@ function cellsOf(
   ]
 }
 
-/** What is reported for a row against end-to-end training. */
-function quoteOf(row: CompareRow, claims: readonly Claim[]): Quote | null {
-  if (row.paperSaving !== null) {
-    return { saving: row.paperSaving, source: 'paper' }
-  }
-  const own = claims.find(({ run, against }) => run === row.spec && against === 'backprop')
-  return own?.quoted ?? null
-}
-
 function largestModule(peaks: readonly number[]): string {
   return peaks.length < 2 ? '' : `${peaks.indexOf(Math.max(...peaks)) + 1} of ${peaks.length}`
 }
@@ -232,8 +216,9 @@ function claimLine(
   nameOf = (name: string) => name,
 ) {
   const [one, other] = [nameOf(run), nameOf(against)]
-  const rival = isInfopro(against) ? " (not the paper's InfoPro-Transformer)" : ''
-  const reported = quoted === null ? rival : ` (${quoteText(quoted)})`
+  const isOther = isInfopro(run) || isInfopro(against)
+  const rival = isOther ? " (not the paper's InfoPro-Transformer)" : ''
+  const reported = quoted === null ? rival : ` (the paper: ${wholePercent(quoted)})`
   if (measured === null) return `${one} against ${other}: out of memory${reported}`
   const how = (saving: number) =>
     `${formatPercent(Math.abs(saving))} ${saving < 0 ? 'above' : 'below'}`
@@ -244,11 +229,11 @@ function claimLine(
   return `${one} is ${how(measured)} ${other}${held}${reported}`
 }
 
-function quoteText({ saving, source }: Quote): string {
-  return `${source === 'paper' ? 'the paper' : "TRGL's table"}: ${Math.round(saving * 100)} %`
+function wholePercent(share: number): string {
+  return `${Math.round(share * 100)} %`
 }
 
-function legendOf({ claims, notes, comparison }: ReproduceResult, trglMark: string): string[] {
+function legendOf({ claims, notes, comparison }: ReproduceResult): string[] {
   const against = comparison.simulated === null ? 'saved, time' : 'saved'
   const columns = [
     `peak: of the allocator, in a fresh process. ${against}: against the first row. ` +
@@ -268,7 +253,6 @@ function legendOf({ claims, notes, comparison }: ReproduceResult, trglMark: stri
   return [
     ...columns,
     'paper: what arXiv 2212.14215 reports for GPU memory; its decoder, image and batch size are not known.',
-    `${trglMark}InfoPro-Transformer's figure is from the table of TRGL (arXiv 2309.17357), not from the paper's abstract.`,
   ]
 }
 
