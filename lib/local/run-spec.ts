@@ -1,7 +1,7 @@
 // A run spec, `METHOD[:K][,key=value...]`: text in, resolved options out.
 import { LocalformerError } from '../base/errors.js'
 import { kebabCase } from '../base/format.js'
-import { kindOf } from '../base/validate.js'
+import { definedOf, kindOf } from '../base/validate.js'
 import { type ResolvedLocalOptions, resolveLocalOptions } from './methods.js'
 import type { OptionRow } from './option-rows.js'
 import { type LocalOptions, OPTION_ROWS, SHARED } from './options.js'
@@ -41,6 +41,13 @@ export const SPEC_KEYS: Readonly<Record<string, SpecKey>> = Object.fromEntries(
     return [[key, { ...row, option, flag, isShared: option in SHARED }]]
   }),
 )
+
+/** What every method has of a spec: ways to save memory, types and products. */
+export function sharedOf(options: object): Partial<Pick<RunSpec, keyof typeof SHARED>> {
+  const shared = Object.values(SPEC_KEYS).filter(({ isShared }) => isShared)
+  const values = options as Readonly<Record<string, unknown>>
+  return definedOf(Object.fromEntries(shared.map(({ option }) => [option, values[option]])))
+}
 
 function readValue({ schema, read }: SpecKey, text: string): unknown {
   if (read !== undefined) return read(text)

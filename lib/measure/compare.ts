@@ -8,13 +8,12 @@ import { environmentOfRank } from '../base/environment.js'
 import { errorFrom } from '../base/error-message.js'
 import { expected, LocalformerError } from '../base/errors.js'
 import { median } from '../base/median.js'
-import { definedOf } from '../base/validate.js'
 import type { Dataset } from '../datasets/dataset.js'
 import { batches } from '../datasets/draw-batches.js'
 import { resolveDevice, simulatedOn } from '../device/device.js'
 import { checkSimulation, type DeviceCalls } from '../device/simulation.js'
 import type { Parallel } from '../local/parallel.js'
-import { modulesOfSpec, parseRunSpec, type RunSpec } from '../local/run-spec.js'
+import { modulesOfSpec, parseRunSpec, type RunSpec, sharedOf } from '../local/run-spec.js'
 import { resolveSplit } from '../local/splits.js'
 import { resolveSwinConfig, type SwinOptions } from '../local/swin-transformer.js'
 import type { MemoryPoint } from '../local/trainer.js'
@@ -270,12 +269,9 @@ function warningsOf(card: Card, specs: readonly RunSpec[]): string[] {
   ]
 }
 
-const SHARED = ['recompute', 'accumulate', 'dtype', 'precision', 'math'] as const
-
 /** With what `training` says in the place of what the spec does not: as it is trained, and told. */
 function asTrained(spec: RunSpec, training: TrainerOptions = {}): RunSpec {
-  const named = SHARED.filter((name) => !(name in spec.given)).map((name) => [name, training[name]])
-  return { ...spec, ...definedOf(Object.fromEntries(named)) }
+  return { ...spec, ...sharedOf(training), ...sharedOf(spec.given) }
 }
 
 function drawBatches(data: Dataset, batchSize: number, count: number, seed: number) {

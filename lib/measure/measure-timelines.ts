@@ -12,7 +12,7 @@ import type { TrainingConfig, TrainingConfigInput } from '../config/schema.js'
 import { syntheticDataset } from '../datasets/synthetic.js'
 import { checkComputes, checkDeviceName } from '../device/device.js'
 import { resolveBackpropOptions } from '../local/methods.js'
-import { parseRunSpec } from '../local/run-spec.js'
+import { parseRunSpec, sharedOf } from '../local/run-spec.js'
 import { specTextOf } from '../local/spec-text.js'
 import type { SwinOptions } from '../local/swin-transformer.js'
 import { readRun } from '../report/run-data.js'
@@ -93,12 +93,12 @@ export async function measureTimelines(
  * recomputation, is no saving of local learning. A run that is end to end stands alone.
  */
 export function timelineRuns(run: string, config: TrainingConfig) {
-  const { method, given, dtype, precision, math, accumulate } = parseRunSpec(run)
+  const spec = parseRunSpec(run)
   const options = trainerOptionsOf(config)
-  const { recompute = options.recompute } = given
+  const { recompute = options.recompute } = spec.given
   // The rival's name leaves out what is a trainer's default, which need not be a configuration's.
   const training = { ...options, recompute }
-  if (method === 'backprop') return { runs: [run], training }
-  const shared = resolveBackpropOptions({ dtype, precision, math, accumulate, recompute })
+  if (spec.method === 'backprop') return { runs: [run], training }
+  const shared = resolveBackpropOptions({ ...sharedOf(spec), recompute })
   return { runs: [specTextOf('backprop', shared), run], training }
 }

@@ -5,7 +5,6 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { definedOf } from '../../../lib/base/validate.js'
 import {
   type AccuracyResult,
   expectedSentence,
@@ -15,7 +14,6 @@ import {
   markdownOfAccuracy,
   type PlannedCell,
 } from '../../../lib/cli/accuracy-text.js'
-import { trainerOptionsOf } from '../../../lib/config/create.js'
 import { resolveConfig } from '../../../lib/config/resolve.js'
 import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import {
@@ -232,12 +230,21 @@ test('a plan says what every run will take, and all of them', () => {
 
 test('what is timed is what is trained', () => {
   const plan = planAccuracy({ datasets: ['cifar10', 'stl10'] })
-  for (const cell of plan.cells) {
-    const config = resolveConfig(configOfCell(plan, cell, { device: 'cpu' }))
-    const { model, training } = timedAs(plan, cell.dataset, 'cpu')
-    assert.equal(model, { ...definedOf(config.model), device: 'cpu' })
-    assert.equal(training, trainerOptionsOf(config))
-    assert.is(training.recompute, 'selective')
+  for (const [dataset, imageSize] of [
+    ['cifar10', 32],
+    ['stl10', 96],
+  ] as const) {
+    const { model, training } = timedAs(plan, dataset, 'cpu')
+    const { variant, dropPath, device } = model
+    assert.equal(
+      { variant, imageSize: model.imageSize, dropPath, device },
+      { variant: 'tiny', imageSize, dropPath: 0.1, device: 'cpu' },
+    )
+    const { recompute, labelSmoothing, weightDecay } = training
+    assert.equal(
+      { recompute, labelSmoothing, weightDecay },
+      { recompute: 'selective', labelSmoothing: 0.1, weightDecay: 0.05 },
+    )
   }
 })
 
