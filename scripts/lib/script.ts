@@ -24,6 +24,7 @@ export function describeError(error: unknown): string {
   if (error instanceof ScriptError || error instanceof LocalformerError) {
     return error.hint ? `${error.message}\n${error.hint}` : error.message
   }
+  if (isOfArguments(error)) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
@@ -39,6 +40,12 @@ export async function runScript(name: string, main: () => Promise<number>): Prom
     process.exitCode = await main()
   } catch (error) {
     process.stderr.write(`${name}: ${describeError(error)}\n`)
-    process.exitCode = exitCodeOf(error)
+    process.exitCode = isOfArguments(error) ? 2 : exitCodeOf(error)
   }
+}
+
+/** What Node's parseArgs says of arguments that it does not know. */
+function isOfArguments(error: unknown): error is Error {
+  const { code } = error as NodeJS.ErrnoException
+  return error instanceof TypeError && (code?.startsWith('ERR_PARSE_ARGS_') ?? false)
 }

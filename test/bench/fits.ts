@@ -1,6 +1,7 @@
 // What fits where: the largest batch of every Swin on six cards, by `plan`, and of timm's on the same ones.
 // node dist/test/bench/fits.js [--card NAME]... [tiny@224 ...]: a Markdown table for each network; asserts nothing.
 import { parseArgs } from 'node:util'
+import { expected, LocalformerError } from '../../lib/base/errors.js'
 import { markdownTable } from '../../lib/cli/markdown.js'
 import { resolveInput } from '../../lib/config/resolve.js'
 import { DryRunner } from '../../lib/plan/dry-runner.js'
@@ -152,7 +153,10 @@ async function main(): Promise<number> {
   const cards = values.card.map((name) => cardNamed(name).key)
   const names = NETWORKS.map(nameOf)
   const unknown = positionals.find((name) => !names.includes(name))
-  if (unknown !== undefined) throw new Error(`no "${unknown}"; there are ${names.join(', ')}`)
+  if (unknown !== undefined) {
+    const wanted = expected(`one of ${names.join(', ')}`, 'NETWORK', unknown)
+    throw new LocalformerError('ERR_USAGE', wanted)
+  }
   const reason = whyNoPython(['torch', 'timm'])
   if (reason !== undefined) process.stderr.write(`Without timm: ${reason}\n`)
   for (const network of NETWORKS) {

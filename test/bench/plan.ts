@@ -1,6 +1,7 @@
 // `localformer plan` beside what training takes: peaks and times on the CPU, largest batches on cards.
 // node dist/test/bench/plan.js [memory] [time] [cards]: Markdown tables; ends with 1 where a plan is wrong.
 import { parseArgs } from 'node:util'
+import { expected, LocalformerError } from '../../lib/base/errors.js'
 import { runScript } from '../../scripts/lib/script.js'
 import { cardRows, cardTable, isKept } from './plan/cards.js'
 import { memoryFaults, memoryRows, memoryTable } from './plan/memory.js'
@@ -49,7 +50,8 @@ async function main(): Promise<number> {
   const { positionals } = parseArgs({ allowPositionals: true })
   const unknown = positionals.find((name) => !(name in PARTS))
   if (unknown !== undefined) {
-    throw new Error(`no part "${unknown}"; there are ${Object.keys(PARTS).join(', ')}`)
+    const parts = Object.keys(PARTS).join(', ')
+    throw new LocalformerError('ERR_USAGE', expected(`one of ${parts}`, 'PART', unknown))
   }
   const faults: string[] = []
   for (const [name, { title, make }] of Object.entries(PARTS)) {

@@ -94,6 +94,18 @@ test('the command prints help and the list, and ends with 2 where it is used wro
   assert.match(wrong.stderr, /^bench: Expected one of .*\n`npm run bench -- --help`\n$/)
 })
 
+test('the other benchmarks end with 2 too, without a stack', async () => {
+  for (const [args, message] of [
+    [['fits.js', '--nothing'], /^bench:fits: Unknown option '--nothing'.*\n$/],
+    [['plan.js', 'nothing'], /^bench:plan: Expected one of memory, .* received "nothing"\n$/],
+  ] as const) {
+    const [file, ...rest] = args
+    const { code, stderr } = await run([path.join(DIST, 'test/bench', file), ...rest])
+    assert.is(code, 2)
+    assert.match(stderr, message)
+  }
+})
+
 test('contenders can be left out', () => {
   const { cases } = parseOptions([
     'e2e-224-f32',
