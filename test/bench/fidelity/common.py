@@ -61,7 +61,7 @@ def workspaces():
 
 
 def report(**more):
-    found = figures()
+    found = {**counts(), **figures()}
     print(
         json.dumps({"torch": torch.__version__, **found, "workspaces": workspaces(), **more})
     )

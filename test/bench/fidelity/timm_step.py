@@ -42,8 +42,8 @@ criterion = torch.nn.CrossEntropyLoss()
 dtype = getattr(torch, options.dtype)
 for _ in range(3):
     before = counts()
-    images = torch.empty(options.batch, *size).cuda()
-    labels = torch.zeros(options.batch, dtype=torch.long).cuda()
+    images = torch.empty(options.batch, *size).pin_memory().cuda(non_blocking=True)
+    labels = torch.zeros(options.batch, dtype=torch.long).pin_memory().cuda(non_blocking=True)
     with torch.autocast("cuda", dtype, enabled=dtype is not torch.float32):
         loss = criterion(model(images), labels)
     scaler.scale(loss).backward()

@@ -25,6 +25,16 @@ test('what is used of the card is the context and what PyTorch reserves', () => 
   assert.is(used - reserved, cardNamed('a10g').contextBytes)
 })
 
+test('what a program asked of the card is counted', () => {
+  const figures = runOnCard('a10g', 'small.py', ['linear-forward'])
+  const { products, pageableCopies, pinnedCopies, bytesToDevice, bytesToHost } = figures
+  // A weight of 4 MiB and an input of 2.
+  assert.equal(
+    { products, pageableCopies, pinnedCopies, bytesToDevice, bytesToHost },
+    { products: 1, pageableCopies: 2, pinnedCopies: 0, bytesToDevice: 6 * 2 ** 20, bytesToHost: 0 },
+  )
+})
+
 test('what the card has no room for has no figures, and what fails otherwise fails', () => {
   assert.is(runWhereItFits('1GiB,sm_80', 'small.py', ['two-tensors']), undefined)
   assert.ok(runWhereItFits('4GiB,sm_80', 'small.py', ['two-tensors']))
