@@ -45,7 +45,8 @@ export async function runScript(name: string, main: () => Promise<number>): Prom
 }
 
 /** What Node's parseArgs says of arguments that it does not know. */
-function isOfArguments(error: unknown): error is Error {
+function isOfArguments(error: unknown): error is NodeJS.ErrnoException {
+  if (!(error instanceof TypeError)) return false
   const { code } = error as NodeJS.ErrnoException
-  return error instanceof TypeError && (code?.startsWith('ERR_PARSE_ARGS_') ?? false)
+  return code?.startsWith('ERR_PARSE_ARGS_') ?? false
 }
