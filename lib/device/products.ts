@@ -1,8 +1,9 @@
 // Which backend of LibTorch computes the products of linear layers on this processor: measured by native
 // code at the first product of a shape, kept in the cache, one file for a processor and a LibTorch.
 //   products/AuthenticAMD-25-17-avx512_bf16-AVX512-2.11.0-v2.json   { schema, processor, libtorch, choices }
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { z } from 'zod'
 import { cacheDirectory } from '../base/environment.js'
 import { makeFolder, readBytes, writeFileAtomically } from '../base/files.js'
@@ -65,27 +66,57 @@ export function loadProductChoices(): Promise<void> {
 
 /** Writes what was measured since into the cache, with what other processes have put there. */
 export async function keepProductChoices(): Promise<void> {
-  const torch = loadTorch()
-  const measured = torch.measuredProducts()
+  const measured = loadTorch().measuredProducts()
   if (measured === kept) return
   const file = productsFile()
   try {
     await makeFolder(path.dirname(file))
-    // Again where one that wrote at the same time did not see what this one did.
-    for (let attempt = 0; attempt < 3; attempt++) {
-      // Of two processes that measured the same the earlier one's stays. Its file first: what the process
-      // knows may grow while it is read.
-      const earlier = await readChoices()
-      const own = tableOf(torch.productChoices())
-      if (Object.keys(own).every((product) => Object.hasOwn(earlier, product))) break
-      const choices = { ...own, ...earlier }
-      await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
+    const lock = await lockOf(path.dirname(file))
+    try {
+      if (lock !== undefined) await addToFile(file)
+    } finally {
+      if (lock !== undefined) closeSync(lock)
     }
   } catch (cause) {
     tell(`${file} could not be written: ${(cause as Error).message}`)
   }
   // Where it cannot be written it could not be a step later.
   kept = measured
+}
+
+async function addToFile(file: string): Promise<void> {
+  // Again where another host, which knows nothing of the lock, wrote what this one had not seen.
+  for (let attempt = 0; attempt < 3; attempt++) {
+    // Of two processes that measured the same the earlier one's stays.
+    const earlier = await readChoices()
+    const own = tableOf(loadTorch().productChoices())
+    if (Object.keys(own).every((product) => Object.hasOwn(earlier, product))) return
+    const choices = mergedTable([earlier, own])
+    await writeFileAtomically(file, `${JSON.stringify({ ...headOf(), choices }, null, 2)}\n`)
+  }
+}
+
+/** Tries to get the lock, and the time between two; a file is written in a few milliseconds. */
+const LOCK_TRIES = 50
+const LOCK_PAUSE_MS = 20
+
+/**
+ * An open folder under a lock that the system drops when it is closed, or with the process; undefined where
+ * another one holds it for a second, stopped while it wrote.
+ */
+async function lockOf(folder: string): Promise<number | undefined> {
+  const descriptor = openSync(folder, 'r')
+  for (let attempt = 0; attempt < LOCK_TRIES; attempt++) {
+    if (loadTorch().lockFile(descriptor)) return descriptor
+    await delay(LOCK_PAUSE_MS)
+  }
+  closeSync(descriptor)
+  return undefined
+}
+
+/** One table of several: of two choices for a product the first one's. */
+export function mergedTable(tables: readonly ProductTable[]): ProductTable {
+  return Object.assign({}, ...tables.toReversed())
 }
 
 /** The file of this processor and LibTorch. */

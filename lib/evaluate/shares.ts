@@ -24,6 +24,7 @@ export async function agreeOnShares(
     weightsSha256: await weightsOf(network),
     ...facts,
   })
+  if (network instanceof Trainer) await network.agreeOnProducts()
 }
 
 async function weightsOf(network: SwinTransformer | Trainer): Promise<string> {

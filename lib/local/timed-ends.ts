@@ -1,5 +1,6 @@
 // A split whose modules take the same time here, and how long modules take: for work that several ranks
 // share.
+import { keepProductChoices } from '../device/products.js'
 import { exchange, isInitialized } from '../distributed/group.js'
 import { measuredBatch } from './measured-batch.js'
 import type { ResolvedLocalOptions } from './methods.js'
@@ -17,6 +18,7 @@ export async function timedEnds(
   const batchSize = measuredBatch(model)
   await prepareMath(model, math)
   const seconds = await model.timeUnits({ batchSize, recompute, dtype, math })
+  await keepProductChoices()
   return ofFirstRank(evenEnds(seconds, modules))
 }
 
@@ -38,6 +40,7 @@ export async function moduleSeconds(
     const module = nested(modules[k] ?? {})
     seconds.push(await model.timeModule({ begin: ends[k - 1] ?? 0, end, batchSize, module }))
   }
+  await keepProductChoices()
   return seconds
 }
 

@@ -12,7 +12,7 @@ import {
 import { PreparedBatch } from '../batch/prepared-batch.js'
 import { simulatedOn } from '../device/device.js'
 import { keepProductChoices } from '../device/products.js'
-import { agree, inGroup, orAbandonAlone } from '../distributed/group.js'
+import { agree, inGroup, isInitialized, orAbandonAlone } from '../distributed/group.js'
 import type {
   NativeMemoryPoint,
   NativePhaseCalls,
@@ -33,6 +33,7 @@ import type { BatchEvaluation, Logits } from './evaluation.js'
 import { type ModuleStep, ModuleTrainer } from './module-trainer.js'
 import type { Recipe } from './native-trainer.js'
 import { type Division, divisionOf, type ParallelOptions, resolveParallel } from './parallel.js'
+import { agreeOnProducts } from './products-of-ranks.js'
 import { parseRunSpec, pinSplit } from './run-spec.js'
 import { checkClipNorm, checkFlag, checkRate } from './step-options.js'
 import type { Parameter, SwinTransformer, Tensors } from './swin-transformer.js'
@@ -258,7 +259,16 @@ export abstract class Trainer extends Handle<NativeTrainer> {
         trainer.divide(native, { stageEnds, features: o.features, inFlight: o.inFlight }),
       )
       this.#division = divisionOf(stageEnds, place)
+      await this.agreeOnProducts()
     })
+  }
+
+  /**
+   * @internal On all ranks at once: from now on the same backends compute the same products on all of them.
+   * What comes up for the first time is measured by each, until they agree again.
+   */
+  async agreeOnProducts(): Promise<void> {
+    await this.exclusive(agreeOnProducts)
   }
 
   /** Of all that ranks have to have in common before they learn; none where nothing is computed. */
@@ -281,13 +291,16 @@ export abstract class Trainer extends Handle<NativeTrainer> {
 
   /**
    * On all ranks at once: brings what other ranks have to rank 0, weights, optimizer state and averages, so
-   * that everything can be read there until the next step. Does nothing where the work is not shared.
+   * that everything can be read there until the next step, and gives all ranks one table of what computes which
+   * product. Does nothing where the work is not shared.
    *
    * @throws {LocalformerError} `ERR_DISTRIBUTED`
    */
   async gather(): Promise<void> {
     if (this.#division === undefined) return
     await this.exclusive((trainer) => trainer.gather())
+    // A checkpoint's table is what all ranks go on with, and what they resume with. Who has left has what it had.
+    if (isInitialized()) await this.agreeOnProducts()
   }
 
   // A rank that runs none of its modules would wait for features that nobody sends.
@@ -410,6 +423,11 @@ export abstract class Trainer extends Handle<NativeTrainer> {
     }
     const { products } = rest
     return this.exclusive((trainer) => trainer.writeState({ tensors, generator, products }))
+  }
+
+  /** @internal Which backends compute its products from now on, in place of all that it knew. */
+  async setProducts(choices: NonNullable<TrainerState['products']>): Promise<void> {
+    await this.exclusive((trainer) => trainer.setProducts(choices))
   }
 
   /** Names of the units behind which the network is cut. */

@@ -342,6 +342,10 @@ export interface NativeTrainer {
   readAverage(): Promise<NativeTensors>
   readState(): Promise<NativeTrainingState>
   writeState(state: NativeTrainingState): Promise<void>
+  /** What its products are computed by; null where nothing is chosen. */
+  products(): Promise<readonly NativeProductChoice[] | null>
+  /** In place of all that it has. */
+  setProducts(choices: readonly NativeProductChoice[]): Promise<void>
   /** Divides the work among the ranks of a group, for good. */
   divide(group: NativeGroup, options: NativeDivision): Promise<void>
   /** On all ranks at once: rank 0 gets what it released. */

@@ -118,7 +118,7 @@ export class CheckpointStore {
   /** How far `last`, or else `previous`, is, without its tensors; undefined where it cannot be told. */
   async progress(): Promise<TrainingProgress | undefined> {
     for (const name of [LAST, PREVIOUS]) {
-      const index = await readIndex(this.#path(name)).catch(() => undefined)
+      const index = await findIndex(this.#path(name))
       if (index !== undefined) return index.progress
     }
     return undefined
@@ -271,6 +271,11 @@ async function readFolder(folder: string) {
     generator: new Uint8Array(Buffer.from(index.generator, 'base64')),
     ...(products === undefined ? {} : { products: choicesOf(products) }),
   }
+}
+
+/** state.json of the checkpoint in a folder; undefined where none is there, or a damaged one. */
+export async function findIndex(folder: string): Promise<StateIndex | undefined> {
+  return readIndex(folder).catch(() => undefined)
 }
 
 async function readIndex(folder: string): Promise<StateIndex> {

@@ -2,14 +2,17 @@
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
-import { WEIGHTS_FILE } from '../base/run-files.js'
+import { CHECKPOINTS_FOLDER, LAST, PREVIOUS, WEIGHTS_FILE } from '../base/run-files.js'
 import { checkFile } from '../base/validate.js'
 import { checkComputes, checkDeviceName } from '../device/device.js'
+import { choicesOf } from '../device/products.js'
 import { SwinTransformer } from '../local/swin-transformer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { readCheckpoint } from '../weights/checkpoint.js'
+import { findIndex } from './checkpoint-store.js'
 import { type RunMetadata, readMetadata } from './run-metadata.js'
+import { multipliesAlike, surroundingsOf } from './surroundings.js'
 
 export interface LoadedRun extends Omit<RunMetadata, 'config'> {
   readonly model: SwinTransformer
@@ -46,10 +49,23 @@ export async function loadRun(place: string, device: string = 'auto'): Promise<L
     const [network, auxiliary] = partsOf(tensors)
     await model.writeParameters(network)
     await trainer.writeAuxiliary(auxiliary)
+    await useProductsBeside(file, trainer)
     return { model, trainer, spec, ...rest }
   } catch (error) {
     model.dispose()
     throw error
+  }
+}
+
+/** What computed the products of the run computes those of what is asked of it, so that digits are the same. */
+async function useProductsBeside(weights: string, trainer: Trainer): Promise<void> {
+  const checkpoints = [LAST, PREVIOUS].map((name) => path.join(CHECKPOINTS_FOLDER, name))
+  for (const checkpoint of ['.', ...checkpoints]) {
+    const index = await findIndex(path.join(path.dirname(weights), checkpoint))
+    if (index === undefined) continue
+    const { products, surroundings } = index
+    if (products === undefined || !multipliesAlike(surroundingsOf(trainer), surroundings)) return
+    return trainer.setProducts(choicesOf(products))
   }
 }
 

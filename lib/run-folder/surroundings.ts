@@ -20,6 +20,15 @@ export function surroundingsOf(trainer: Trainer): Surroundings {
   }
 }
 
+/**
+ * Is it the same kind of processor and LibTorch, as far as is said? Else other backends may be the fast ones, and no
+ * digit stays.
+ */
+export function multipliesAlike(now: Surroundings, then: Surroundings = {}): boolean {
+  const names = ['libtorch', 'cpuCapability', 'processor']
+  return names.every((name) => !(name in then) || now[name] === then[name])
+}
+
 /** What differs between two of them, for people, of what both say; Node.js computes nothing. */
 export function differencesOf(now: Surroundings, then: Surroundings): string[] {
   return Object.keys(now)

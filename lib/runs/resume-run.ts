@@ -14,7 +14,7 @@ import { checkLoggers } from '../loggers/loggers.js'
 import type { LoadedState } from '../run-folder/checkpoint-store.js'
 import { FollowedFolder } from '../run-folder/followed-folder.js'
 import { type Continuation, RunFolder } from '../run-folder/run-folder.js'
-import { differencesOf, surroundingsOf } from '../run-folder/surroundings.js'
+import { differencesOf, multipliesAlike, surroundingsOf } from '../run-folder/surroundings.js'
 import { checkResumes, scheduleAt } from '../train/course.js'
 import type { TrainOptions } from '../train/options.js'
 import { checkTraining, train } from '../train/train.js'
@@ -193,7 +193,7 @@ async function open(
       ? await FollowedFolder.resume(directory, decide)
       : await RunFolder.resume(directory, subject, { loggers, onProblem }, decide)
   try {
-    const state = isLonger ? patientAgain(folder.state) : folder.state
+    const state = usedHere(trainer, isLonger ? patientAgain(folder.state) : folder.state)
     const ownLoop = loop === undefined ? new OwnLoop(trainer, data, state?.progress) : undefined
     if (ownLoop !== undefined && state !== undefined) await restoreOwn(trainer, state)
     const events = loop === undefined ? undefined : train(trainer, data, { ...loop, state })
@@ -208,6 +208,12 @@ async function open(
 /** A longer run is given its patience anew. */
 function patientAgain(state: LoadedState | undefined): LoadedState | undefined {
   return state && { ...state, progress: { ...state.progress, epochsSinceBest: 0 } }
+}
+
+/** Without choices of products that were made for another processor: this one makes its own. */
+function usedHere(trainer: Trainer, state: LoadedState | undefined): LoadedState | undefined {
+  if (multipliesAlike(surroundingsOf(trainer), state?.surroundings)) return state
+  return state && { ...state, products: null }
 }
 
 function isOtherPatience(patience: number | undefined, state: LoadedState | undefined): boolean {

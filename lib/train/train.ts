@@ -213,11 +213,15 @@ async function* runEpoch(
   const { activeModule } = phase
   const start = performance.now()
   let askedAt = start
+  let isFirstStep = true
   for await (const input of oneAhead(preparations(course, end))) {
     using _ = input
     const waited = (performance.now() - askedAt) / 1000
     stopWhereTold(course)
     const event = await runStep(course, phase, end, input, waited)
+    // What computes a step's products is known now, and the same for all ranks before anything is kept.
+    if (isFirstStep && course.trainer.division !== undefined) await course.trainer.agreeOnProducts()
+    isFirstStep = false
     course.epochSums = withStep(course.epochSums, event.modules)
     course.stepInEpoch++
     yield event

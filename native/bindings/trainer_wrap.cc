@@ -126,6 +126,8 @@ Napi::Function TrainerWrap::Define(Napi::Env env) {
                          InstanceMethod<&TrainerWrap::ReadAverage>("readAverage"),
                          InstanceMethod<&TrainerWrap::ReadState>("readState"),
                          InstanceMethod<&TrainerWrap::WriteState>("writeState"),
+                         InstanceMethod<&TrainerWrap::Products>("products"),
+                         InstanceMethod<&TrainerWrap::SetProducts>("setProducts"),
                          InstanceMethod<&TrainerWrap::Divide>("divide"),
                          InstanceMethod<&TrainerWrap::Gather>("gather"),
                          InstanceMethod<&TrainerWrap::Dispose>("dispose"),
@@ -372,6 +374,24 @@ Napi::Value TrainerWrap::WriteState(const Napi::CallbackInfo& info) {
     return DataOf(info.Env())
         .executor.Run(info.Env(), [state = state(), values = ReadTrainingState(info[0])] {
           localformer::WriteState(values, state->strategy.get());
+        });
+  });
+}
+
+Napi::Value TrainerWrap::Products(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env()).executor.Run(info.Env(), [state = state()] {
+      return state->strategy->Products();
+    });
+  });
+}
+
+Napi::Value TrainerWrap::SetProducts(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&] {
+    return DataOf(info.Env())
+        .executor.Run(info.Env(), [state = state(), choices = FromJs<std::vector<ProductChoice>>(
+                                                        info[0], "choices")] {
+          state->strategy->choices().Replace(choices);
         });
   });
 }

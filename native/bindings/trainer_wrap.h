@@ -42,6 +42,8 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value ReadAverage(const Napi::CallbackInfo& info);
   Napi::Value ReadState(const Napi::CallbackInfo& info);
   Napi::Value WriteState(const Napi::CallbackInfo& info);
+  Napi::Value Products(const Napi::CallbackInfo& info);
+  Napi::Value SetProducts(const Napi::CallbackInfo& info);
   Napi::Value Divide(const Napi::CallbackInfo& info);
   Napi::Value Gather(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);

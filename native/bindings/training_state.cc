@@ -105,7 +105,7 @@ TrainingState ReadState(Strategy& strategy) {
   const at::Tensor bytes = strategy.generator().get_state();
   const uint8_t* data = bytes.const_data_ptr<uint8_t>();
   state.generator.assign(data, data + bytes.numel());
-  if (strategy.math() == MathMode::kTuned) state.products = strategy.choices().List();
+  state.products = strategy.Products();
   return state;
 }
 

@@ -14,8 +14,8 @@ export const LARGE = {
   device: 'cpu',
 } as const satisfies SwinOptions
 
-export function largeBatch(seed: number) {
-  return floatBatch(16, seed, LARGE.imageSize)
+export function largeBatch(seed: number, images = 16) {
+  return floatBatch(images, seed, LARGE.imageSize)
 }
 
 /** Of every bit. */

@@ -1,5 +1,6 @@
 // Processes that train together, started as a shell would: what each printed and how it ended.
 import type { ChildProcess } from 'node:child_process'
+import type { ProductTable } from '../../lib/device/products.js'
 import type { DeviceCalls } from '../../lib/device/simulation.js'
 import type { Traffic } from '../../lib/distributed/distributed.js'
 import type { ParallelOptions } from '../../lib/local/parallel.js'
@@ -50,6 +51,8 @@ export interface RankReport {
   readonly weights: Readonly<Record<string, readonly number[]>>
   /** SHA-256 of all of them. */
   readonly digest: string
+  /** What computes which product: at first, behind the first step, and at each checkpoint. */
+  readonly products: readonly ProductTable[]
 }
 
 /** What a process of fixtures/rank-on-card.ts does. */

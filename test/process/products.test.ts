@@ -1,9 +1,12 @@
 // Which backend computes which product is measured once for a processor, kept in the cache, shared by
 // processes and threads, and part of a run; and measuring leaves no trace.
+import { createHash } from 'node:crypto'
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,9 +18,12 @@ import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { locateLibtorch } from '../../lib/libtorch/locate.js'
+import { loadTorch } from '../../lib/native/load.js'
 import { fixture, run } from '../helpers/child.js'
+import { compileLibrary } from '../helpers/compile.js'
 import { atMost } from '../helpers/expect.js'
-import type { Tuned } from './fixtures/tuned.js'
+import type { Tuned, TunedJob } from './fixtures/tuned.js'
+import type { TunedRun } from './fixtures/tuned-run.js'
 import type { WithoutBfloat16 } from './fixtures/without-bfloat16.js'
 
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-products-'))
@@ -64,9 +70,8 @@ async function child(script: string, cache: Cache, ...args: string[]) {
   return { result: JSON.parse(stdout), stderr }
 }
 
-async function tuned(cache: Cache, limitBytes?: number): Promise<Tuned> {
-  const limit = limitBytes === undefined ? [] : [`${limitBytes}`]
-  const { result, stderr } = await child('tuned', cache, ...limit)
+async function tuned(cache: Cache, job: TunedJob = {}): Promise<Tuned> {
+  const { result, stderr } = await child('tuned', cache, JSON.stringify(job))
   assert.is(stderr, '')
   return result
 }
@@ -104,7 +109,7 @@ test('measuring is in no statistic of memory and in no second of a step', async 
 test('what there is no room to measure in is computed, and measured when there is', async () => {
   const cache = new Cache('tight')
   // Room for the step, and for little beside it.
-  const tight = await tuned(cache, Math.ceil(1.05 * Math.max(...measuring.peaks)))
+  const tight = await tuned(cache, { limitBytes: Math.ceil(1.05 * Math.max(...measuring.peaks)) })
   assert.ok(tight.measured < measuring.measured, `${tight.measured} of ${measuring.measured}`)
   const next = await tuned(cache)
   assert.is(tight.measured + next.measured, measuring.measured)
@@ -187,9 +192,56 @@ test('processes that measure at once leave one whole file', async () => {
   assert.is((await tuned(cache)).measured, 0)
 })
 
+test('processes that measure other products at once lose none of each other', async () => {
+  const cache = new Cache('others')
+  const batches = [4, 8, 16]
+  await Promise.all(batches.map((images) => tuned(cache, { images })))
+  for (const images of batches) assert.is((await tuned(cache, { images })).measured, 0, `${images}`)
+})
+
+test('a file that another process is writing is left to it', async () => {
+  const cache = new Cache('held')
+  const folder = path.join(cache.folder, 'products')
+  mkdirSync(folder, { recursive: true })
+  const held = openSync(folder, 'r')
+  assert.ok(loadTorch().lockFile(held))
+  assert.ok((await tuned(cache)).measured > 0)
+  assert.equal(readdirSync(folder), [])
+  closeSync(held)
+  assert.is((await tuned(cache)).measured, measuring.measured)
+  assert.equal(Object.keys(cache.choices), Object.keys(first.choices))
+})
+
+test('what cutting a network by time measures is kept, without a step', async () => {
+  const cache = new Cache('cut')
+  const { measured } = await tuned(cache, { cuts: true })
+  assert.ok(measured > 0)
+  assert.is(Object.keys(cache.choices).length, measured)
+  assert.is((await tuned(cache, { cuts: true })).measured, 0)
+})
+
+const { root: libtorch, libraries } = locateLibtorch()
+const standIn = compileLibrary('test/faults/convolution/stand_in.cc', [`-I${libtorch}/include`])
+const compiled = standIn === undefined ? test.skip : test
+if (standIn === undefined) console.log('SKIP: there is no C++ compiler')
+
+compiled('where one of the ways fails nothing is chosen for good', async () => {
+  const cache = new Cache('failing')
+  const preloaded = [standIn, libraries.c10, libraries.torchCpu].join(' ')
+  const environment = { ...cache.environment, LD_PRELOAD: preloaded }
+  const { code, stdout, stderr } = await run([fixture('tuned')], environment)
+  assert.is(code, 0, stderr)
+  const failing = JSON.parse(stdout) as Tuned
+  assert.ok(failing.measured > 0 && failing.measured < measuring.measured, `${failing.measured}`)
+  assert.not(Object.keys(cache.choices).some((product) => /weight/.test(product)))
+  const next = await tuned(cache)
+  assert.is(failing.measured + next.measured, measuring.measured)
+  assert.equal(Object.keys(cache.choices).sort(), Object.keys(first.choices).sort())
+})
+
 test('threads of a process that measure at once measure once, and agree', async () => {
   const cache = new Cache('threads')
-  const { result } = await child('tuned', cache, 'workers')
+  const { result } = await child('tuned', cache, JSON.stringify({ workers: true }))
   const [one, other] = result as [Tuned, Tuned]
   assert.is(one.digest, other.digest)
   assert.is(Math.max(one.measured, other.measured), measuring.measured)
@@ -199,7 +251,7 @@ test('threads of a process that measure at once measure once, and agree', async 
 test('a run that goes on keeps its choices, whatever the cache has by then', async () => {
   const cache = new Cache('run')
   cache.setAll('onednn', first)
-  const train = async (name: string, ...stop: string[]) =>
+  const train = async (name: string, ...stop: string[]): Promise<TunedRun> =>
     (await child('tuned-run', cache, path.join(root, name), ...stop)).result
   const whole = await train('whole')
   const half = await train('half', '2')
@@ -212,6 +264,39 @@ test('a run that goes on keeps its choices, whatever the cache has by then', asy
   assert.is(resumed.digest, whole.digest)
   const other = await train('other')
   assert.is.not(other.digest, whole.digest, 'the cache would have given other digits')
+})
+
+test('a run is evaluated by its choices, whatever the cache has by then', async () => {
+  const cache = new Cache('run')
+  const evaluated = async (place: string): Promise<{ loss: number; products: object }> =>
+    (await child('tuned-run', cache, path.join(root, place), 'evaluate')).result
+  const events = readFileSync(path.join(root, 'whole/events.jsonl'), 'utf8').trim().split('\n')
+  const own = events.map((line) => JSON.parse(line)).findLast(({ type }) => type === 'evaluation')
+  const state = readFileSync(path.join(root, 'whole/checkpoints/last/state.json'), 'utf8')
+  const { products } = JSON.parse(state).state
+  const [product = ''] = Object.keys(first.choices)
+  assert.is.not(cache.choices[product], products[product], 'the cache has others by now')
+  for (const place of ['whole', 'whole/checkpoints/last', 'whole/weights.safetensors']) {
+    assert.equal(await evaluated(place), { loss: own.loss, products }, place)
+  }
+})
+
+test('on another processor a run makes choices of its own', async () => {
+  const cache = new Cache('moved')
+  cache.setAll('mkl', first)
+  const folder = path.join(root, 'half')
+  for (const checkpoint of ['last', 'previous']) {
+    const file = path.join(folder, 'checkpoints', checkpoint, 'state.json')
+    const document = JSON.parse(readFileSync(file, 'utf8'))
+    document.state.surroundings.processor = 'GenuineIntel 6 1'
+    const sha256 = createHash('sha256').update(JSON.stringify(document.state)).digest('hex')
+    writeFileSync(file, JSON.stringify({ ...document, sha256 }))
+  }
+  const evaluated = await child('tuned-run', cache, folder, 'evaluate')
+  assert.equal(evaluated.result.products, cache.choices)
+  const longer = await child('tuned-run', cache, folder, '', '3')
+  assert.match(longer.stderr, /processor was GenuineIntel 6 1/)
+  assert.equal(longer.result.products, cache.choices)
 })
 
 test.run()

@@ -118,6 +118,11 @@ class Strategy {
   // The same for products on the CPU, with a MathInUse.
   MathMode math() const { return modules_.front()->options().math; }
   ProductChoices& choices() { return choices_; }
+  // What its products are computed by; none where nothing is chosen.
+  std::optional<std::vector<ProductChoice>> Products() const {
+    if (math() != MathMode::kTuned) return std::nullopt;
+    return choices_.List();
+  }
 
   const std::vector<std::unique_ptr<ModuleTrainer>>& modules() const { return modules_; }
   const SwinModel& model() const { return *model_; }

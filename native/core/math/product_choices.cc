@@ -44,9 +44,11 @@ thread_local ProductChoices* choices_in_use = nullptr;
 using Key = decltype(ProductChoice().Key());
 
 struct Process {
-  std::mutex mutex;   // Of `choices`.
+  std::mutex mutex;   // Of the maps.
   std::mutex tuning;  // Held by the one thread that measures.
   std::map<Key, ProductChoice> choices;
+  // Where one of the ways failed: good enough for this process, and measured again by the next.
+  std::map<Key, Backend> provisional;
   std::atomic<int64_t> measured{0};
 };
 Process& TheProcess() {
@@ -58,8 +60,16 @@ std::optional<Backend> Known(const Key& key) {
   Process& process = TheProcess();
   const std::lock_guard<std::mutex> lock(process.mutex);
   const auto found = process.choices.find(key);
-  if (found == process.choices.end()) return std::nullopt;
-  return found->second.backend;
+  if (found != process.choices.end()) return found->second.backend;
+  const auto provisional = process.provisional.find(key);
+  if (provisional == process.provisional.end()) return std::nullopt;
+  return provisional->second;
+}
+
+void AddProvisional(const Key& key, Backend backend) {
+  Process& process = TheProcess();
+  const std::lock_guard<std::mutex> lock(process.mutex);
+  process.provisional.emplace(key, backend);
 }
 
 int64_t BytesOf(const ProductChoice& choice) {
@@ -83,10 +93,16 @@ struct Timed {
   double seconds;
 };
 
-Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
+struct Contest {
+  Backend fastest;
+  bool is_complete;  // All that should be able were.
+};
+
+Contest Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
   const UncountedAllocations uncounted;
   const c10::NoGradGuard no_grad;
   std::vector<Timed> timed;
+  bool is_complete = true;
   for (const Backend backend : BackendsOf(choice.kind, choice.type)) {
     try {
       attempt(backend, rows);
@@ -94,6 +110,7 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
     } catch (const std::exception& error) {
       if (IsOutOfMemory(error)) throw;
       // One that cannot is none; the default fails again where it is used, and is told there.
+      is_complete = false;
     }
   }
   const auto faster = [](const Timed& a, const Timed& b) { return a.seconds < b.seconds; };
@@ -108,7 +125,7 @@ Backend Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
     if (one.backend == Backend::kMkl) one.seconds *= kLeastGain;
   }
   const auto best = std::min_element(timed.begin(), timed.end(), faster);
-  return best == timed.end() ? Backend::kMkl : best->backend;
+  return {best == timed.end() ? Backend::kMkl : best->backend, is_complete};
 }
 
 // By the process's choice, measured if there is none.
@@ -126,7 +143,14 @@ Backend Measured(ProductChoice choice, int64_t rows, TryProduct attempt) {
     return DefaultBackendOf(choice.type);
   }
   try {
-    choice.backend = Fastest(choice, rows, attempt);
+    const Contest contest = Fastest(choice, rows, attempt);
+    // oneDNN says in words of its own that memory ran out: what it could not do now it may do
+    // later.
+    if (!contest.is_complete) {
+      AddProvisional(choice.Key(), contest.fastest);
+      return contest.fastest;
+    }
+    choice.backend = contest.fastest;
   } catch (const std::exception& error) {
     if (!IsOutOfMemory(error)) throw;
     return DefaultBackendOf(choice.type);

@@ -1,6 +1,10 @@
 // A split by time: units are timed as a trainer would compute them.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { locateLibtorch } from '../../../lib/libtorch/locate.js'
 import { parseRunSpec } from '../../../lib/local/run-spec.js'
 import { SwinTransformer } from '../../../lib/local/swin-transformer.js'
 import { createTrainer } from '../../../lib/local/trainer-of-spec.js'
@@ -11,6 +15,12 @@ const WIDE = {
   ...({ imageSize: 32, patchSize: 4, windowSize: 4, classes: 10, device: 'cpu' } as const),
   ...{ embedDim: 96, depths: [2, 2], heads: [2, 4] },
 }
+
+// What earlier processes have measured is not measured again.
+const cache = mkdtempSync(path.join(tmpdir(), 'localformer-timed-'))
+process.env.LOCALFORMER_LIBTORCH = locateLibtorch().root
+process.env.LOCALFORMER_CACHE = cache
+test.after(() => rmSync(cache, { recursive: true, force: true }))
 
 const torch = loadTorch()
 

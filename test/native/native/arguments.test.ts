@@ -97,6 +97,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     forwardModule: () => [0, features],
     releaseOptimizer: () => [0],
     keepAverage: () => [undefined],
+    setProducts: () => [[choice()]],
     writeState: () => [copyOf(state)],
   }),
 }
