@@ -59,12 +59,36 @@ void* OpenLibrary(napi_env env, napi_value path, int visibility) {
   return handle;
 }
 
+// Tasks of this machine that run or wait for a core, the caller among them; 0 where it does not
+// say.
+int RunningTasks() {
+  char text[64] = {0};
+  const int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  const ssize_t count = read(file, text, sizeof text - 1);
+  close(file);
+  int running = 0;
+  const bool is_said = count > 0 && std::sscanf(text, "%*s %*s %*s %d/", &running) == 1;
+  return is_said ? running : 0;
+}
+
+// Does something else run all the while? What Node's own threads do between two looks is short.
+bool OthersRun() {
+  for (int look = 0; look < 10; ++look) {
+    usleep(2000);
+    if (RunningTasks() <= 1) return false;
+  }
+  return true;
+}
+
 // OpenMP's threads wait for each other in a busy loop of milliseconds by default. Where another
 // process wants the cores, that makes a step several times slower; a shorter loop costs a few per
-// cent on an idle machine. Read once, when LibTorch's OpenMP library is opened; the user's own
-// setting is kept.
+// cent on an idle machine, so that it is as short as it gets only where others run. Read once, when
+// LibTorch's OpenMP library is opened; the user's own setting is kept.
 void CalmOpenMp() {
-  if (std::getenv("OMP_WAIT_POLICY") == nullptr) setenv("GOMP_SPINCOUNT", "2000", /*replace=*/0);
+  const bool is_said =
+      std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
+  if (!is_said) setenv("GOMP_SPINCOUNT", OthersRun() ? "2000" : "10000", /*replace=*/0);
 }
 
 // Addresses that the process may still take: all there are, unless `ulimit -v` allows less.
