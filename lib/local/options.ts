@@ -48,9 +48,9 @@ export interface OptimizationOptions extends OptimizerOptions {
   /**
    * What is computed again in the backward pass rather than kept; the gradients are the same.
    * `none`: nothing, as PyTorch's autograd has it. `selective`: inside a block what is cheap, the
-   * outputs of its norms, of GELU and of the attention heads, and in maps of up to 256 channels (in
-   * bfloat16 512) the first product of each branch; nothing between norm and linear layer of patch
-   * embedding and mergings.
+   * outputs of its norms, of GELU and of the attention heads, and in maps of up to 256 channels (512
+   * where products of bfloat16 are many times as fast: on a card, or with AMX) the first product of
+   * each branch; nothing between norm and linear layer of patch embedding and mergings.
    * `block`: every unit from its input
    * (Chen et al., arXiv 1604.06174), a few samples at a time. Default `none`; of a training
    * configuration, and so of `localformer train`, `selective`.
@@ -124,8 +124,9 @@ export interface LocalOptions extends OptimizationOptions {
   /**
    * Samples in a chunk of the head's and decoder's losses. Smaller chunks take less memory and give
    * the same result; default: a sixteenth of the batch, where head or decoder have Swin blocks half
-   * of that, but 2048 tokens at least (of a reconstructed image pixels); on CUDA a sixth, in
-   * bfloat16 a twelfth.
+   * of that, but 2048 tokens at least (of a reconstructed image pixels). On CUDA a sixth, in bfloat16 a
+   * twelfth, with at most 64 MiB in a chunk's largest map; the default head and decoder take the whole
+   * batch there (method.md, section 9).
    */
   readonly chunkSize?: number
   /**

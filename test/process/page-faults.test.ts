@@ -1,12 +1,13 @@
 // A steady step takes no fresh page from the system: that costs more than the arithmetic on it.
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { median } from '../../lib/base/median.js'
 import { parseRunSpec } from '../../lib/local/run-spec.js'
 import { SwinTransformer } from '../../lib/local/swin-transformer.js'
 import { createTrainer } from '../../lib/local/trainer-of-spec.js'
 import { floatBatch, SLOW } from '../helpers/tiny.js'
 
-const STEPS = 6
+const STEPS = 8
 
 for (const spec of [
   'backprop',
@@ -27,9 +28,8 @@ for (const spec of [
       await trainer.step(batch)
       faults.push(process.resourceUsage().minorPageFault - before)
     }
-    // JavaScript's own heap grows now and then: the calmest of the later steps tells.
-    const steady = Math.min(...faults.slice(2))
-    assert.ok(steady < 64, `page faults of the steps: ${faults.join(', ')}`)
+    // JavaScript's own heap grows now and then: most of the later steps tell.
+    assert.ok(median(faults.slice(2)) < 64, `page faults of the steps: ${faults.join(', ')}`)
   })
 }
 

@@ -23,7 +23,7 @@ const rowSchema = z.strictObject({
   timeRatio: number,
   /** Median over the rounds. */
   firstStepSeconds: number,
-  /** Median over the rounds; null where it is not said. */
+  /** Most of the rounds: choices that the first has measured are there for the next. Null where it is not said. */
   tuningSeconds: number,
   /** Highest of the rounds, of the process alone (not of a DataLoader's or a compiler's processes). */
   peakRssBytes: number,
@@ -103,7 +103,7 @@ function summaryOf(result: Rounds): Summary {
     stepSeconds: spreadOf(rounds.flatMap(({ stepSeconds }) => stepSeconds)),
     rounds: rounds.map(({ stepSeconds }) => stepSeconds),
     firstStepSeconds: medianOf(rounds.map(({ firstStepSeconds }) => firstStepSeconds)),
-    tuningSeconds: medianOf(rounds.map(({ tuningSeconds }) => tuningSeconds)),
+    tuningSeconds: highestOf(rounds.map(({ tuningSeconds }) => tuningSeconds)),
     peakRssBytes: highestOf(rounds.map(({ peakRssBytes }) => peakRssBytes)),
     peakAllocatedBytes: highestOf(rounds.map(({ peakAllocatedBytes }) => peakAllocatedBytes)),
     firstLoss: first?.losses[0] ?? null,
