@@ -72,10 +72,12 @@ export async function keepProductChoices(): Promise<void> {
   try {
     await makeFolder(path.dirname(file))
     const lock = await lockOf(path.dirname(file))
+    // The next call tries again.
+    if (lock === undefined) return
     try {
-      if (lock !== undefined) await addToFile(file)
+      await addToFile(file)
     } finally {
-      if (lock !== undefined) closeSync(lock)
+      closeSync(lock)
     }
   } catch (cause) {
     tell(`${file} could not be written: ${(cause as Error).message}`)
@@ -97,19 +99,22 @@ async function addToFile(file: string): Promise<void> {
 }
 
 /** Tries to get the lock, and the time between two; a file is written in a few milliseconds. */
-const LOCK_TRIES = 50
+const LOCK_TRIES = 100
 const LOCK_PAUSE_MS = 20
+let hasWaited = false
 
 /**
  * An open folder under a lock that the system drops when it is closed, or with the process; undefined where
- * another one holds it for a second, stopped while it wrote.
+ * another one holds it, stopped while it wrote: that is waited for once.
  */
 async function lockOf(folder: string): Promise<number | undefined> {
   const descriptor = openSync(folder, 'r')
   for (let attempt = 0; attempt < LOCK_TRIES; attempt++) {
     if (loadTorch().lockFile(descriptor)) return descriptor
+    if (hasWaited) break
     await delay(LOCK_PAUSE_MS)
   }
+  hasWaited = true
   closeSync(descriptor)
   return undefined
 }

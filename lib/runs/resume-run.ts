@@ -308,6 +308,7 @@ function warningsOf(state: LoadedState | undefined, trainer: Trainer): string[] 
 
 async function restoreOwn(trainer: Trainer, state: LoadedState): Promise<void> {
   await restoreState(trainer, state)
+  if (trainer.division !== undefined) await trainer.agreeOnProducts()
   for (const module of trainer.modules) {
     if (state.progress.frozen[module.index]) module.freeze()
   }

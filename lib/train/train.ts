@@ -84,7 +84,11 @@ async function* eventsOf(
   }
   // Where one rank alone cannot begin the others would wait for it.
   await (isShared ? orAbandon(prepare) : prepare())
-  if (isShared) await agreeOn(trainer, await identityOf(course), course.step)
+  if (isShared) {
+    await agreeOn(trainer, await identityOf(course), course.step)
+    // A rank on another processor did not take the state's.
+    await trainer.agreeOnProducts()
+  }
   try {
     yield* runPhases(course)
   } catch (error) {

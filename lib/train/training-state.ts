@@ -83,15 +83,13 @@ export async function captureState(
   return { progress, weights, ...(await trainer.readState()) }
 }
 
-/** Puts the tensors and random numbers of a state into a trainer of the same making; of several ranks all do so at once. */
+/** Puts the tensors and random numbers of a state into a trainer of the same making. */
 export async function restoreState(trainer: Trainer, state: TrainingState): Promise<void> {
   const [network, auxiliary] = partsOf(state.weights)
   await trainer.model.writeParameters(network)
   await trainer.writeAuxiliary(auxiliary)
   const { tensors, generator, products } = state
   await trainer.writeState({ tensors, generator, ...(products ? { products } : {}) })
-  // A rank on another processor does not take the state's.
-  if (trainer.division !== undefined) await trainer.agreeOnProducts()
 }
 
 /**

@@ -27,6 +27,7 @@ napi_value Throw(napi_env env, const char* message, const char* code = "ERR_ADDO
 pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
 bool is_opened_plain = false;    // LibTorch is open and nothing is simulated; guarded by the mutex.
 char* simulated_card = nullptr;  // What `simulated` gives; guarded by the mutex.
+bool is_open = false;            // LibTorch and the library beside it are; guarded by the mutex.
 
 class ProcessLock {
  public:
@@ -72,24 +73,36 @@ int RunningTasks() {
   return is_said ? running : 0;
 }
 
-// Does something else run all the while? What Node's own threads do between two looks is short.
-bool OthersRun() {
+// Does nothing else run? What Node's own threads do is short, so that one look of several tells.
+bool IsAlone() {
   for (int look = 0; look < 10; ++look) {
     usleep(2000);
-    if (RunningTasks() <= 1) return false;
+    if (RunningTasks() == 1) return true;
   }
-  return true;
+  return false;
 }
 
-// OpenMP's threads wait for each other in a busy loop of milliseconds by default. Where another
-// process wants the cores, that makes a step several times slower; a shorter loop costs a few per
-// cent on an idle machine, so that it is as short as it gets only where others run. Read once, when
-// LibTorch's OpenMP library is opened; the user's own setting is kept.
-void CalmOpenMp() {
-  const bool is_said =
-      std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr;
-  if (!is_said) setenv("GOMP_SPINCOUNT", OthersRun() ? "2000" : "10000", /*replace=*/0);
-}
+// While it lives, LibTorch's OpenMP library is opened, which reads once how long its threads wait
+// for each other in a busy loop: by default for milliseconds. Where another process wants the cores
+// that makes a step several times slower, and a loop that is short makes one slower that is alone:
+// hence a short one where others run, or that is not known. A user's own setting is kept, and
+// processes that this one starts look for themselves.
+class CalmOpenMp {
+ public:
+  explicit CalmOpenMp(bool is_open_already)
+      : is_ours_(!is_open_already && std::getenv("OMP_WAIT_POLICY") == nullptr &&
+                 std::getenv("GOMP_SPINCOUNT") == nullptr) {
+    if (is_ours_) setenv("GOMP_SPINCOUNT", IsAlone() ? "10000" : "2000", /*replace=*/1);
+  }
+  ~CalmOpenMp() {
+    if (is_ours_) unsetenv("GOMP_SPINCOUNT");
+  }
+  CalmOpenMp(const CalmOpenMp&) = delete;
+  CalmOpenMp& operator=(const CalmOpenMp&) = delete;
+
+ private:
+  const bool is_ours_;
+};
 
 // Addresses that the process may still take: all there are, unless `ulimit -v` allows less.
 size_t AddressBytesLeft() {
@@ -218,12 +231,13 @@ napi_value Open(napi_env env, napi_callback_info info) {
     bytes += FileBytes(env, path);
   }
   if (count > 0 && !CheckAddressSpace(env, bytes)) return nullptr;
-  CalmOpenMp();
   const ProcessLock lock;
   if (count > 0 && simulated_card == nullptr) is_opened_plain = true;
+  const CalmOpenMp calm(is_open);
   if (count > 0 && OpenAll(env, argv[0], count) == nullptr) return nullptr;
   void* handle = OpenLibrary(env, argv[1], RTLD_LOCAL);
   if (handle == nullptr) return nullptr;
+  is_open = true;
   const auto init = reinterpret_cast<InitFunction>(dlsym(handle, "localformer_init"));
   if (init == nullptr) return Throw(env, dlerror());
   napi_value exports;

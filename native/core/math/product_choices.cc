@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -93,6 +94,8 @@ struct Timed {
   double seconds;
 };
 
+constexpr double kFailed = std::numeric_limits<double>::infinity();
+
 struct Contest {
   Backend fastest;
   bool is_complete;  // All that should be able were.
@@ -103,29 +106,36 @@ Contest Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
   const c10::NoGradGuard no_grad;
   std::vector<Timed> timed;
   bool is_complete = true;
-  for (const Backend backend : BackendsOf(choice.kind, choice.type)) {
+  // None where the backend fails: it is none then; the default fails again where it is used, and is
+  // told there.
+  const auto seconds_of = [&](Backend backend) -> std::optional<double> {
     try {
-      attempt(backend, rows);
-      timed.push_back({backend, SecondsOf(backend, rows, attempt)});
+      return SecondsOf(backend, rows, attempt);
     } catch (const std::exception& error) {
       if (IsOutOfMemory(error)) throw;
-      // One that cannot is none; the default fails again where it is used, and is told there.
       is_complete = false;
+      return std::nullopt;
     }
+  };
+  for (const Backend backend : BackendsOf(choice.kind, choice.type)) {
+    if (!seconds_of(backend)) continue;
+    if (const auto seconds = seconds_of(backend)) timed.push_back({backend, *seconds});
   }
   const auto faster = [](const Timed& a, const Timed& b) { return a.seconds < b.seconds; };
   for (int run = 1; run < kRuns && !timed.empty(); ++run) {
     const double best = std::min_element(timed.begin(), timed.end(), faster)->seconds;
     for (Timed& one : timed) {
       if (one.seconds > best * kHopeless) continue;
-      one.seconds = std::min(one.seconds, SecondsOf(one.backend, rows, attempt));
+      const double again = seconds_of(one.backend).value_or(kFailed);
+      one.seconds = again == kFailed ? kFailed : std::min(one.seconds, again);
     }
   }
   for (Timed& one : timed) {
     if (one.backend == Backend::kMkl) one.seconds *= kLeastGain;
   }
   const auto best = std::min_element(timed.begin(), timed.end(), faster);
-  return {best == timed.end() ? Backend::kMkl : best->backend, is_complete};
+  const bool has_one = best != timed.end() && best->seconds != kFailed;
+  return {has_one ? best->backend : Backend::kMkl, is_complete};
 }
 
 // By the process's choice, measured if there is none.
