@@ -117,11 +117,12 @@ export class CheckpointStore {
 
   /** How far `last`, or else `previous`, is, without its tensors; undefined where it cannot be told. */
   async progress(): Promise<TrainingProgress | undefined> {
-    for (const name of [LAST, PREVIOUS]) {
-      const index = await findIndex(this.#path(name))
-      if (index !== undefined) return index.progress
-    }
-    return undefined
+    return (await this.index())?.progress
+  }
+
+  /** @internal state.json of `last`, or else of `previous`; undefined where neither can be read. */
+  async index(): Promise<StateIndex | undefined> {
+    return (await findIndex(this.#path(LAST))) ?? findIndex(this.#path(PREVIOUS))
   }
 
   /**

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { LocalformerError } from '../base/errors.js'
 import { isThere } from '../base/files.js'
-import { CHECKPOINTS_FOLDER, LAST, PREVIOUS, WEIGHTS_FILE } from '../base/run-files.js'
+import { CHECKPOINTS_FOLDER, WEIGHTS_FILE } from '../base/run-files.js'
 import { checkFile } from '../base/validate.js'
 import { checkComputes, checkDeviceName } from '../device/device.js'
 import { choicesOf } from '../device/products.js'
@@ -10,7 +10,7 @@ import { SwinTransformer } from '../local/swin-transformer.js'
 import { partsOf, type Trainer } from '../local/trainer.js'
 import { createTrainer } from '../local/trainer-of-spec.js'
 import { readCheckpoint } from '../weights/checkpoint.js'
-import { findIndex } from './checkpoint-store.js'
+import { CheckpointStore, findIndex } from './checkpoint-store.js'
 import { type RunMetadata, readMetadata } from './run-metadata.js'
 import { multipliesAlike, surroundingsOf } from './surroundings.js'
 
@@ -59,14 +59,12 @@ export async function loadRun(place: string, device: string = 'auto'): Promise<L
 
 /** What computed the products of the run computes those of what is asked of it, so that digits are the same. */
 async function useProductsBeside(weights: string, trainer: Trainer): Promise<void> {
-  const checkpoints = [LAST, PREVIOUS].map((name) => path.join(CHECKPOINTS_FOLDER, name))
-  for (const checkpoint of ['.', ...checkpoints]) {
-    const index = await findIndex(path.join(path.dirname(weights), checkpoint))
-    if (index === undefined) continue
-    const { products, surroundings } = index
-    if (products === undefined || !multipliesAlike(surroundingsOf(trainer), surroundings)) return
-    return trainer.setProducts(choicesOf(products))
-  }
+  const folder = path.dirname(weights)
+  const store = new CheckpointStore(path.join(folder, CHECKPOINTS_FOLDER))
+  // Of the checkpoint itself, or of the newest one of the run.
+  const { products, surroundings } = (await findIndex(folder)) ?? (await store.index()) ?? {}
+  if (products === undefined || !multipliesAlike(surroundingsOf(trainer), surroundings)) return
+  await trainer.setProducts(choicesOf(products))
 }
 
 async function checkThere(place: string, file: string): Promise<void> {

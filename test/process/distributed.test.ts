@@ -1,31 +1,18 @@
 // Processes that train together against one that trains alone: the same losses and weights, however the
 // work is shared; and what becomes of a group that loses a rank.
 import type { ChildProcess } from 'node:child_process'
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { ProductTable } from '../../lib/device/products.js'
-import { locateLibtorch } from '../../lib/libtorch/locate.js'
 import { freePort } from '../../lib/measure/rank-group.js'
 import { planRanks } from '../../lib/plan/ranks.js'
 import { DIST, fixture, runProgram } from '../helpers/child.js'
 import { dynamicSymbols } from '../helpers/elf-symbols.js'
-import { LARGE } from '../helpers/large.js'
 import {
   type RankJob,
   type RankReport,
-  reportsOf,
   startRanks,
   trainAlone,
   trainOnRanks,
@@ -272,72 +259,6 @@ test('a rank or a port that is taken, an address that does not answer, ranks tha
 
 const root = mkdtempSync(path.join(tmpdir(), 'localformer-ranks-'))
 test.after(() => rmSync(root, { recursive: true, force: true }))
-
-/** A cache of a rank's own, with one file of chosen products: all of one backend. */
-function cacheOf(name: string, choices: { readonly like: string; readonly backend: string }) {
-  const [from, folder] = [choices.like, name].map((one) => path.join(root, one, 'products'))
-  const [file = ''] = readdirSync(from as string)
-  const document = JSON.parse(readFileSync(path.join(from as string, file), 'utf8'))
-  for (const product of Object.keys(document.choices)) document.choices[product] = choices.backend
-  mkdirSync(folder as string, { recursive: true })
-  writeFileSync(path.join(folder as string, file), JSON.stringify(document))
-}
-
-function environmentOf(cache: string) {
-  return {
-    ...{ LOCALFORMER_LIBTORCH: locateLibtorch().root, OMP_NUM_THREADS: '1' },
-    LOCALFORMER_CACHE: path.join(root, cache),
-  }
-}
-
-/** Of products that are large enough to be measured, on ranks with the caches of these names. */
-async function trainLarge(parallel: 'data' | 'modules', caches: readonly string[]) {
-  const { device: _, ...network } = LARGE
-  const job: RankJob = {
-    ...{ run: 'paper:2', network, images: 32, training: { batchSize: 16, epochs: 1 } },
-    ...(caches.length === 1 ? {} : { parallel: { parallel } }),
-  }
-  const { ended } = await startRanks(
-    caches.length,
-    () => [fixture('rank'), JSON.stringify(job)],
-    (rank) => ({
-      ...(caches.length === 1 ? { RANK: undefined, WORLD_SIZE: undefined } : {}),
-      ...environmentOf(caches[rank] as string),
-    }),
-  )
-  return reportsOf(await Promise.all(ended)).map(({ products }) => products)
-}
-
-test('ranks multiply by the choices of rank 0, from the first step on, and where they share an evaluation', async () => {
-  await trainLarge('data', ['measures', 'measures too'])
-  cacheOf('one', { like: 'measures', backend: 'onednn' })
-  cacheOf('other', { like: 'measures', backend: 'mkl' })
-  const backendsOf = (products: ProductTable) => [...new Set(Object.values(products))]
-  for (const products of await trainLarge('data', ['one', 'other'])) {
-    assert.equal(products.map(backendsOf), [['onednn'], ['onednn'], ['onednn']])
-  }
-  const { ended } = await startRanks(
-    2,
-    () => [fixture('shared'), 'products'],
-    (rank) => environmentOf(['one', 'other'][rank] as string),
-  )
-  for (const products of reportsOf<ProductTable>(await Promise.all(ended))) {
-    assert.equal(backendsOf(products), ['onednn'])
-  }
-})
-
-test('what a rank has measured is known to all behind the first step, and in a checkpoint', async () => {
-  const [alone = []] = await trainLarge('modules', ['alone'])
-  const [first = [], second = []] = await trainLarge('modules', ['begin', 'end'])
-  assert.is(first.length, 3)
-  assert.equal(second, first)
-  for (const moment of [1, 2]) {
-    const missing = Object.keys(alone[1] ?? {}).filter(
-      (product) => !(product in (first[moment] ?? {})),
-    )
-    assert.equal(missing, [])
-  }
-})
 
 /** `localformer train` on ranks; with none a single process. */
 async function command(count: number, args: readonly string[]) {

@@ -22,6 +22,7 @@ import { loadTorch } from '../../lib/native/load.js'
 import { fixture, run } from '../helpers/child.js'
 import { compileLibrary } from '../helpers/compile.js'
 import { atMost } from '../helpers/expect.js'
+import { setAllProducts } from '../helpers/product-cache.js'
 import type { Tuned, TunedJob } from './fixtures/tuned.js'
 import type { TunedRun } from './fixtures/tuned-run.js'
 import type { WithoutBfloat16 } from './fixtures/without-bfloat16.js'
@@ -54,13 +55,7 @@ class Cache {
 
   /** As the file of this processor, with all of one backend that every kind has. */
   setAll(backend: string, like: Cache): void {
-    const document = JSON.parse(readFileSync(like.file, 'utf8'))
-    const choices = Object.keys(document.choices).map((product) => [product, backend])
-    const folder = path.join(this.folder, 'products')
-    rmSync(folder, { recursive: true, force: true })
-    mkdirSync(folder, { recursive: true })
-    const text = JSON.stringify({ ...document, choices: Object.fromEntries(choices) })
-    writeFileSync(path.join(folder, path.basename(like.file)), text)
+    setAllProducts(this.folder, backend, like.folder)
   }
 }
 

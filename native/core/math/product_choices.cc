@@ -106,27 +106,26 @@ Contest Fastest(const ProductChoice& choice, int64_t rows, TryProduct attempt) {
   const c10::NoGradGuard no_grad;
   std::vector<Timed> timed;
   bool is_complete = true;
-  // None where the backend fails: it is none then; the default fails again where it is used, and is
-  // told there.
-  const auto seconds_of = [&](Backend backend) -> std::optional<double> {
+  // One that cannot is none; the default fails again where it is used, and is told there.
+  const auto seconds_of = [&](Backend backend) {
     try {
       return SecondsOf(backend, rows, attempt);
     } catch (const std::exception& error) {
       if (IsOutOfMemory(error)) throw;
       is_complete = false;
-      return std::nullopt;
+      return kFailed;
     }
   };
   for (const Backend backend : BackendsOf(choice.kind, choice.type)) {
-    if (!seconds_of(backend)) continue;
-    if (const auto seconds = seconds_of(backend)) timed.push_back({backend, *seconds});
+    if (seconds_of(backend) == kFailed) continue;
+    timed.push_back({backend, seconds_of(backend)});
   }
   const auto faster = [](const Timed& a, const Timed& b) { return a.seconds < b.seconds; };
   for (int run = 1; run < kRuns && !timed.empty(); ++run) {
     const double best = std::min_element(timed.begin(), timed.end(), faster)->seconds;
     for (Timed& one : timed) {
       if (one.seconds > best * kHopeless) continue;
-      const double again = seconds_of(one.backend).value_or(kFailed);
+      const double again = seconds_of(one.backend);
       one.seconds = again == kFailed ? kFailed : std::min(one.seconds, again);
     }
   }
